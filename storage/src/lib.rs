@@ -1,0 +1,73 @@
+//! Where the node remembers.
+//!
+//! A [`Store`] is an ordered map per [`Table`], written in atomic batches: one batch per state transition, across tables. What a table
+//! holds, how its keys sort and how its rows are encoded is on one page, [`schema`]. Two implementations pass one contract suite:
+//! RocksDB, and memory for tests and simulations.
+
+use bytes::Bytes;
+
+pub mod schema;
+pub use schema::Table;
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No room left: the caller stops accepting writes; reads go on. (retry)
+    #[error("disk full: {0}")]
+    DiskFull(String),
+    /// The engine failed in another way. (retry)
+    #[error("storage: {0}")]
+    Io(String),
+    /// Bytes on disk are not what was written: exit code 10.
+    #[error("corrupt {what} at {place}: {reason}; stop the node and restore this directory from a backup, or re-create it from Arweave")]
+    Corrupt { what: String, place: String, reason: String },
+    /// Written by a newer version: exit code 9.
+    #[error("the data directory has format {found}, this binary reads up to {supported}; use a newer aonode")]
+    TooNew { found: u32, supported: u32 },
+    /// Another process has it open: exit code 9.
+    #[error("{0} is locked by another process")]
+    Locked(String),
+}
+
+/// When a write may be lost by a crash of the machine. A crash of the process alone loses neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk when the call returns: everything that is acknowledged or leads to a signature.
+    Synced,
+    /// May be lost with the machine: what can be computed again from synced rows.
+    Buffered,
+}
+
+/// Which way a scan goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the lowest key up.
+    Forward,
+    /// From the highest key down.
+    Backward,
+}
+
+/// Writes that take effect together or not at all, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WriteBatch {
+    /// `None` deletes.
+    pub writes: Vec<(Table, Vec<u8>, Option<Bytes>)>,
+}
+
+/// A key and its row.
+pub type Entry = (Bytes, Bytes);
+
+/// An ordered, durable map per table.
+pub trait Store: Send + Sync + 'static {
+    /// The row at `key`.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error>;
+
+    /// Up to `limit` rows with `from <= key < to` (`to` empty: no upper end), in the given direction.
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error>;
+
+    /// Applies a batch atomically.
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error>;
+
+    /// Bytes on disk per table, for metrics.
+    fn sizes(&self) -> Result<Vec<(Table, u64)>, Error>;
+}

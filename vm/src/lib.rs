@@ -1,0 +1,107 @@
+//! One machine for every module format.
+//!
+//! A process is a fold of its module over its log. This crate runs one step of that fold, deterministically: the same module, the same
+//! state and the same message give the same [`Evaluation`] and the same state hash on every host of one [`HOST_ABI`].
+//!
+//! Everything here is synchronous and blocks; threads, queues and deadlines are the caller's.
+
+use std::sync::Arc;
+
+use ao_types::{Environment, Evaluation, Id, Invocation, StateHash, Tag};
+use bytes::Bytes;
+
+/// Version of everything that may change a state hash: how strings are passed, growth policy, clock, metering.
+pub const HOST_ABI: u32 = 1;
+
+/// A module item, as far as the machine needs it.
+#[derive(Clone, Debug)]
+pub struct ModuleSource {
+    /// Item id: the identity of the module whatever rewrites are applied at load.
+    pub id: Id,
+    /// Tags of the module item (`Module-Format`, `Input-Encoding`, `Memory-Limit`, ...).
+    pub tags: Vec<Tag>,
+    /// The module: wasm binary or Lua source.
+    pub code: Bytes,
+}
+
+/// Why a module or a process is refused before anything runs. Deterministic given the node's ceilings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 422: the format is not in the registry.
+    #[error("module format `{found}` is not supported; known formats: {known}")]
+    UnknownFormat { found: String, known: String },
+    /// 413 or 422, with the text that clients of the reference unit know.
+    #[error("{0}")]
+    Limit(String),
+    /// 422: the module is malformed or over an admission limit.
+    #[error("module {id} is refused: {reason}")]
+    Module { id: Id, reason: String },
+}
+
+/// What went wrong on the way to an evaluation. An error *inside* the process is none of these: it is an [`Evaluation`] with `error`.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Deterministic: everybody refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// This host could not evaluate (out of memory, wall-clock guard, disk). Never a result, never attested; retry is allowed.
+    #[error("not evaluated: {0}")]
+    NotEvaluated(String),
+    /// A checkpoint is malformed, too large, or does not hash to its root.
+    #[error("bad checkpoint: {0}")]
+    BadCheckpoint(String),
+}
+
+/// One evaluated message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluated {
+    /// The result.
+    pub evaluation: Evaluation,
+    /// Fuel consumed, in wasm instructions as the engine counts them.
+    pub fuel: u64,
+}
+
+/// A machine: turns a module and an environment into running instances.
+pub trait Vm: Send + Sync {
+    /// Checks format, encodings, extensions and limits of a process before it is accepted. Cheap: nothing is compiled.
+    fn admit(&self, module: &ModuleSource, process_id: &Id, process_tags: &[Tag]) -> Result<(), Refusal>;
+
+    /// Compiles a module, or finds it in the cache. May take seconds; later calls take milliseconds.
+    fn prepare(&self, module: &ModuleSource) -> Result<(), Error>;
+
+    /// Starts a process: a fresh instance, or one restored exactly from a checkpoint.
+    fn start(&self, module: &ModuleSource, environment: Arc<Environment>, checkpoint: Option<&Checkpoint>) -> Result<Box<dyn Instance>, Error>;
+}
+
+/// One process in memory. One owner at a time; may move between threads.
+pub trait Instance: Send {
+    /// Evaluates the next message of the log. When it returns, the state is that after the message, or that before it where the
+    /// evaluation has an `error`. After `Err` the instance must be dropped.
+    fn evaluate(&mut self, message: &Arc<Invocation>) -> Result<Evaluated, Error>;
+
+    /// Evaluates without leaving a trace.
+    fn dry_run(&mut self, message: &Arc<Invocation>) -> Result<Evaluated, Error>;
+
+    /// Root over the state, `vm-abi.md` section 10.
+    fn state_hash(&mut self) -> Result<StateHash, Error>;
+
+    /// The state as a checkpoint: only pages changed since the last one where `delta` is set and there was one.
+    fn checkpoint(&mut self, delta: bool) -> Result<Checkpoint, Error>;
+
+    /// The raw linear memory, as the reference unit's `GET /state` shows it.
+    fn memory(&mut self) -> Result<Vec<u8>, Error>;
+
+    /// Private bytes this instance holds; what eviction frees.
+    fn resident_bytes(&self) -> u64;
+}
+
+/// A state that can be stored and restored: full, or a delta to a parent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Root over the state it describes.
+    pub root: StateHash,
+    /// The canonical bytes; self-describing, verified on restore.
+    pub bytes: Bytes,
+    /// Root of the checkpoint this one is a delta to.
+    pub parent: Option<StateHash>,
+}
