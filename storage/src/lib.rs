@@ -20,10 +20,22 @@ pub enum Error {
     Io(String),
     /// Bytes on disk are not what was written: exit code 10.
     #[error("corrupt {what} at {place}: {reason}; stop the node and restore this directory from a backup, or re-create it from Arweave")]
-    Corrupt { what: String, place: String, reason: String },
+    Corrupt {
+        /// Kind of thing.
+        what: String,
+        /// File and offset, or table and key.
+        place: String,
+        /// What does not hold.
+        reason: String,
+    },
     /// Written by a newer version: exit code 9.
     #[error("the data directory has format {found}, this binary reads up to {supported}; use a newer aonode")]
-    TooNew { found: u32, supported: u32 },
+    TooNew {
+        /// On disk.
+        found: u32,
+        /// By this binary.
+        supported: u32,
+    },
     /// Another process has it open: exit code 9.
     #[error("{0} is locked by another process")]
     Locked(String),

@@ -29,13 +29,23 @@ pub struct ModuleSource {
 pub enum Refusal {
     /// 422: the format is not in the registry.
     #[error("module format `{found}` is not supported; known formats: {known}")]
-    UnknownFormat { found: String, known: String },
+    UnknownFormat {
+        /// What the module item says.
+        found: String,
+        /// The registry, comma separated.
+        known: String,
+    },
     /// 413 or 422, with the text that clients of the reference unit know.
     #[error("{0}")]
     Limit(String),
     /// 422: the module is malformed or over an admission limit.
     #[error("module {id} is refused: {reason}")]
-    Module { id: Id, reason: String },
+    Module {
+        /// Module item.
+        id: Id,
+        /// The broken rule.
+        reason: String,
+    },
 }
 
 /// What went wrong on the way to an evaluation. An error *inside* the process is none of these: it is an [`Evaluation`] with `error`.
@@ -70,7 +80,12 @@ pub trait Vm: Send + Sync {
     fn prepare(&self, module: &ModuleSource) -> Result<(), Error>;
 
     /// Starts a process: a fresh instance, or one restored exactly from a checkpoint.
-    fn start(&self, module: &ModuleSource, environment: Arc<Environment>, checkpoint: Option<&Checkpoint>) -> Result<Box<dyn Instance>, Error>;
+    fn start(
+        &self,
+        module: &ModuleSource,
+        environment: Arc<Environment>,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Box<dyn Instance>, Error>;
 }
 
 /// One process in memory. One owner at a time; may move between threads.

@@ -8,8 +8,8 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
-pub mod id;
 pub mod evaluation;
+pub mod id;
 pub mod invocation;
 
 pub use evaluation::{Evaluation, Outgoing};
