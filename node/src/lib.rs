@@ -5,6 +5,17 @@
 
 pub mod error;
 pub mod handle;
+pub mod metrics;
 
 pub use error::{Code, Rejection};
 pub use handle::Node;
+pub use metrics::Metrics;
+
+/// Version of this binary.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit it was built from, where the build was told (`AONODE_COMMIT`).
+pub const COMMIT: &str = match option_env!("AONODE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};

@@ -1,0 +1,206 @@
+//! Label values as closed enums: a label can never grow with what strangers send, and a child metric is found by index, not by text.
+
+use prometheus::core::{Collector, Desc, Metric, MetricVec, MetricVecBuilder};
+use prometheus::proto::MetricFamily;
+
+/// A closed set of values of one label.
+pub trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, in the order of [`Label::index`].
+    const ALL: &'static [Self];
+    /// Position in [`Label::ALL`].
+    fn index(self) -> usize;
+    /// As it is exported.
+    fn text(self) -> &'static str;
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident = $label:literal { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+            fn index(self) -> usize { self as usize }
+            fn text(self) -> &'static str { match self { $(Self::$variant => $text),+ } }
+        }
+    };
+}
+
+label! {
+    /// How far a message came: the levels of the network, plus the two that end it early.
+    State = "state" {
+        /// Its signature holds.
+        Received = "received",
+        /// It has a slot, durably.
+        Assigned = "assigned",
+        /// The engine confirmed its frame.
+        Confirmed = "confirmed",
+        /// It was evaluated.
+        Computed = "computed",
+        /// All its outbox entries reached their targets.
+        Pushed = "pushed",
+        /// Refused before it got a slot.
+        Rejected = "rejected",
+        /// This host could not evaluate it; it will be tried again.
+        NotEvaluated = "not_evaluated",
+    }
+}
+
+label! {
+    /// A stage of the walk, timed from the end of the one before.
+    Stage = "stage" {
+        /// From the arrival of the bytes to a durable slot.
+        Assign = "assign",
+        /// From the slot to the confirmation.
+        Confirm = "confirm",
+        /// From the confirmation to the durable evaluation, queueing included.
+        Compute = "compute",
+        /// From the evaluation to the durable slot of the pushed message.
+        Push = "push",
+    }
+}
+
+label! {
+    /// Why an evaluation failed, or did not happen.
+    ComputeFailure = "reason" {
+        /// The process returned or raised an error of its own.
+        Process = "process",
+        /// Out of fuel.
+        Fuel = "fuel",
+        /// Over the memory limit.
+        Memory = "memory",
+        /// Calls too deep.
+        Stack = "stack",
+        /// Any other trap.
+        Trap = "trap",
+        /// The module does not compile or is over an admission limit.
+        Compile = "compile",
+        /// The local wall-clock guard fired, or the host ran short: not a result.
+        Guard = "guard",
+    }
+}
+
+label! {
+    /// How an attempt ended.
+    Outcome = "outcome" {
+        /// Done.
+        Ok = "ok",
+        /// Will be tried again.
+        Retry = "retry",
+        /// Given up: nobody will take it.
+        Failed = "failed",
+    }
+}
+
+label! {
+    /// Where a compiled module came from.
+    CacheOutcome = "outcome" {
+        /// In memory.
+        Hit = "hit",
+        /// Compiled before, read from disk.
+        Disk = "disk",
+        /// Compiled now.
+        Miss = "miss",
+    }
+}
+
+label! {
+    /// What a health check looks at.
+    Check = "check" {
+        /// The store answers.
+        Db = "db",
+        /// Free space is above the reserve.
+        Disk = "disk",
+        /// The core's loop turns.
+        Core = "core",
+        /// The chain's tip moves.
+        Chain = "chain",
+    }
+}
+
+label! {
+    /// Why a request was refused before any handler saw it.
+    HttpRejection = "reason" {
+        /// Headers did not arrive in time.
+        HeaderTimeout = "header_timeout",
+        /// The body came too slowly.
+        BodyTimeout = "body_timeout",
+        /// The body is larger than the limit.
+        BodySize = "body_size",
+        /// The request line is longer than the limit.
+        UriSize = "uri_size",
+        /// The headers are larger than the limit.
+        HeaderSize = "header_size",
+        /// JSON nested deeper than the limit, or not JSON.
+        JsonDepth = "json_depth",
+        /// All connections are taken.
+        Connections = "connections",
+        /// One address has all the connections it may have.
+        ConnectionsPerIp = "connections_per_ip",
+        /// One address asks too often.
+        Rate = "rate",
+        /// Too many dry runs or result waiters.
+        Concurrency = "concurrency",
+        /// The body is compressed.
+        Encoding = "encoding",
+        /// A `Host` or token the admin listener does not accept.
+        Admin = "admin",
+    }
+}
+
+/// One child per value of `L`, made once, found by index.
+#[derive(Clone)]
+pub struct By<L: Label, M> {
+    children: Vec<M>,
+    values: std::marker::PhantomData<L>,
+}
+
+impl<L: Label, M: Clone> By<L, M> {
+    /// The metric of `value`.
+    pub fn of(&self, value: L) -> &M {
+        &self.children[value.index()]
+    }
+
+    pub(super) fn new<B>(vec: &MetricVec<B>) -> prometheus::Result<Self>
+    where
+        B: MetricVecBuilder<M = M>,
+        M: Metric,
+    {
+        let children = L::ALL.iter().map(|value| vec.get_metric_with_label_values(&[value.text()])).collect::<Result<_, _>>()?;
+        Ok(Self { children, values: std::marker::PhantomData })
+    }
+}
+
+/// A gauge whose value is asked for when somebody looks.
+pub(super) struct Asked<F> {
+    desc: Desc,
+    name: String,
+    help: String,
+    ask: F,
+}
+
+impl<F: Fn() -> f64 + Send + Sync> Asked<F> {
+    pub(super) fn new(name: &str, help: &str, ask: F) -> prometheus::Result<Self> {
+        let desc = Desc::new(name.to_owned(), help.to_owned(), Vec::new(), std::collections::HashMap::new())?;
+        Ok(Self { desc, name: name.to_owned(), help: help.to_owned(), ask })
+    }
+}
+
+impl<F: Fn() -> f64 + Send + Sync> Collector for Asked<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        match prometheus::Gauge::new(self.name.clone(), self.help.clone()) {
+            Ok(gauge) => {
+                gauge.set((self.ask)());
+                gauge.collect()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+}
