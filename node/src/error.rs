@@ -27,6 +27,14 @@ pub enum Code {
     RateLimited,
     /// Not allowed for this caller.
     Forbidden,
+    /// The request target is longer than a limit.
+    UriTooLong,
+    /// The request's headers together are longer than a limit.
+    HeadersTooLarge,
+    /// The body came too slowly.
+    RequestTooSlow,
+    /// The body is compressed or of a type the route does not take.
+    MediaUnsupported,
     /// The process is not known here.
     ProcessUnknown,
     /// The message is not in the process's schedule.
@@ -56,6 +64,78 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, in the order of their numbers: what `/docs/errors` and `aonode explain` list.
+    pub const ALL: [Self; 27] = [
+        Self::ItemMalformed,
+        Self::SignatureInvalid,
+        Self::TagInvalid,
+        Self::Duplicate,
+        Self::TooLarge,
+        Self::RequestInvalid,
+        Self::RouteUnknown,
+        Self::MethodNotAllowed,
+        Self::RateLimited,
+        Self::Forbidden,
+        Self::UriTooLong,
+        Self::HeadersTooLarge,
+        Self::RequestTooSlow,
+        Self::MediaUnsupported,
+        Self::ProcessUnknown,
+        Self::MessageUnknown,
+        Self::ItemUnknown,
+        Self::NotOurs,
+        Self::ModuleRefused,
+        Self::LimitExceeded,
+        Self::MonitorState,
+        Self::Busy,
+        Self::ReadOnly,
+        Self::Unavailable,
+        Self::NotEvaluated,
+        Self::TimedOut,
+        Self::Internal,
+    ];
+
+    /// What the code means and what the one who gets it can do, in two sentences.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::ItemMalformed => {
+                "The body is not a well-formed ANS-104 data item. Sign it again with a data item library and send the raw bytes."
+            }
+            Self::SignatureInvalid => "The signature does not match the bytes. Do not change an item after signing it.",
+            Self::TagInvalid => "A protocol tag is missing, repeated or has a wrong value. The message names it.",
+            Self::Duplicate => {
+                "This item, or the same pushed content, is already in the process's log. Nothing needs to be done; ask for its result."
+            }
+            Self::TooLarge => "The body is larger than a limit. The message gives both sizes.",
+            Self::RequestInvalid => "A parameter is missing or not of its form. The message names it.",
+            Self::RouteUnknown => "There is no such route. `/openapi.json` lists the native ones.",
+            Self::MethodNotAllowed => "The route exists but not with this method. The `Allow` header lists those it has.",
+            Self::RateLimited => "Too many requests from this address. Wait for the seconds in `Retry-After`.",
+            Self::Forbidden => "This caller may not do this. Admin routes need the bearer token and a local `Host`.",
+            Self::UriTooLong => "The request target is too long. Send long values in the body.",
+            Self::HeadersTooLarge => "The headers together are too long. Send fewer or shorter ones.",
+            Self::RequestTooSlow => "The body came more slowly than the least rate. Send it again over a better connection.",
+            Self::MediaUnsupported => {
+                "The body is compressed or of a type the route does not take. Send it plainly, with the content type the message names."
+            }
+            Self::ProcessUnknown => "This node does not know the process. Check the id and that it was spawned on this network.",
+            Self::MessageUnknown => "The message is not in this process's log. Check both ids.",
+            Self::ItemUnknown => "This node does not have the item. Upload it first, for example with `POST /tx`.",
+            Self::NotOurs => "Another scheduler orders this process. Follow `Location`.",
+            Self::ModuleRefused => "The module's format, encoding or extension is not supported here. The message lists what is.",
+            Self::LimitExceeded => "The process asks for more than this node's limit. Ask for less or use another node.",
+            Self::MonitorState => "The monitor exists already, or there is none to remove.",
+            Self::Busy => "A queue of this node is full. Try again after the seconds in `Retry-After`.",
+            Self::ReadOnly => "The disk is nearly full, so writes are refused; reads go on. Free space or try another node.",
+            Self::Unavailable => "The node is starting up, draining or shutting down. Try again soon.",
+            Self::NotEvaluated => {
+                "This host could not evaluate the message; this says nothing about the result. Try again or ask another node."
+            }
+            Self::TimedOut => "The answer did not come in time. Ask again; the work goes on.",
+            Self::Internal => "A bug of this node. The log has the details under the request's id; please report it.",
+        }
+    }
+
     /// `AON-1001` and so on.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,6 +149,10 @@ impl Code {
             Self::MethodNotAllowed => "AON-2003",
             Self::RateLimited => "AON-2004",
             Self::Forbidden => "AON-2005",
+            Self::UriTooLong => "AON-2006",
+            Self::HeadersTooLarge => "AON-2007",
+            Self::RequestTooSlow => "AON-2008",
+            Self::MediaUnsupported => "AON-2009",
             Self::ProcessUnknown => "AON-3001",
             Self::MessageUnknown => "AON-3002",
             Self::ItemUnknown => "AON-3003",
@@ -92,11 +176,15 @@ impl Code {
             Self::Forbidden => 403,
             Self::RouteUnknown | Self::ProcessUnknown | Self::MessageUnknown | Self::ItemUnknown => 404,
             Self::MethodNotAllowed => 405,
+            Self::RequestTooSlow => 408,
             Self::MonitorState => 409,
             Self::TooLarge | Self::LimitExceeded => 413,
+            Self::UriTooLong => 414,
+            Self::MediaUnsupported => 415,
             Self::ModuleRefused => 422,
             Self::NotOurs => 307,
             Self::RateLimited => 429,
+            Self::HeadersTooLarge => 431,
             Self::Internal => 500,
             Self::Busy | Self::ReadOnly | Self::Unavailable | Self::NotEvaluated => 503,
             Self::TimedOut => 504,
@@ -135,3 +223,19 @@ impl fmt::Display for Rejection {
 }
 
 impl std::error::Error for Rejection {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_sorted_and_map_to_failures() {
+        let mut last = "";
+        for code in Code::ALL {
+            assert!(code.as_str() > last, "{} after {last}", code.as_str());
+            last = code.as_str();
+            assert!((300..600).contains(&code.status()), "{last}");
+            assert!(code.meaning().ends_with('.'), "{last}");
+        }
+    }
+}
