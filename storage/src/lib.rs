@@ -3,10 +3,30 @@
 //! A [`Store`] is an ordered map per [`Table`], written in atomic batches: one batch per state transition, across tables. What a table
 //! holds, how its keys sort and how its rows are encoded is on one page, [`schema`]. Two implementations pass one contract suite:
 //! RocksDB, and memory for tests and simulations.
+//!
+//! ```
+//! # use ao_storage::{schema, Store, WriteBatch, Durability, Error};
+//! # use ao_types::{Id, Slot};
+//! # fn example(store: &dyn Store, process: Id, item: Id) -> Result<(), Error> {
+//! let mut batch = WriteBatch::default();
+//! schema::SLOT_OF.put(&mut batch, &(item, process), &Slot(7));
+//! store.write(batch, Durability::Synced)?;
+//! assert_eq!(schema::SLOT_OF.get(store, &(item, process))?, Some(Slot(7)));
+//! # Ok(()) }
+//! ```
+//!
+//! It does not interpret what it stores: no hash is checked, no signature, no order of slots. That is the core's.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
 use bytes::Bytes;
 
+pub mod batch;
+pub mod memory;
 pub mod schema;
+pub mod typed;
+
+pub use batch::WriteBatch;
+pub use memory::MemoryStore;
 pub use schema::Table;
 
 /// Why the store could not answer.
@@ -59,13 +79,6 @@ pub enum Direction {
     Backward,
 }
 
-/// Writes that take effect together or not at all, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WriteBatch {
-    /// `None` deletes.
-    pub writes: Vec<(Table, Vec<u8>, Option<Bytes>)>,
-}
-
 /// A key and its row.
 pub type Entry = (Bytes, Bytes);
 
@@ -73,6 +86,11 @@ pub type Entry = (Bytes, Bytes);
 pub trait Store: Send + Sync + 'static {
     /// The row at `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error>;
+
+    /// Whether there is a row at `key`.
+    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
+        Ok(self.get(table, key)?.is_some())
+    }
 
     /// Up to `limit` rows with `from <= key < to` (`to` empty: no upper end), in the given direction.
     fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error>;

@@ -82,7 +82,7 @@ impl<'de> Deserialize<'de> for Id {
 /// Who signed: the form AO shows for an owner.
 ///
 /// Most key types show SHA-256 of the owner bytes; Ethereum keys show the EIP-55 checksummed `0x…` form (`arweave.md`, section 1).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Address {
     /// SHA-256 of the owner bytes.
     Arweave(Id),
