@@ -3,8 +3,10 @@
 //! Reading order: [`handle`] (what the node can be asked), `core` (how it decides), `shell` (how decisions are carried out), `http` and
 //! `cli` (who asks).
 
+pub mod config;
 pub mod error;
 pub mod handle;
+pub mod logging;
 pub mod metrics;
 
 pub use error::{Code, Rejection};

@@ -1,0 +1,151 @@
+//! What can be configured: one struct per section, every default beside its field, every field explained once.
+//!
+//! The macro turns the same lines into the structs, their defaults and the table [`KEYS`] that annotates dumps and finds misspelt keys.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{ByteSize, Span};
+
+/// One key as [`KEYS`] lists it.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The table it is in.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// What it is, as comment lines.
+    pub doc: &'static [&'static str],
+}
+
+impl Key {
+    /// `section.name`.
+    pub fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+}
+
+macro_rules! sections {
+    ($($(#[doc = $section_doc:literal])* $section:ident: $Section:ident {
+        $($(#[doc = $doc:literal])* $key:ident: $type:ty = $default:expr;)+
+    })+) => {
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub struct $Section { $($(#[doc = $doc])* pub $key: $type,)+ }
+            impl Default for $Section {
+                fn default() -> Self { Self { $($key: $default,)+ } }
+            }
+        )+
+
+        /// Everything that can be configured.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Config { $($(#[doc = $section_doc])* pub $section: $Section,)+ }
+
+        /// Every section with its explanation, in the order of a dump.
+        pub const SECTIONS: &[(&str, &[&str])] = &[$((stringify!($section), &[$($section_doc),*])),+];
+
+        /// Every key, in the order of a dump.
+        pub const KEYS: &[Key] = &[$($(Key { section: stringify!($section), name: stringify!($key), doc: &[$($doc),*] },)+)+];
+    };
+}
+
+sections! {
+    /// Which network this node belongs to.
+    network: Network {
+        /// Name of the network. `dev` is the one whose keys everybody knows; it never leaves this machine.
+        name: String = "local".into();
+    }
+
+    /// The public HTTP listener: native `/v1`, and the units and gateway that unmodified AO clients expect.
+    api: Api {
+        /// Address and port. Port 0 takes any free one.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7700));
+        /// Needed to listen anywhere but on loopback: there is no TLS here, put a proxy in front.
+        allow_remote: bool = false;
+        /// Largest request body. Data items themselves end at 10 MiB, whatever this says.
+        body_max: ByteSize = ByteSize(16 << 20);
+        /// Connections in all.
+        connections_max: u32 = 1024;
+        /// Connections from one address.
+        connections_per_ip: u32 = 1024;
+        /// Reads a second from one address, in bursts of four times as many. 0: no limit.
+        reads_per_s: u32 = 0;
+        /// Writes a second from one address, in bursts of four times as many. 0: no limit.
+        writes_per_s: u32 = 0;
+        /// Dry runs a second from one address, in bursts of four times as many. 0: no limit.
+        dry_runs_per_s: u32 = 0;
+    }
+
+    /// The operator's listener: log levels, drain, shutdown. Every request needs the token in the file `api-token`.
+    admin: Admin {
+        /// Off: nothing listens.
+        enabled: bool = true;
+        /// Address and port. Port 0 takes any free one.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7701));
+        /// Needed to listen anywhere but on loopback.
+        allow_remote: bool = false;
+    }
+
+    /// Prometheus metrics at `/metrics`, on a listener of their own.
+    metrics: MetricsListener {
+        /// Off: nothing listens.
+        enabled: bool = true;
+        /// Address and port. Port 0 takes any free one.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7702));
+        /// Needed to listen anywhere but on loopback.
+        allow_remote: bool = false;
+    }
+
+    /// How processes are evaluated. Nothing here changes a result, except the three limits, which decide what is refused.
+    compute: Compute {
+        /// Threads that evaluate. 0: one for each core but one, at least one.
+        workers: usize = 0;
+        /// WebAssembly instructions one message may take.
+        fuel_per_message: u64 = 100_000_000_000;
+        /// Memory one process may have.
+        memory_max: ByteSize = ByteSize(1 << 30);
+        /// Largest module.
+        module_max: ByteSize = ByteSize(64 << 20);
+        /// Private memory all processes together may hold before idle ones are put aside.
+        hot_memory: ByteSize = ByteSize(512 << 20);
+        /// Wall-clock guard of one evaluation: beyond it this node says that it could not evaluate. Never decides a result.
+        wall_guard: Span = Span(std::time::Duration::from_secs(60));
+    }
+
+    /// The embedded chain that stands in for Arweave.
+    chain: Chain {
+        /// Time between blocks.
+        block_interval: Span = Span(std::time::Duration::from_secs(2));
+    }
+
+    /// What is on disk.
+    storage: Storage {
+        /// Free space below which writes are refused while reads go on. 0: the larger of 2 GiB and 2 % of the disk.
+        reserve: ByteSize = ByteSize(0);
+    }
+
+    /// Logs, on standard error.
+    log: Log {
+        /// `error`, `warn`, `info`, `debug` or `trace`; parts of the node separately as in `info,aonode::core=debug`.
+        level: String = "info".into();
+        /// How a line looks.
+        format: Format = Format::Pretty;
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people: colours on a terminal, ids shortened.
+    #[default]
+    Pretty,
+    /// One JSON object a line.
+    Json,
+    /// `key=value`.
+    Logfmt,
+}
