@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::error::Rejection;
+use crate::metrics::labels::Check;
 
 /// A cheap handle on the running node.
 #[derive(Clone)]
@@ -78,6 +79,23 @@ pub struct StoredEvaluation {
     pub slot: Slot,
 }
 
+/// One thing that must hold for the node to be well: a row of `/healthz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Which.
+    pub check: Check,
+    /// It holds.
+    pub ok: bool,
+    /// Without it the node is not ready; else it is only degraded.
+    pub vital: bool,
+    /// Seconds since it was looked at.
+    pub age_s: u64,
+    /// What was found, for people.
+    pub reason: String,
+    /// What an operator does about it; empty while it holds.
+    pub fix: &'static str,
+}
+
 /// What happened, for streams and the console. Lagging receivers lose events, never the node its pace.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -95,6 +113,12 @@ pub enum Event {
 impl Node {
     /// Takes a data item: parses, verifies, and returns when it is durable in its process's log.
     pub async fn submit(&self, item: Bytes, via: Via) -> Result<Accepted, Rejection> {
+        todo!()
+    }
+
+    /// Stores an item that no process gets: a module, an upload. Verified, durable and in the indexes when it returns.
+    /// A second time is no error. A message or process is scheduled as by [`Node::submit`].
+    pub async fn store_item(&self, item: Bytes) -> Result<Accepted, Rejection> {
         todo!()
     }
 
@@ -150,6 +174,11 @@ impl Node {
 
     /// The chain's tip: height and milliseconds since 1970.
     pub fn tip(&self) -> (u64, u64) {
+        todo!()
+    }
+
+    /// How the node is, as of now. Cheap: asked by every probe.
+    pub fn health(&self) -> Vec<HealthCheck> {
         todo!()
     }
 
