@@ -1,0 +1,39 @@
+# Two commands matter: `make devnet` runs the node, `make test` checks it. Both set the machine up first (.ci/setup, silent when
+# nothing is missing). `make devnet ARGS=--once` ends after the demonstration.
+
+# One folder for every clone and for CI: dependencies compile once per machine, a fresh clone compiles only our own crates.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aonode
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+# The runner that is there; plain `cargo test` must pass too.
+RUNNER := $(shell cargo nextest --version > /dev/null 2>&1 && echo "nextest run" || echo "test --lib --bins --tests")
+
+.PHONY: devnet test lint bench fuzz doc setup
+
+devnet: setup
+	@cargo run --locked -p aonode -- devnet $(ARGS)
+
+# Every crate, the end-to-end suites of `testnet` among them, then the examples in the documentation.
+test: setup
+	cargo $(RUNNER) --workspace --locked $(ARGS)
+	cargo test --doc --workspace --locked
+
+lint: setup
+	cargo fmt --all --check
+	cargo lint
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+bench: setup
+	cargo bench --workspace --locked $(ARGS)
+
+# A minute per target; needs a nightly toolchain and cargo-fuzz. SECONDS=3600 for a night.
+SECONDS ?= 60
+fuzz: setup
+	cd consensus/types && for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; done
+
+doc: setup
+	cargo doc --workspace --no-deps --locked
+
+setup:
+	@.ci/setup
