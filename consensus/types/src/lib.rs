@@ -8,10 +8,47 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
-pub mod evaluation;
+// Ids and hashes.
+pub mod hash;
 pub mod id;
-pub mod invocation;
+pub mod limits;
 
+// Data items: what everything travels in.
+pub mod bundle;
+pub mod data_item;
+pub mod deep_hash;
+pub mod signature;
+pub mod signer;
+pub mod tag;
+pub mod wallet;
+
+// What AO says with them.
+pub mod assignment;
+pub mod checkpoint;
+pub mod content_key;
+pub mod cron;
+pub mod hash_chain;
+pub mod lawful;
+pub mod message;
+pub mod scheduler_location;
+
+// What a machine is given and what it gives back.
+pub mod evaluation;
+pub mod invocation;
+pub mod outbox;
+
+pub use assignment::{Assignment, AssignmentContent};
+pub use checkpoint::CheckpointRecord;
+pub use content_key::ContentKey;
+pub use cron::{CronGroup, Interval};
+pub use data_item::{DataItem, ItemError, Profile, Verified};
 pub use evaluation::{Evaluation, Outgoing};
+pub use hash_chain::HashChain;
 pub use id::{Address, Id, ResultHash, Slot, StateHash};
-pub use invocation::{Environment, Invocation, Tag};
+pub use invocation::{DryRun, Environment, Invocation, Subject};
+pub use lawful::{Lawful, Unlawful, lawful};
+pub use message::{Kind, Message, Module, Process};
+pub use signature::SignatureType;
+pub use signer::{ItemBuilder, SignError, Signer};
+pub use tag::{Tag, TagRef};
+pub use wallet::Wallet;
