@@ -21,12 +21,20 @@
 use bytes::Bytes;
 
 pub mod batch;
+pub mod disk;
+#[cfg(any(test, feature = "test-util"))]
+pub mod faulty;
+pub mod limits;
 pub mod memory;
+mod migrate;
+pub mod rocks;
 pub mod schema;
 pub mod typed;
 
 pub use batch::WriteBatch;
+pub use disk::free_bytes;
 pub use memory::MemoryStore;
+pub use rocks::RocksStore;
 pub use schema::Table;
 
 /// Why the store could not answer.

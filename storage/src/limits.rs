@@ -1,0 +1,34 @@
+//! Bounds on what an open store may take, whatever it is asked to do.
+
+/// Block cache shared by all tables, with their indexes and filters: 24 MiB. Grows to this under load only; idle it is near empty.
+pub const CACHE_BYTES: usize = 24 << 20;
+
+/// Memory of rows not yet in a table file, all tables together: 16 MiB. Beyond it the oldest are written out.
+pub const WRITE_BUFFER_BYTES: usize = 16 << 20;
+
+/// Rows of one table that are not yet in a file: 4 MiB, so that several tables fit [`WRITE_BUFFER_BYTES`].
+pub const TABLE_WRITE_BUFFER_BYTES: usize = 4 << 20;
+
+/// A table's first allocation, and the step in which its write buffer grows: 64 KiB, as there are two dozen tables.
+pub const ARENA_BLOCK_BYTES: usize = 64 << 10;
+
+/// Write-ahead log that a start may have to replay: 48 MiB.
+pub const WAL_BYTES: u64 = 48 << 20;
+
+/// Open files: 192, well under the usual limit of 1024 descriptors.
+pub const OPEN_FILES: i32 = 192;
+
+/// Threads for flushing and compaction: 2.
+pub const BACKGROUND_THREADS: i32 = 2;
+
+/// Rows of this size and above go to blob files in the tables of bulky rows, so that compaction does not copy them again and again:
+/// 16 KiB.
+pub const BLOB_BYTES_MIN: u64 = 16 << 10;
+
+/// RocksDB's own log: three files of 4 MiB at most.
+pub const ENGINE_LOG_BYTES: usize = 4 << 20;
+/// See [`ENGINE_LOG_BYTES`].
+pub const ENGINE_LOG_FILES: usize = 3;
+
+const _: () = assert!(TABLE_WRITE_BUFFER_BYTES * 2 <= WRITE_BUFFER_BYTES, "one table's buffer must not fill the budget of all");
+const _: () = assert!(ARENA_BLOCK_BYTES * crate::Table::ALL.len() * 2 <= WRITE_BUFFER_BYTES, "first allocations must not flush tables");
