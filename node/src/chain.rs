@@ -1,0 +1,133 @@
+//! The chain that gives heights and block times.
+//!
+//! [`DevChain`] is embedded: it needs nobody, and every block of it is a pure function of its genesis. A node on a public network puts a
+//! gateway behind the same trait. What this module refuses to do: read a clock. Callers say what time it is.
+
+use ao_consensus::Timestamp;
+use sha2::{Digest, Sha384};
+
+/// One block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Height.
+    pub height: u64,
+    /// Milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// Independent hash.
+    pub id: [u8; 48],
+}
+
+/// Blocks that are known and will not change: an input of the fold where a process has block crons (`protocol.md` §11).
+pub trait Blocks: Send + Sync {
+    /// The block at `height`, if the chain can have it.
+    fn block(&self, height: u64) -> Option<Block>;
+
+    /// The lowest block with a timestamp above `timestamp_ms`.
+    fn first_after(&self, timestamp_ms: u64) -> Option<Block>;
+}
+
+/// A source of blocks that grows with time.
+pub trait Chain: Blocks {
+    /// The newest block at `now`.
+    fn tip(&self, now: Timestamp) -> Block;
+}
+
+/// Genesis of an embedded chain. Stored once per data directory: changing it would change what block crons see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DevGenesis {
+    /// Timestamp of the first block.
+    pub timestamp_ms: u64,
+    /// Height of the first block. Above 1 440 000, from where on the reference compute unit checks hash chains.
+    pub height: u64,
+    /// Milliseconds from one block to the next; at least 1.
+    pub interval_ms: u64,
+}
+
+/// Timed blocks: one every `interval_ms` since genesis, whether or not anybody asks.
+///
+/// A block's id is a hash over genesis and height, so that any block is known at once, ten years after genesis as well; each names its
+/// predecessor through [`DevChain::previous`].
+#[derive(Clone, Debug)]
+pub struct DevChain {
+    genesis: DevGenesis,
+}
+
+impl DevChain {
+    /// The chain of `genesis`; an interval of 0 counts as 1 ms.
+    pub fn new(genesis: DevGenesis) -> Self {
+        Self { genesis: DevGenesis { interval_ms: genesis.interval_ms.max(1), ..genesis } }
+    }
+
+    /// Id of the block before `height`; of the first block, the hash of the genesis alone.
+    pub fn previous(&self, height: u64) -> [u8; 48] {
+        self.id(height.saturating_sub(1).max(self.genesis.height.saturating_sub(1)))
+    }
+
+    fn id(&self, height: u64) -> [u8; 48] {
+        Sha384::new()
+            .chain_update(b"aonode dev block")
+            .chain_update(self.genesis.timestamp_ms.to_be_bytes())
+            .chain_update(self.genesis.height.to_be_bytes())
+            .chain_update(self.genesis.interval_ms.to_be_bytes())
+            .chain_update(height.to_be_bytes())
+            .finalize()
+            .into()
+    }
+
+    fn height_at(&self, timestamp_ms: u64) -> u64 {
+        self.genesis.height + timestamp_ms.saturating_sub(self.genesis.timestamp_ms) / self.genesis.interval_ms
+    }
+}
+
+impl Blocks for DevChain {
+    fn block(&self, height: u64) -> Option<Block> {
+        let age = height.checked_sub(self.genesis.height)?;
+        let timestamp_ms = self.genesis.timestamp_ms.checked_add(age.checked_mul(self.genesis.interval_ms)?)?;
+        Some(Block { height, timestamp_ms, id: self.id(height) })
+    }
+
+    fn first_after(&self, timestamp_ms: u64) -> Option<Block> {
+        if timestamp_ms < self.genesis.timestamp_ms {
+            return self.block(self.genesis.height);
+        }
+        self.block(self.height_at(timestamp_ms) + 1)
+    }
+}
+
+impl Chain for DevChain {
+    fn tip(&self, now: Timestamp) -> Block {
+        let height = self.height_at(now.0);
+        self.block(height).unwrap_or(Block { height, timestamp_ms: now.0, id: self.id(height) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chain() -> DevChain {
+        DevChain::new(DevGenesis { timestamp_ms: 10_000, height: 100, interval_ms: 2_000 })
+    }
+
+    #[test]
+    fn blocks_come_at_their_time() {
+        let heights: Vec<u64> = [0, 9_999, 10_000, 11_999, 12_000, 20_001].map(|now| chain().tip(Timestamp(now)).height).into();
+        assert_eq!(heights, [100, 100, 100, 100, 101, 105]);
+        assert_eq!(chain().block(99), None);
+        assert_eq!(chain().block(101).map(|block| block.timestamp_ms), Some(12_000));
+        assert_eq!(chain().previous(101), chain().block(100).unwrap().id);
+        assert_ne!(chain().previous(100), chain().block(100).unwrap().id);
+    }
+
+    proptest! {
+        #[test]
+        fn first_after_is_the_lowest_block_that_is_later(now in 0u64..1_000_000) {
+            let first = chain().first_after(now).unwrap();
+            prop_assert!(first.timestamp_ms > now);
+            if let Some(before) = chain().block(first.height - 1) {
+                prop_assert!(before.timestamp_ms <= now);
+            }
+        }
+    }
+}
