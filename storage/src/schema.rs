@@ -79,6 +79,8 @@ tables! {
     Blocks = "blocks",
     /// Frames of assignments and the proof that confirmed each.
     Frames = "frames",
+    /// What the consensus engine must not forget.
+    EngineRecords = "engine_records",
     /// Balances of the embedded chain.
     Accounts = "accounts",
 }
@@ -132,6 +134,8 @@ pub const CHECKPOINT_BODIES: TableOf<EvaluationKey, Bytes> = TableOf::new(Table:
 pub const BLOCKS: TableOf<u64, BlockRow> = TableOf::new(Table::Blocks);
 /// Place in a scheduler's chain → [`FrameRow`].
 pub const FRAMES: TableOf<FrameKey, FrameRow> = TableOf::new(Table::Frames);
+/// The engine's name for a record → the record, as it is: only the engine reads it.
+pub const ENGINE_RECORDS: TableOf<String, Bytes> = TableOf::new(Table::EngineRecords);
 /// Address as text → [`AccountRow`].
 pub const ACCOUNTS: TableOf<String, AccountRow> = TableOf::new(Table::Accounts);
 
@@ -315,6 +319,8 @@ pub struct ScheduleRow {
     pub block_height: u64,
     /// The outbox entry of this node that it delivers.
     pub pushed_by: Option<OutboxKey>,
+    /// Whether this node pushes what its evaluation puts into the outbox; false where the caller asked to schedule only.
+    pub push: bool,
 }
 
 /// What one message gave.

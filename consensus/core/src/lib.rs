@@ -44,8 +44,8 @@ use bytes::Bytes;
 pub enum Input {
     /// A frame, own or received, whose assignments and items are durable here and whose form was checked.
     Frame(Box<Frame>),
-    /// The record of an earlier [`Effect::Remember`] is durable.
-    Remembered(Bytes),
+    /// The record of this key, of an earlier [`Effect::Remember`], is durable.
+    Remembered(String),
     /// Time passed; see [`Consensus::next_deadline`].
     Tick,
 }
@@ -63,7 +63,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Names the record; a later record of the same key replaces it.
-    pub key: Bytes,
+    pub key: String,
     /// Opaque to everybody but the engine.
     pub value: Bytes,
 }

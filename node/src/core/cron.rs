@@ -14,7 +14,7 @@ use ao_types::Tag;
 use crate::chain::{Block, Blocks};
 
 /// A point of the log or of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Point {
     /// Milliseconds since 1970.
     pub timestamp_ms: u64,

@@ -1,0 +1,217 @@
+//! The state machine: one input, any number of effects, no waiting.
+//!
+//! It owns every decision between an item that is lawful and a result that is stored: which slot an item gets, what a batch contains, when
+//! a frame goes to the consensus engine, when a process is evaluated, what is pushed, when anybody may hear of it. It refuses to read a
+//! clock, draw randomness, lock, wait, or touch disk or network: what it needs to know comes with the input, and the tests drive it from
+//! one thread.
+//!
+//! ```text
+//!            Submit ──▶ ingest ──▶ queue of the process ──▶ Sign ──▶ Signed ──▶ ┐
+//!                                                                             │ one batch is being built,
+//!     Deliveries ──▶ outbox ──────▶ (as Submit)          Evaluated ─▶ evaluate ▶│ one is being written
+//!                                                            ▲                  │
+//!                            Evaluate ◀── confirm ◀── engine ◀┴─ frame ◀─ Written ◀── Write
+//!                                                                 └──▶ Reply, Tell, Results: what others may see
+//! ```
+//!
+//! **Durable before visible.** What another party can see waits in the batch that makes it true, and leaves when that batch is written
+//! ([`batch`]). **No gap.** Slots are given in runs, one run per process at a time, and a head moves only with its batch. A write that
+//! fails ends this life of the core: everything volatile is dropped and read again from the store ([`recover`]), as at start.
+//! **Exactly once.** The entry of an outbox is deleted in the batch that gives its item a slot.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ao_consensus::{ChainTip, Consensus, Frame, Timestamp};
+use ao_types::Id;
+
+use crate::chain::Block;
+use crate::error::{Code, Rejection};
+
+pub mod batch;
+mod confirm;
+pub mod cron;
+pub mod effect;
+mod evaluate;
+mod ingest;
+pub mod input;
+mod monitor;
+mod outbox;
+mod process;
+mod recent;
+mod recover;
+
+use batch::Batches;
+use effect::Effect;
+use input::{Input, Recovered, Term};
+use monitor::Monitors;
+use outbox::Outbox;
+use process::Process;
+use recent::Recent;
+
+/// What does not change in the life of a node.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// In every frame.
+    pub network_id: [u8; 32],
+    /// Makes an engine that goes on after the confirmed part of the chain. Which one is the wiring's choice.
+    pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
+}
+
+/// See the module documentation.
+pub struct Core {
+    fixed: Fixed,
+    engine: Box<dyn Consensus>,
+    term: Term,
+    mode: Mode,
+    low_disk: bool,
+    tip: Block,
+    chain: ChainTip,
+    next_sequence: u64,
+    processes: BTreeMap<Id, Process>,
+    /// Processes that became idle, with the last batch they were in: forgotten in that order.
+    resting: VecDeque<(input::Batch, Id)>,
+    batches: Batches,
+    recent: Recent,
+    unconfirmed: BTreeMap<u64, Frame>,
+    outbox: Outbox,
+    monitors: Monitors,
+    /// Processes to be tried again, by time.
+    retries: BTreeSet<(Timestamp, Id)>,
+}
+
+/// Whether the core knows the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Waits for `Recovered`.
+    Recovering,
+    /// At work.
+    Running,
+}
+
+impl Core {
+    /// A core that has not seen its store: it refuses everything until [`Input::Recovered`] of term 0 comes.
+    pub fn new(fixed: Fixed, chain: ao_consensus::Chain, tip: Block) -> Self {
+        let engine = (fixed.engine)(chain, 0);
+        Self {
+            fixed,
+            engine,
+            term: 0,
+            mode: Mode::Recovering,
+            low_disk: false,
+            tip,
+            chain: ChainTip::opened(chain),
+            next_sequence: 0,
+            processes: BTreeMap::new(),
+            resting: VecDeque::new(),
+            batches: Batches::after(0),
+            recent: Recent::since(0),
+            unconfirmed: BTreeMap::new(),
+            outbox: Outbox::default(),
+            monitors: Monitors::default(),
+            retries: BTreeSet::new(),
+        }
+    }
+
+    /// Name of the consensus engine.
+    pub fn engine(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    /// One input. Effects are appended and must be carried out in order.
+    pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+        match input {
+            Input::Recovered(recovered) => self.on_recovered(now, *recovered, out),
+            Input::Submit(submission) => self.on_submit(now, *submission, out),
+            Input::Signed { term, process, run } if term == self.term => self.on_signed(now, process, run, out),
+            Input::Written { term, batch } if term == self.term => self.on_written(now, batch, out),
+            Input::WriteFailed { term, reason, disk_full, .. } if term == self.term => self.on_write_failed(&reason, disk_full, out),
+            Input::Evaluated(evaluated) if evaluated.term == self.term => self.on_evaluated(now, *evaluated, out),
+            Input::Deliveries { term, process, entries, more } if term == self.term => {
+                self.on_deliveries(now, process, entries, more, out);
+            }
+            Input::RunCron { request, process, facts } => self.on_run_cron(now, request, process, facts, out),
+            Input::Monitor { request, process, item, on, facts } => self.on_monitor(now, request, process, (item, on), facts, out),
+            Input::Tip(tip) => self.tip = tip,
+            Input::Reserve { low } => self.on_reserve(now, low, out),
+            Input::Tick => self.on_tick(now, out),
+            // Answers to questions of an earlier life.
+            Input::Signed { .. }
+            | Input::Written { .. }
+            | Input::WriteFailed { .. }
+            | Input::Evaluated(_)
+            | Input::Deliveries { .. } => {}
+        }
+        self.flush(now, out);
+    }
+
+    /// When to call `handle(Input::Tick)` next, if nothing comes before.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let retry = self.retries.first().map(|(at, _)| *at);
+        [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry].into_iter().flatten().min()
+    }
+
+    fn on_recovered(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {
+        if recovered.term != self.term || self.mode == Mode::Running {
+            return;
+        }
+        self.recover(now, recovered, out);
+    }
+
+    fn on_tick(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.mode != Mode::Running {
+            return;
+        }
+        if self.engine.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.engine_input(now, ao_consensus::Input::Tick, out);
+        }
+        while let Some((at, process)) = self.retries.first().copied().filter(|(at, _)| *at <= now) {
+            self.retries.remove(&(at, process));
+            self.advance(now, process, out);
+        }
+        for process in self.monitors.due(now) {
+            self.wish_cron(now, process, out);
+        }
+        self.outbox.wake_due(now);
+        self.pump_outbox(now, out);
+    }
+
+    fn on_reserve(&mut self, now: Timestamp, low: bool, out: &mut Vec<Effect>) {
+        self.low_disk = low;
+        if !low && self.mode == Mode::Running {
+            self.pump_outbox(now, out);
+        }
+    }
+
+    /// Why nothing can be written now, if so.
+    fn refusal(&self) -> Option<Rejection> {
+        match self.mode {
+            Mode::Recovering => Some(Rejection::retry(Code::Unavailable, "the node is reading its store; try again in a moment", 1)),
+            Mode::Running if self.low_disk => {
+                Some(Rejection::retry(Code::ReadOnly, "room on disk is below the reserve: this node only reads until there is more", 30))
+            }
+            Mode::Running => None,
+        }
+    }
+
+    /// Starts whatever a process can do next: give slots, evaluate, look at its crons.
+    fn advance(&mut self, now: Timestamp, id: Id, out: &mut Vec<Effect>) {
+        self.start_run(now, id, out);
+        self.start_evaluation(now, id, out);
+        if self.processes.get(&id).is_some_and(Process::idle) {
+            self.resting.push_back((self.batches.number(), id));
+        }
+    }
+
+    /// Forgets processes that have been idle for as long as look-ups of before may come.
+    fn forget_resting(&mut self) {
+        let oldest = self.recent.oldest();
+        while let Some((_, id)) = self.resting.pop_front_if(|(batch, _)| *batch <= oldest) {
+            if self.processes.get(&id).is_some_and(|process| process.idle() && process.written <= oldest) {
+                self.processes.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! One batch is being built while one is being written; what others may see leaves with its batch.
+//!
+//! Group commit happens here: while the disk is busy with a batch, everything that comes goes into the next one.
+
+use std::collections::BTreeMap;
+
+use ao_consensus::limits::FRAME_ENTRIES_MAX;
+use ao_consensus::{Entry, Frame, Timestamp};
+use ao_storage::schema::{self, FrameKey, FrameRow, Head};
+use ao_storage::{Durability, WriteBatch};
+use ao_types::Id;
+
+use super::effect::Effect;
+use super::input::Batch;
+use super::{ChainTip, Core};
+
+/// The batch that is being built and the one that is being written.
+#[derive(Debug)]
+pub struct Batches {
+    number: Batch,
+    building: Building,
+    writing: Option<Vec<Visible>>,
+}
+
+/// What a batch will be.
+#[derive(Debug, Default)]
+pub struct Building {
+    /// Its rows.
+    pub rows: WriteBatch,
+    /// Last assignment of each log it lengthens: one row each, however many slots.
+    heads: BTreeMap<Id, Head>,
+    /// Its assignments, for its frames.
+    entries: Vec<Entry>,
+    /// What leaves when it is written, in order.
+    pub visible: Vec<Visible>,
+    /// Something in it cannot be computed again.
+    synced: bool,
+}
+
+/// What may be seen, or done, once a batch is written.
+#[derive(Debug)]
+pub enum Visible {
+    /// Leaves as it is.
+    Effect(Effect),
+    /// Goes to the engine.
+    Frame(Frame),
+    /// What an engine said after something that it must remember.
+    Engine(Vec<ao_consensus::Effect>),
+    /// The engine hears that its record is durable.
+    Remembered(String),
+    /// An outbox entry of this process is dealt with.
+    Settled(Id),
+    /// A process has new outbox entries.
+    Owes(Id),
+}
+
+impl Batches {
+    /// Numbers go on after `settled`.
+    pub fn after(settled: Batch) -> Self {
+        Self { number: settled + 1, building: Building::default(), writing: None }
+    }
+
+    /// Number of the batch that is being built.
+    pub fn number(&self) -> Batch {
+        self.number
+    }
+
+    /// The batch that is being built, for rows that can be computed again.
+    pub fn buffered(&mut self) -> &mut Building {
+        &mut self.building
+    }
+
+    /// The batch that is being built, for rows that cannot.
+    pub fn synced(&mut self) -> &mut Building {
+        self.building.synced = true;
+        &mut self.building
+    }
+
+    /// Everything that will not be seen, because a batch failed.
+    pub fn abandon(self) -> impl Iterator<Item = Visible> {
+        self.writing.into_iter().flatten().chain(self.building.visible)
+    }
+}
+
+impl Building {
+    /// An assignment: its head, and its entry in a frame.
+    pub fn assign(&mut self, head: Head, entry: Entry) {
+        self.heads.insert(entry.process, head);
+        self.entries.push(entry);
+    }
+
+    /// What leaves when the batch is written.
+    pub fn then(&mut self, effect: Effect) {
+        self.visible.push(Visible::Effect(effect));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.entries.is_empty() && self.visible.is_empty()
+    }
+}
+
+impl Core {
+    /// Sends the batch that is being built on its way, if there is one and the disk is free.
+    pub(super) fn flush(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        if self.batches.writing.is_some() || self.batches.building.is_empty() {
+            return;
+        }
+        let Building { mut rows, heads, entries, mut visible, synced } = std::mem::take(&mut self.batches.building);
+        for (process, head) in &heads {
+            schema::HEADS.put(&mut rows, process, head);
+        }
+        for entries in entries.chunks(FRAME_ENTRIES_MAX) {
+            let block = (self.tip.height, self.tip.id);
+            // A chunk is neither empty nor over the bound, the only reasons to refuse.
+            let Ok(frame) = Frame::build(&self.chain, self.fixed.network_id, entries.to_vec(), now, block) else { continue };
+            self.chain = ChainTip::after(&frame);
+            let row = FrameRow { frame: frame.encode().into(), proof: None };
+            schema::FRAMES.put(&mut rows, &frame_key(&frame), &row);
+            visible.push(Visible::Frame(frame));
+        }
+        let batch = self.batches.number;
+        self.batches.number += 1;
+        self.batches.writing = Some(visible);
+        let durability = if synced { Durability::Synced } else { Durability::Buffered };
+        out.push(Effect::Write { term: self.term, batch, rows, durability });
+    }
+
+    pub(super) fn on_written(&mut self, now: Timestamp, batch: Batch, out: &mut Vec<Effect>) {
+        let visible = self.batches.writing.take().unwrap_or_default();
+        self.recent.durable(batch);
+        self.forget_resting();
+        for seen in visible {
+            match seen {
+                Visible::Effect(effect) => out.push(effect),
+                Visible::Frame(frame) => {
+                    self.unconfirmed.insert(frame.header.sequence, frame.clone());
+                    self.engine_input(now, ao_consensus::Input::Frame(Box::new(frame)), out);
+                }
+                Visible::Engine(effects) => self.engine_effects(now, effects, out),
+                Visible::Remembered(key) => self.engine_input(now, ao_consensus::Input::Remembered(key), out),
+                Visible::Settled(process) => self.outbox.settle(now, process, false),
+                Visible::Owes(process) => self.outbox.owe(process),
+            }
+        }
+        self.pump_outbox(now, out);
+    }
+}
+
+/// Where a frame is stored.
+pub fn frame_key(frame: &Frame) -> FrameKey {
+    let chain = frame.header.chain;
+    FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence: frame.header.sequence }
+}

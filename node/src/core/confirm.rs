@@ -1,0 +1,62 @@
+//! Frames and the engine: what is confirmed is evaluated.
+
+use std::collections::BTreeMap;
+
+use ao_consensus::{Confirmation, Timestamp};
+use ao_storage::schema::{self, FrameRow};
+use ao_types::{Id, Slot};
+
+use super::Core;
+use super::batch::{Visible, frame_key};
+use super::effect::Effect;
+use crate::handle::Event;
+
+impl Core {
+    /// Tells the engine, and does what it says.
+    pub(super) fn engine_input(&mut self, now: Timestamp, input: ao_consensus::Input, out: &mut Vec<Effect>) {
+        let mut effects = Vec::new();
+        self.engine.handle(now, input, &mut effects);
+        self.engine_effects(now, effects, out);
+    }
+
+    /// Rule 5 of the engine's contract: what it says after something to remember waits until that is durable.
+    pub(super) fn engine_effects(&mut self, now: Timestamp, effects: Vec<ao_consensus::Effect>, out: &mut Vec<Effect>) {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
+            match effect {
+                ao_consensus::Effect::Confirmed(confirmation) => self.on_confirmed(now, confirmation, out),
+                ao_consensus::Effect::Remember(record) => {
+                    let batch = self.batches.synced();
+                    schema::ENGINE_RECORDS.put(&mut batch.rows, &record.key, &record.value);
+                    batch.visible.push(Visible::Remembered(record.key));
+                    batch.visible.push(Visible::Engine(effects.collect()));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn on_confirmed(&mut self, now: Timestamp, confirmation: Confirmation, out: &mut Vec<Effect>) {
+        // Rules 2 and 3 of the contract: a confirmation without its frame is the engine's fault, and confirms nothing.
+        let Some(frame) = self.unconfirmed.remove(&confirmation.sequence) else { return };
+        let mut slots: BTreeMap<Id, Slot> = BTreeMap::new();
+        let batch = self.batches.buffered();
+        for entry in &frame.entries {
+            slots.insert(entry.process, entry.slot);
+            batch.then(Effect::Tell(Event::Confirmed { process: entry.process, slot: entry.slot }));
+        }
+        let row = FrameRow { frame: frame.encode().into(), proof: Some(confirmation.proof) };
+        schema::FRAMES.put(&mut batch.rows, &frame_key(&frame), &row);
+        for (process, slot) in &slots {
+            schema::CONFIRMED.put(&mut batch.rows, process, slot);
+        }
+        let number = self.batches.number();
+        for (id, slot) in slots {
+            if let Some(process) = self.processes.get_mut(&id) {
+                process.confirmed = Some(slot);
+                process.written = number;
+            }
+            self.advance(now, id, out);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! All that the core can ask of its shell. Effects of one call are carried out in order.
+
+use ao_consensus::Timestamp;
+use ao_consensus::schedule::{Clock, ToAssign};
+use ao_storage::schema::Head;
+use ao_storage::{Durability, WriteBatch};
+use ao_types::{Id, Slot};
+
+use super::input::{Batch, RequestId, Submission, Term};
+use crate::error::Rejection;
+use crate::handle::{Accepted, Event};
+
+/// One effect.
+#[derive(Debug)]
+pub enum Effect {
+    /// Give a run of items their slots and sign the assignments. Answered by `Signed`.
+    Sign {
+        /// Of this core.
+        term: Term,
+        /// Whose log.
+        process: Id,
+        /// Its last assignment.
+        head: Option<Head>,
+        /// Lower bounds of time and height, and the tip.
+        clock: Clock,
+        /// What gets a slot, in order.
+        items: Vec<ToAssign>,
+    },
+    /// Write a batch. Answered by `Written` or `WriteFailed`; at most one is on its way.
+    Write {
+        /// Of this core.
+        term: Term,
+        /// Which.
+        batch: Batch,
+        /// The rows.
+        rows: WriteBatch,
+        /// What the answer must mean.
+        durability: Durability,
+    },
+    /// Look up the facts of a submission again: they are older than what this core remembers.
+    LookUp(Box<Submission>),
+    /// Look up the facts of a process again for a request that is not a submission.
+    LookUpProcess(Again),
+    /// Answer a caller.
+    Reply(RequestId, Result<Reply, Rejection>),
+    /// Evaluate a process: its log up to `through`, and cron messages up to `until`. Answered by `Evaluated`.
+    Evaluate(Job),
+    /// Make outbox entries of a process ready. Answered by `Deliveries`.
+    Push {
+        /// Of this core.
+        term: Term,
+        /// Whose outbox.
+        process: Id,
+        /// Rows to try are due at this time.
+        now: Timestamp,
+    },
+    /// Tell whoever listens.
+    Tell(Event),
+    /// Results of a process up to this slot are in the store.
+    Results {
+        /// The process.
+        process: Id,
+        /// Up to here.
+        slot: Slot,
+    },
+    /// Readers of a process's results wait in vain: answer them. `lasting`: later ones as well.
+    NoResults {
+        /// The process.
+        process: Id,
+        /// Why.
+        why: Rejection,
+        /// Until the node is started again.
+        lasting: bool,
+    },
+    /// Evaluation of this process stopped for good; an operator must look.
+    Alarm {
+        /// The process.
+        process: Id,
+        /// What does not hold.
+        what: String,
+    },
+    /// Read the store again and answer with `Recovered` of this term. The batch given counts as settled.
+    Recover {
+        /// The life that begins.
+        term: Term,
+        /// Did not get into the store.
+        failed: Batch,
+    },
+}
+
+/// See [`Effect::LookUpProcess`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Again {
+    /// Who waits; nobody where a monitor looks.
+    pub request: Option<RequestId>,
+    /// Which process.
+    pub process: Id,
+    /// What was asked.
+    pub ask: Ask,
+}
+
+/// Requests about a process that are not submissions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Evaluate its crons up to now.
+    RunCron,
+    /// Push its cron results from now on, or no more; the item that asks.
+    Monitor {
+        /// The signed item.
+        item: Id,
+        /// Start, or stop.
+        on: bool,
+    },
+}
+
+/// What a caller is told when all went well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A submission.
+    Accepted(Accepted),
+    /// Anything else.
+    Done,
+}
+
+/// See [`Effect::Evaluate`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Of this core.
+    pub term: Term,
+    /// The process.
+    pub process: Id,
+    /// What is evaluated already: slot and cron ordinal.
+    pub from: Option<(Slot, u32)>,
+    /// Last slot to evaluate.
+    pub through: Slot,
+    /// After it, evaluate cron messages up to this time.
+    pub until: Option<super::cron::Point>,
+    /// Cron results go to the outbox.
+    pub monitored: bool,
+}

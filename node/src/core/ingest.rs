@@ -1,0 +1,259 @@
+//! From a lawful item to its slot.
+
+use ao_consensus::limits::RUN_ITEMS_MAX;
+use ao_consensus::schedule::{Assigned, Clock, ToAssign};
+use ao_consensus::{Entry, Timestamp};
+use ao_storage::schema::{self, Head, ItemRow, OutboxKey, ProcessRow, PushOutcome, ScheduleRow};
+use ao_types::{Id, Slot};
+
+use super::batch::Building;
+use super::cron::Point;
+use super::effect::{Effect, Reply};
+use super::input::{Facts, Follow, Indexed, Origin, Place, Submission};
+use super::process::Process;
+use super::recent::slot_of;
+use super::Core;
+use crate::error::{Code, Rejection};
+use crate::handle::{Accepted, Event};
+use crate::limits::PROCESS_QUEUE_MAX;
+
+impl Core {
+    pub(super) fn on_submit(&mut self, now: Timestamp, submission: Submission, out: &mut Vec<Effect>) {
+        if matches!(submission.origin, Origin::Outbox { term, .. } if term != self.term) {
+            // The turn it belonged to ended with the last life: its row is still there and gets another.
+            return;
+        }
+        if let Some(refusal) = self.refusal() {
+            return self.refuse(now, submission, refusal, out);
+        }
+        if !self.recent.covers(&submission.facts) {
+            return out.push(Effect::LookUp(Box::new(submission)));
+        }
+        match &submission.place {
+            Place::Store => self.store_item(now, submission, out),
+            Place::Spawn(_) => self.queue(now, submission.id, submission, out),
+            Place::Log { process, .. } => {
+                let process = *process;
+                if submission.facts.process.is_some() || self.processes.contains_key(&process) {
+                    self.queue(now, process, submission, out);
+                } else if matches!(submission.origin, Origin::Outbox { .. }) && submission.item.is_some() {
+                    // No process has this id: it is a wallet's (`protocol.md` §4 rule 4).
+                    self.store_item(now, Submission { place: Place::Store, ..submission }, out);
+                } else {
+                    let text = format!("process {process} is not known here: spawn it here first, or ask the node of its scheduler");
+                    self.refuse(now, submission, Rejection::new(Code::ProcessUnknown, text), out);
+                }
+            }
+        }
+    }
+
+    fn queue(&mut self, now: Timestamp, process: Id, submission: Submission, out: &mut Vec<Effect>) {
+        if self.recent.is_repeat(&submission) {
+            let slot = slot_of(&submission.facts).map_or(String::new(), |slot| format!(" in slot {slot}"));
+            let text = format!("message {} is already in the schedule of {process}{slot}", submission.id);
+            return self.refuse(now, submission, Rejection::new(Code::Duplicate, text), out);
+        }
+        let entry = self.processes.entry(process);
+        let known = entry.or_insert_with(|| submission.facts.process.clone().map(Process::from_facts).unwrap_or_default());
+        if known.queue.len() >= PROCESS_QUEUE_MAX {
+            let text = format!("{PROCESS_QUEUE_MAX} messages wait for process {process}; try again in a moment");
+            return self.refuse(now, submission, Rejection::retry(Code::Busy, text, 1), out);
+        }
+        self.recent.enter(&submission);
+        known.queue.push_back(submission);
+        self.advance(now, process, out);
+    }
+
+    /// Sends the next run of a process to the signer, unless one is there or its crons come first.
+    pub(super) fn start_run(&mut self, now: Timestamp, id: Id, out: &mut Vec<Effect>) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let crons_first = process.cron.wanted && process.cron.until.is_none();
+        if process.queue.is_empty() || !process.signing.is_empty() || crons_first {
+            return;
+        }
+        let run = process.queue.len().min(RUN_ITEMS_MAX);
+        process.signing = process.queue.drain(..run).collect();
+        let items = process.signing.iter().map(|submission| match &submission.place {
+            Place::Log { exclude, .. } => ToAssign { item: Some(submission.id), exclude: exclude.clone() },
+            Place::Spawn(_) | Place::Store => ToAssign { item: None, exclude: Vec::new() },
+        });
+        let clock = Clock {
+            now: now.max(Timestamp(process.floor.timestamp_ms)),
+            block_height: self.tip.height.max(process.floor.block_height),
+        };
+        out.push(Effect::Sign { term: self.term, process: id, head: process.head.clone(), clock, items: items.collect() });
+    }
+
+    pub(super) fn on_signed(&mut self, now: Timestamp, id: Id, run: Result<Vec<Assigned>, String>, out: &mut Vec<Effect>) {
+        let Some(process) = self.processes.get_mut(&id) else { return };
+        let submissions = std::mem::take(&mut process.signing);
+        match run {
+            Ok(run) if run.len() == submissions.len() => {
+                process.written = self.batches.number();
+                process.head = run.last().map(head_of);
+                for (submission, assigned) in submissions.into_iter().zip(run) {
+                    self.assign(now, id, submission, assigned);
+                }
+            }
+            failed => {
+                let reason = failed.map_or_else(|reason| reason, |run| format!("{} assignments for {} items", run.len(), submissions.len()));
+                let unborn = process.head.is_none();
+                for submission in submissions {
+                    self.recent.leave(&submission);
+                    let refusal = Rejection::new(Code::Internal, format!("the assignment could not be signed: {reason}"));
+                    self.refuse(now, submission, refusal, out);
+                }
+                if unborn {
+                    self.abandon_process(now, id, out);
+                }
+            }
+        }
+        self.advance(now, id, out);
+    }
+
+    /// A process whose own item got no slot does not exist: what waits for it goes with it.
+    fn abandon_process(&mut self, now: Timestamp, id: Id, out: &mut Vec<Effect>) {
+        let Some(process) = self.processes.remove(&id) else { return };
+        for submission in process.queue {
+            self.recent.leave(&submission);
+            let refusal = Rejection::new(Code::ProcessUnknown, format!("process {id} could not be scheduled"));
+            self.refuse(now, submission, refusal, out);
+        }
+    }
+
+    /// One assignment: everything about it goes into one batch.
+    fn assign(&mut self, now: Timestamp, process: Id, submission: Submission, assigned: Assigned) {
+        let (slot, timestamp_ms) = (assigned.slot, assigned.timestamp.0);
+        let stored = self.recent.is_stored(&submission);
+        self.recent.write(&submission, self.batches.number());
+        let batch = self.batches.synced();
+        if !stored {
+            put_item(batch, &mut self.next_sequence, now, &submission);
+        }
+        let pushed_by = if let Origin::Outbox { key, .. } = submission.origin { Some(key) } else { None };
+        let row = ScheduleRow {
+            item: submission.id,
+            assignment_id: assigned.id,
+            assignment: assigned.assignment.as_bytes().clone(),
+            timestamp_ms,
+            block_height: assigned.block_height,
+            pushed_by,
+            push: submission.push,
+        };
+        schema::SCHEDULE.put(&mut batch.rows, &(process, slot), &row);
+        schema::SLOT_OF.put(&mut batch.rows, &(submission.id, process), &slot);
+        schema::SLOT_OF.put(&mut batch.rows, &(assigned.id, process), &slot);
+        match &submission.place {
+            Place::Spawn(spawn) => {
+                let row = ProcessRow {
+                    owner: spawn.owner,
+                    module: spawn.module,
+                    scheduler: spawn.scheduler.clone(),
+                    parent: spawn.parent,
+                    timestamp_ms,
+                    block_height: assigned.block_height,
+                    has_cron: spawn.has_cron,
+                };
+                schema::PROCESSES.put(&mut batch.rows, &process, &row);
+            }
+            Place::Log { content: Some(content), .. } => schema::CONTENT.put(&mut batch.rows, &(process, *content), &slot),
+            Place::Log { .. } | Place::Store => {}
+        }
+        let entry = Entry {
+            process,
+            schedule_epoch: assigned.schedule_epoch,
+            slot,
+            item: submission.id,
+            assignment: assigned.id,
+            content_hash: assigned.content_hash,
+            hash_chain: assigned.hash_chain,
+        };
+        batch.assign(head_of(&assigned), entry);
+        batch.then(Effect::Tell(Event::Assigned { process, slot, message: submission.id }));
+        match submission.origin {
+            Origin::Request(request) => {
+                let accepted = Accepted {
+                    id: submission.id,
+                    process: Some(process),
+                    slot: Some(slot),
+                    assignment: Some(assigned.id),
+                    timestamp_ms,
+                };
+                batch.then(Effect::Reply(request, Ok(Reply::Accepted(accepted))));
+            }
+            Origin::Outbox { key, follow, .. } => self.delivered(key, follow, submission.id, PushOutcome::Assigned { process, slot }),
+        }
+        if let (Place::Spawn(spawn), Some(process)) = (&submission.place, self.processes.get_mut(&process)) {
+            process.has_cron = spawn.has_cron;
+        }
+    }
+
+    /// An item that goes into no log.
+    fn store_item(&mut self, now: Timestamp, submission: Submission, out: &mut Vec<Effect>) {
+        let repeat = self.recent.is_repeat(&submission);
+        let accepted = Accepted { id: submission.id, process: None, slot: None, assignment: None, timestamp_ms: now.0 };
+        if repeat && matches!(submission.origin, Origin::Request(_)) && submission.facts.stored {
+            return self.answer(submission.origin, Ok(Reply::Accepted(accepted)), out);
+        }
+        let batch = self.batches.synced();
+        if !repeat {
+            put_item(batch, &mut self.next_sequence, now, &submission);
+            self.recent.write(&submission, self.batches.number());
+        }
+        match submission.origin {
+            Origin::Request(request) => self.batches.synced().then(Effect::Reply(request, Ok(Reply::Accepted(accepted)))),
+            Origin::Outbox { key, follow, .. } => self.delivered(key, follow, submission.id, PushOutcome::Stored),
+        }
+    }
+
+    /// A submission that gets no slot: its caller hears at once; an outbox entry is closed, or tried again where trying again helps.
+    fn refuse(&mut self, now: Timestamp, submission: Submission, refusal: Rejection, out: &mut Vec<Effect>) {
+        match submission.origin {
+            Origin::Request(_) => self.answer(submission.origin, Err(refusal), out),
+            Origin::Outbox { key, .. } if refusal.retry_after_s.is_some() => self.outbox.settle(now, key.process, true),
+            Origin::Outbox { key, follow, .. } if refusal.code == Code::Duplicate => match slot_of(&submission.facts) {
+                // Put in before, by hand or by another node: delivered all the same.
+                Some(_) => self.delivered(key, follow, submission.id, PushOutcome::Skipped(refusal.message)),
+                // On its way but not in the store yet: whether it gets there is known at the next try.
+                None => self.outbox.settle(now, key.process, true),
+            },
+            Origin::Outbox { key, .. } => self.close(key, None, PushOutcome::Failed(refusal.message)),
+        }
+    }
+
+    fn answer(&mut self, origin: Origin, reply: Result<Reply, Rejection>, out: &mut Vec<Effect>) {
+        if let Origin::Request(request) = origin {
+            out.push(Effect::Reply(request, reply));
+        }
+    }
+}
+
+fn head_of(assigned: &Assigned) -> Head {
+    Head {
+        schedule_epoch: assigned.schedule_epoch,
+        slot: assigned.slot,
+        assignment: assigned.id,
+        hash_chain: assigned.hash_chain,
+        timestamp_ms: assigned.timestamp.0,
+        block_height: assigned.block_height,
+    }
+}
+
+/// An item's bytes, and its place in every index of the gateway.
+fn put_item(batch: &mut Building, next_sequence: &mut u64, now: Timestamp, submission: &Submission) {
+    let (Some(item), Some(index)) = (&submission.item, &submission.index) else { return };
+    let Indexed { kind, owner, recipient, tags } = index;
+    let (id, sequence, rows) = (submission.id, *next_sequence, &mut batch.rows);
+    *next_sequence += 1;
+    schema::ITEMS.put(rows, &id, item.as_bytes());
+    let row = ItemRow { kind: *kind, owner: *owner, recipient: *recipient, received_ms: now.0, sequence, block_height: None };
+    schema::ITEM_INDEX.put(rows, &id, &row);
+    schema::SEQUENCE.put(rows, &sequence, &id);
+    schema::OWNER_INDEX.put(rows, &(*owner, sequence), &id);
+    if let Some(recipient) = recipient {
+        schema::RECIPIENT_INDEX.put(rows, &(*recipient, sequence), &id);
+    }
+    for tag in tags {
+        schema::TAG_INDEX.put(rows, &(*tag, sequence), &id);
+    }
+}

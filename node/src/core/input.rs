@@ -1,0 +1,331 @@
+//! All that can reach the core. Facts that need the disk come along: the core never looks anything up.
+
+use ao_consensus::schedule::Assigned;
+use ao_consensus::{ChainTip, Frame};
+use ao_storage::schema::{EvaluationRow, Head, ItemKind, MonitorRow, OutboxKey};
+use ao_types::{Address, DataItem, Id, Slot, Verified};
+
+use super::cron::Point;
+use crate::chain::Block;
+use crate::error::Rejection;
+
+/// Number of a life of the core: one more after every reset. Answers to questions of an earlier life are dropped.
+pub type Term = u64;
+
+/// Number of a write. A higher one was written later.
+pub type Batch = u64;
+
+/// Names a caller that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// One input.
+#[derive(Debug)]
+pub enum Input {
+    /// What the store holds, at start and after a failed write.
+    Recovered(Box<Recovered>),
+    /// An item that is well formed, signed and lawful, with what the store knows around it.
+    Submit(Box<Submission>),
+    /// Assignments of one signing run, in slot order.
+    Signed {
+        /// Of the core that asked.
+        term: Term,
+        /// Whose log.
+        process: Id,
+        /// One per item of the run, or why none could be made.
+        run: Result<Vec<Assigned>, String>,
+    },
+    /// A batch is as durable as it was asked to be.
+    Written {
+        /// Of the core that asked.
+        term: Term,
+        /// Which.
+        batch: Batch,
+    },
+    /// A batch is not in the store.
+    WriteFailed {
+        /// Of the core that asked.
+        term: Term,
+        /// Which.
+        batch: Batch,
+        /// What the store said.
+        reason: String,
+        /// There is no room left.
+        disk_full: bool,
+    },
+    /// Some steps of an evaluation job, in order.
+    Evaluated(Box<Evaluated>),
+    /// Outbox entries of one process, made ready.
+    Deliveries {
+        /// Of the core that asked.
+        term: Term,
+        /// Whose outbox.
+        process: Id,
+        /// In order.
+        entries: Vec<Delivery>,
+        /// There are more behind these.
+        more: bool,
+    },
+    /// Evaluate cron messages up to now.
+    RunCron {
+        /// Who waits; nobody where a monitor looks.
+        request: Option<RequestId>,
+        /// Which process.
+        process: Id,
+        /// What the store knows of it.
+        facts: Facts,
+    },
+    /// Start or stop pushing a process's cron results.
+    Monitor {
+        /// Who waits.
+        request: RequestId,
+        /// Which process.
+        process: Id,
+        /// The signed item that asks for it.
+        item: Id,
+        /// Start, or stop.
+        on: bool,
+        /// What the store knows of the process.
+        facts: Facts,
+    },
+    /// The chain has a new block.
+    Tip(Block),
+    /// Room on disk fell below the reserve, or rose above it again.
+    Reserve {
+        /// Below.
+        low: bool,
+    },
+    /// Time passed.
+    Tick,
+}
+
+/// What becomes of a verified item.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Who wants it.
+    pub origin: Origin,
+    /// The item; `None` where an item that is in the store is assigned.
+    pub item: Option<Verified<DataItem>>,
+    /// Its id.
+    pub id: Id,
+    /// Where it goes.
+    pub place: Place,
+    /// What the indexes need.
+    pub index: Option<Indexed>,
+    /// Whether results that follow from it are pushed.
+    pub push: bool,
+    /// What the store knows around it.
+    pub facts: Facts,
+}
+
+impl Submission {
+    /// Bytes it holds in memory.
+    pub fn bytes(&self) -> usize {
+        self.item.as_ref().map_or(0, |item| item.as_bytes().len())
+    }
+}
+
+/// Who wants an item in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A caller, who gets an answer.
+    Request(RequestId),
+    /// An outbox entry of this node.
+    Outbox {
+        /// The life of the core whose turn it is part of: the next one begins its own.
+        term: Term,
+        /// Which entry.
+        key: OutboxKey,
+        /// What comes after it.
+        follow: Follow,
+    },
+}
+
+/// Where an item goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A new process: its log's first slot.
+    Spawn(Spawn),
+    /// A slot of an existing process.
+    Log {
+        /// The process.
+        process: Id,
+        /// Names of fields that are not loaded.
+        exclude: Vec<String>,
+        /// Key of its content, for pushed items (`protocol.md` §5.4).
+        content: Option<[u8; 48]>,
+    },
+    /// No log: stored and indexed only.
+    Store,
+}
+
+/// What a new process's row needs. That its module is known and admitted was checked with the look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    /// Signer.
+    pub owner: Address,
+    /// Module item.
+    pub module: Id,
+    /// Tag `Scheduler`.
+    pub scheduler: String,
+    /// The process that spawned it.
+    pub parent: Option<Id>,
+    /// It has cron groups.
+    pub has_cron: bool,
+}
+
+/// What the gateway's indexes need of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Indexed {
+    /// By its tag `Type`.
+    pub kind: ItemKind,
+    /// Signer.
+    pub owner: Address,
+    /// Target field.
+    pub recipient: Option<Id>,
+    /// Hash of each tag, without repeats.
+    pub tags: Vec<[u8; 16]>,
+}
+
+/// What the store said, and when it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Every batch up to this one was settled when the look-up began.
+    pub as_of: Batch,
+    /// The process whose log is meant; `None`: not known.
+    pub process: Option<ProcessFacts>,
+    /// The item has a slot in that log.
+    pub assigned: Option<Slot>,
+    /// An item of the same content has.
+    pub content: Option<Slot>,
+    /// The item is in the store.
+    pub stored: bool,
+}
+
+/// A process as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessFacts {
+    /// Last assignment.
+    pub head: Head,
+    /// No later assignment is below: cron messages were generated up to here.
+    pub floor: Point,
+    /// Confirmed up to.
+    pub confirmed: Option<Slot>,
+    /// Evaluated up to: slot and cron ordinal.
+    pub evaluated: Option<(Slot, u32)>,
+    /// It has cron groups.
+    pub has_cron: bool,
+    /// Evaluation stopped for good.
+    pub halted: Option<String>,
+}
+
+/// What an evaluator made of a job so far.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// Of the core that asked.
+    pub term: Term,
+    /// The process.
+    pub process: Id,
+    /// In order, following on the last ones.
+    pub steps: Vec<Step>,
+    /// A state to keep, after those steps.
+    pub checkpoint: Option<Checkpointed>,
+    /// The worker is done with the job; `None`: more comes.
+    pub end: Option<End>,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// As far as was asked, or as far as one turn goes.
+    Turn {
+        /// Cron messages were generated up to here: no later assignment may be below.
+        ticked: Option<Point>,
+    },
+    /// This host could not evaluate; another try may succeed.
+    Failed(String),
+    /// The process or its module is refused: the same on every try.
+    Refused(Rejection),
+    /// An evaluation made again differs from the stored one: nothing of this process can be trusted until a person looked.
+    Diverged(String),
+}
+
+/// One evaluated message.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its slot, or that of the message before a cron message.
+    pub slot: Slot,
+    /// 0, or the cron message's ordinal.
+    pub cron: u32,
+    /// What is stored; `None` for a message that the fold skips.
+    pub row: Option<EvaluationRow>,
+    /// Entries of the result to push; empty where nothing is to be pushed.
+    pub outbox: Vec<(ao_storage::schema::OutboxKind, u32, u32)>,
+    /// The item that started the chain.
+    pub pushed_for: Option<Id>,
+}
+
+/// A state to keep.
+#[derive(Debug, Clone)]
+pub struct Checkpointed {
+    /// After this slot
+    pub slot: Slot,
+    /// and this cron ordinal.
+    pub cron: u32,
+    /// Its row.
+    pub row: ao_storage::schema::CheckpointRow,
+    /// Its bytes.
+    pub body: bytes::Bytes,
+    /// Checkpoints that it makes superfluous.
+    pub drop: Vec<(Slot, u32)>,
+}
+
+/// One outbox entry made ready.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Which.
+    pub key: OutboxKey,
+    /// What to do.
+    pub act: Act,
+}
+
+/// See [`Delivery`].
+#[derive(Debug)]
+pub enum Act {
+    /// Put it in.
+    Submit(Box<Submission>),
+    /// It cannot be sent.
+    Skip(String),
+    /// Something it needs cannot be had now.
+    Later(String),
+}
+
+/// What comes after an entry is in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Follow {
+    /// Tell the parent that its spawn exists.
+    pub spawned: bool,
+    /// Assign the new message to so many processes, by tag `Assignments`.
+    pub assignments: u32,
+}
+
+/// The store, as far as the core must know it to go on.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The core's life that begins.
+    pub term: Term,
+    /// Place of the next item in the order of arrival.
+    pub next_sequence: u64,
+    /// Where this scheduler's chain stands.
+    pub chain: ChainTip,
+    /// Frames without a stored confirmation, in order.
+    pub unconfirmed: Vec<Frame>,
+    /// Processes that are confirmed further than evaluated, or have unconfirmed slots.
+    pub owing: Vec<(Id, ProcessFacts)>,
+    /// Processes with something in their outbox.
+    pub outbox: Vec<Id>,
+    /// Monitored processes.
+    pub monitors: Vec<(Id, MonitorRow)>,
+    /// Room on disk is below the reserve.
+    pub low: bool,
+}

@@ -1,0 +1,70 @@
+//! Every bound of the node's core and shell, and how bounds relate. HTTP has its own page, as has each crate below.
+
+/// Bytes of one data item (`interop-legacynet.md` §2.1: the reference's body limit).
+pub const ITEM_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// Requests that write (submit, assign, monitor, cron) at work at once; further ones are told to come again.
+pub const WRITES_IN_FLIGHT_MAX: usize = 4096;
+
+/// Bytes of the items of those requests.
+pub const WRITE_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
+
+/// Items of one process waiting for a slot: one process's flood leaves room for the others.
+pub const PROCESS_QUEUE_MAX: usize = 1024;
+
+/// Written batches whose ids and heads the core remembers, so that a look-up made before them is corrected without a new look-up.
+pub const RECENT_BATCHES: u64 = 64;
+
+/// Processes that the core keeps in memory though nothing is going on in them.
+pub const IDLE_PROCESSES_MAX: usize = 16_384;
+
+/// Readers waiting for results.
+pub const RESULT_WAITERS_MAX: usize = 4096;
+
+/// Dry runs and state reads waiting for the lane of their own.
+pub const DRY_RUNS_MAX: usize = 256;
+
+/// Messages of one process evaluated before another process gets the worker.
+pub const EVALUATION_RUN_MAX: usize = 64;
+
+/// Cron messages of one process evaluated before another process gets the worker.
+pub const CRON_RUN_MAX: usize = 256;
+
+/// Outbox entries of one result that are pushed; those behind are recorded as skipped in one row.
+pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
+
+/// Outbox entries of one process taken in one turn: a flood of one process waits behind the single message of another.
+pub const PUSH_RUN_MAX: usize = 32;
+
+/// Processes whose outbox is at work at once.
+pub const PUSH_PROCESSES_MAX: usize = 16;
+
+/// Milliseconds until a delivery that found a queue full is tried again.
+pub const PUSH_RETRY_MS: u64 = 250;
+
+/// Processes whose cron results are pushed.
+pub const MONITORS_MAX: usize = 1024;
+
+/// Milliseconds between two looks at the crons of a monitored process (the reference's pace).
+pub const MONITOR_INTERVAL_MS: u64 = 10_000;
+
+/// Milliseconds until an evaluation that this host could not make is tried again, at first;
+pub const RETRY_MS_MIN: u64 = 1_000;
+/// doubling up to this.
+pub const RETRY_MS_MAX: u64 = 60_000;
+
+/// Slots after which a process's state is written down, so that a restart evaluates at most so many again.
+pub const CHECKPOINT_SLOTS: u64 = 2_000;
+
+/// Checkpoints kept per process.
+pub const CHECKPOINTS_KEPT: usize = 2;
+
+/// Bytes of module binaries and sources held in memory.
+pub const MODULE_BYTES_CACHED_MAX: usize = 128 * 1024 * 1024;
+
+/// Events that a slow reader may lag behind before it loses some.
+pub const EVENTS_LAG_MAX: usize = 8192;
+
+const _: () = assert!(PROCESS_QUEUE_MAX < WRITES_IN_FLIGHT_MAX, "one process cannot take every place");
+const _: () = assert!(PUSH_RUN_MAX * PUSH_PROCESSES_MAX <= PROCESS_QUEUE_MAX, "deliveries to one process fit its queue");
+const _: () = assert!(ITEM_BYTES_MAX <= WRITE_BYTES_IN_FLIGHT_MAX, "the largest item fits");
