@@ -1,8 +1,7 @@
 //! All that the core can ask of its shell. Effects of one call are carried out in order.
 
 use ao_consensus::Timestamp;
-use ao_consensus::schedule::{Clock, ToAssign};
-use ao_storage::schema::Head;
+use ao_consensus::schedule::{Clock, Head, ToAssign};
 use ao_storage::{Durability, WriteBatch};
 use ao_types::{Id, Slot};
 

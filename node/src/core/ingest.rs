@@ -1,15 +1,14 @@
 //! From a lawful item to its slot.
 
 use ao_consensus::limits::RUN_ITEMS_MAX;
-use ao_consensus::schedule::{Assigned, Clock, ToAssign};
+use ao_consensus::schedule::{self, Assigned, Clock, ToAssign};
 use ao_consensus::{Entry, Timestamp};
-use ao_storage::schema::{self, Head, ItemRow, OutboxKey, ProcessRow, PushOutcome, ScheduleRow};
-use ao_types::{Id, Slot};
+use ao_storage::schema::{self, Head, ItemRow, ProcessRow, PushOutcome, ScheduleRow};
+use ao_types::Id;
 
 use super::batch::Building;
-use super::cron::Point;
 use super::effect::{Effect, Reply};
-use super::input::{Facts, Follow, Indexed, Origin, Place, Submission};
+use super::input::{Indexed, Origin, Place, Submission};
 use super::process::Process;
 use super::recent::slot_of;
 use super::Core;
@@ -81,7 +80,8 @@ impl Core {
             now: now.max(Timestamp(process.floor.timestamp_ms)),
             block_height: self.tip.height.max(process.floor.block_height),
         };
-        out.push(Effect::Sign { term: self.term, process: id, head: process.head.clone(), clock, items: items.collect() });
+        let head = process.head.as_ref().map(before);
+        out.push(Effect::Sign { term: self.term, process: id, head, clock, items: items.collect() });
     }
 
     pub(super) fn on_signed(&mut self, now: Timestamp, id: Id, run: Result<Vec<Assigned>, String>, out: &mut Vec<Effect>) {
@@ -225,6 +225,18 @@ impl Core {
         if let Origin::Request(request) = origin {
             out.push(Effect::Reply(request, reply));
         }
+    }
+}
+
+/// What the schedule needs of the stored head.
+fn before(head: &Head) -> schedule::Head {
+    schedule::Head {
+        schedule_epoch: head.schedule_epoch,
+        slot: head.slot,
+        assignment: head.assignment,
+        hash_chain: head.hash_chain,
+        timestamp: Timestamp(head.timestamp_ms),
+        block_height: head.block_height,
     }
 }
 

@@ -1,0 +1,79 @@
+//! What the store knows around a submission: the look-ups that the core does not make.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ao_storage::{Error, Store, schema};
+use ao_types::{Id, Slot};
+
+use crate::core::cron::Point;
+use crate::core::input::{Batch, Facts, Place, ProcessFacts, Submission};
+
+/// The last batch that is settled: written, or failed and no longer to come.
+#[derive(Debug, Default)]
+pub struct Settled(AtomicU64);
+
+impl Settled {
+    /// Everything up to `batch` is settled. Called after the write, before anybody hears of it.
+    pub fn through(&self, batch: Batch) {
+        self.0.fetch_max(batch, Ordering::Release);
+    }
+
+    /// The last one that is. Ask before looking anything up.
+    pub fn now(&self) -> Batch {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Looks up everything that the core needs to decide about a submission.
+pub fn of_submission(store: &dyn Store, settled: &Settled, submission: &Submission) -> Result<Facts, Error> {
+    let as_of = settled.now();
+    let stored = schema::ITEMS.contains(store, &submission.id)?;
+    Ok(match &submission.place {
+        Place::Store => Facts { as_of, process: None, assigned: None, content: None, stored },
+        Place::Spawn(_) => {
+            let assigned = assigned(store, submission.id, submission.id)?;
+            Facts { as_of, process: None, assigned, content: None, stored }
+        }
+        Place::Log { process, content, .. } => {
+            let content = content.map(|content| schema::CONTENT.get(store, &(*process, content))).transpose()?.flatten();
+            let assigned = if stored { assigned(store, *process, submission.id)? } else { None };
+            Facts { as_of, process: of_process(store, *process)?, assigned, content, stored }
+        }
+    })
+}
+
+/// Looks up a process for a request that is not a submission.
+pub fn around_process(store: &dyn Store, settled: &Settled, process: Id) -> Result<Facts, Error> {
+    let as_of = settled.now();
+    Ok(Facts { as_of, process: of_process(store, process)?, assigned: None, content: None, stored: false })
+}
+
+/// A process as the store has it; `None` where it was not spawned here.
+pub fn of_process(store: &dyn Store, process: Id) -> Result<Option<ProcessFacts>, Error> {
+    let (Some(row), Some(head)) = (schema::PROCESSES.get(store, &process)?, schema::HEADS.get(store, &process)?) else {
+        return Ok(None);
+    };
+    let evaluation = schema::EVALUATION_HEADS.get(store, &process)?;
+    let floor = evaluation.as_ref().map_or(Point::default(), |head| Point {
+        timestamp_ms: head.ticked_ms,
+        block_height: head.ticked_height,
+    });
+    Ok(Some(ProcessFacts {
+        head,
+        floor,
+        confirmed: schema::CONFIRMED.get(store, &process)?,
+        evaluated: evaluation.as_ref().map(|head| (head.slot, head.cron)),
+        has_cron: row.has_cron,
+        halted: evaluation.and_then(|head| head.halted),
+    }))
+}
+
+/// The slot of an item in a process's log.
+///
+/// After a write that failed on a full disk the engine may find parts of it again when it opens: a row that the log itself does not
+/// agree with is such a part and counts for nothing.
+pub fn assigned(store: &dyn Store, process: Id, item: Id) -> Result<Option<Slot>, Error> {
+    let Some(slot) = schema::SLOT_OF.get(store, &(item, process))? else { return Ok(None) };
+    let row = schema::SCHEDULE.get(store, &(process, slot))?;
+    Ok(row.filter(|row| row.item == item || row.assignment_id == item).map(|_| slot))
+}

@@ -1,0 +1,207 @@
+//! Readers that wait for a result, and callers that wait for an answer. Both bounded.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ao_types::{Id, Slot};
+use lru::LruCache;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::core::effect::Reply;
+use crate::core::input::RequestId;
+use crate::error::{Code, Rejection};
+
+/// Wakes readers of results. What they are woken for is in the store: a result is never passed on here.
+#[derive(Debug)]
+pub struct ResultWaiters {
+    state: Mutex<Waiting>,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    of: HashMap<Id, BTreeMap<Slot, Vec<oneshot::Sender<Result<(), Rejection>>>>>,
+    count: usize,
+    /// Processes that this node will not evaluate before it is started again.
+    refused: LruCache<Id, Rejection>,
+}
+
+impl ResultWaiters {
+    /// Up to `capacity` readers at once.
+    pub fn new(capacity: usize) -> Self {
+        let refused = LruCache::new(std::num::NonZeroUsize::new(capacity).unwrap_or(std::num::NonZeroUsize::MIN));
+        Self { state: Mutex::new(Waiting { of: HashMap::new(), count: 0, refused }), capacity }
+    }
+
+    /// A place in the queue for a slot's result. Look into the store after taking it: the result may have come in between.
+    pub fn wait(&self, process: Id, slot: Slot) -> Result<oneshot::Receiver<Result<(), Rejection>>, Rejection> {
+        let mut state = self.state.lock();
+        if let Some(why) = state.refused.get(&process) {
+            return Err(why.clone());
+        }
+        if state.count >= self.capacity {
+            state.forget_gone();
+        }
+        if state.count >= self.capacity {
+            return Err(Rejection::retry(Code::Busy, format!("{} readers wait for results; try again in a moment", self.capacity), 1));
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.of.entry(process).or_default().entry(slot).or_default().push(sender);
+        state.count += 1;
+        Ok(receiver)
+    }
+
+    /// Results up to this slot are in the store.
+    pub fn ready(&self, process: &Id, through: Slot) {
+        let mut state = self.state.lock();
+        let Some(of) = state.of.get_mut(process) else { return };
+        let later = of.split_off(&through.next());
+        let ready = std::mem::replace(of, later);
+        if of.is_empty() {
+            state.of.remove(process);
+        }
+        state.release(ready, &Ok(()));
+    }
+
+    /// The results of a process do not come.
+    pub fn refuse(&self, process: &Id, why: &Rejection, lasting: bool) {
+        let mut state = self.state.lock();
+        if lasting {
+            state.refused.put(*process, why.clone());
+        }
+        let waiting = state.of.remove(process).unwrap_or_default();
+        state.release(waiting, &Err(why.clone()));
+    }
+
+    /// Nobody gets a result any more.
+    pub fn close(&self, why: &Rejection) {
+        let mut state = self.state.lock();
+        for waiting in std::mem::take(&mut state.of).into_values() {
+            state.release(waiting, &Err(why.clone()));
+        }
+    }
+}
+
+impl Waiting {
+    fn release(&mut self, waiting: BTreeMap<Slot, Vec<oneshot::Sender<Result<(), Rejection>>>>, answer: &Result<(), Rejection>) {
+        for sender in waiting.into_values().flatten() {
+            self.count = self.count.saturating_sub(1);
+            // A reader that went away needs no answer.
+            let _ = sender.send(answer.clone());
+        }
+    }
+
+    fn forget_gone(&mut self) {
+        self.of.retain(|_, slots| {
+            slots.retain(|_, senders| {
+                senders.retain(|sender| !sender.is_closed());
+                !senders.is_empty()
+            });
+            !slots.is_empty()
+        });
+        self.count = self.of.values().flat_map(BTreeMap::values).map(Vec::len).sum();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    next: u64,
+    bytes: usize,
+    open: HashMap<RequestId, (oneshot::Sender<Result<Reply, Rejection>>, usize)>,
+    closed: bool,
+}
+
+/// Callers that wait for an answer of the core.
+#[derive(Debug)]
+pub struct Requests {
+    ledger: Mutex<Ledger>,
+    count_max: usize,
+    bytes_max: usize,
+}
+
+impl Requests {
+    /// Up to `count_max` at once, with items of `bytes_max` bytes together.
+    pub fn new(count_max: usize, bytes_max: usize) -> Self {
+        Self { ledger: Mutex::new(Ledger::default()), count_max, bytes_max }
+    }
+
+    /// Opens a request.
+    pub fn open(&self, bytes: usize) -> Result<(RequestId, oneshot::Receiver<Result<Reply, Rejection>>), Rejection> {
+        let mut ledger = self.ledger.lock();
+        if ledger.closed {
+            return Err(Rejection::retry(Code::Unavailable, "the node is shutting down", 5));
+        }
+        if ledger.open.len() >= self.count_max || ledger.bytes + bytes > self.bytes_max {
+            let text = format!("{} requests with {} bytes are at work; try again in a moment", ledger.open.len(), ledger.bytes);
+            return Err(Rejection::retry(Code::Busy, text, 1));
+        }
+        ledger.next += 1;
+        ledger.bytes += bytes;
+        let id = RequestId(ledger.next);
+        let (sender, receiver) = oneshot::channel();
+        ledger.open.insert(id, (sender, bytes));
+        Ok((id, receiver))
+    }
+
+    /// Answers one.
+    pub fn answer(&self, id: RequestId, reply: Result<Reply, Rejection>) {
+        let mut ledger = self.ledger.lock();
+        if let Some((sender, bytes)) = ledger.open.remove(&id) {
+            ledger.bytes -= bytes;
+            // A caller that went away needs no answer; what it asked for was done.
+            let _ = sender.send(reply);
+        }
+    }
+
+    /// Takes no more.
+    pub fn close(&self) {
+        self.ledger.lock().closed = true;
+    }
+
+    /// Requests at work.
+    pub fn open_count(&self) -> usize {
+        self.ledger.lock().open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_are_bounded_and_those_who_left_make_room() {
+        let waiters = ResultWaiters::new(2);
+        let first = waiters.wait(Id([1; 32]), Slot(1)).unwrap();
+        let _second = waiters.wait(Id([1; 32]), Slot(2)).unwrap();
+        assert_eq!(waiters.wait(Id([2; 32]), Slot(0)).unwrap_err().code, Code::Busy);
+        drop(first);
+        assert!(waiters.wait(Id([2; 32]), Slot(0)).is_ok());
+    }
+
+    #[test]
+    fn only_those_are_woken_whose_slot_is_there() {
+        let waiters = ResultWaiters::new(8);
+        let (mut early, mut late) = (waiters.wait(Id([1; 32]), Slot(1)).unwrap(), waiters.wait(Id([1; 32]), Slot(3)).unwrap());
+        waiters.ready(&Id([1; 32]), Slot(2));
+        assert_eq!(early.try_recv(), Ok(Ok(())));
+        assert!(late.try_recv().is_err());
+        let why = Rejection::new(Code::ModuleRefused, "no");
+        waiters.refuse(&Id([1; 32]), &why, true);
+        assert_eq!(late.try_recv(), Ok(Err(why.clone())));
+        assert_eq!(waiters.wait(Id([1; 32]), Slot(9)).unwrap_err(), why);
+    }
+
+    #[test]
+    fn requests_are_bounded_by_count_and_bytes() {
+        let requests = Requests::new(2, 100);
+        let (first, mut answer) = requests.open(60).unwrap();
+        assert_eq!(requests.open(41).unwrap_err().code, Code::Busy);
+        let _second = requests.open(40).unwrap();
+        assert_eq!(requests.open(0).unwrap_err().code, Code::Busy);
+        requests.answer(first, Ok(Reply::Done));
+        assert_eq!(answer.try_recv(), Ok(Ok(Reply::Done)));
+        assert!(requests.open(60).is_ok());
+        requests.close();
+        assert_eq!(requests.open(0).unwrap_err().code, Code::Unavailable);
+    }
+}
