@@ -4,7 +4,7 @@
 //! gateway behind the same trait. What this module refuses to do: read a clock. Callers say what time it is.
 
 use ao_consensus::Timestamp;
-use sha2::{Digest, Sha384};
+use ao_types::hash::sha384;
 
 /// One block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,14 +64,9 @@ impl DevChain {
     }
 
     fn id(&self, height: u64) -> [u8; 48] {
-        Sha384::new()
-            .chain_update(b"aonode dev block")
-            .chain_update(self.genesis.timestamp_ms.to_be_bytes())
-            .chain_update(self.genesis.height.to_be_bytes())
-            .chain_update(self.genesis.interval_ms.to_be_bytes())
-            .chain_update(height.to_be_bytes())
-            .finalize()
-            .into()
+        let DevGenesis { timestamp_ms, height: first, interval_ms } = self.genesis;
+        let numbers = [timestamp_ms, first, interval_ms, height].map(u64::to_be_bytes);
+        sha384(&[b"aonode dev block", numbers.as_flattened()])
     }
 
     fn height_at(&self, timestamp_ms: u64) -> u64 {
@@ -112,7 +107,7 @@ mod tests {
 
     #[test]
     fn blocks_come_at_their_time() {
-        let heights: Vec<u64> = [0, 9_999, 10_000, 11_999, 12_000, 20_001].map(|now| chain().tip(Timestamp(now)).height).into();
+        let heights: Vec<u64> = [0, 9_999, 10_000, 11_999, 12_000, 20_001].map(|now| chain().tip(Timestamp(now)).height).to_vec();
         assert_eq!(heights, [100, 100, 100, 100, 101, 105]);
         assert_eq!(chain().block(99), None);
         assert_eq!(chain().block(101).map(|block| block.timestamp_ms), Some(12_000));

@@ -135,11 +135,7 @@ impl Core {
             Input::Reserve { low } => self.on_reserve(now, low, out),
             Input::Tick => self.on_tick(now, out),
             // Answers to questions of an earlier life.
-            Input::Signed { .. }
-            | Input::Written { .. }
-            | Input::WriteFailed { .. }
-            | Input::Evaluated(_)
-            | Input::Deliveries { .. } => {}
+            Input::Signed { .. } | Input::Written { .. } | Input::WriteFailed { .. } | Input::Evaluated(_) | Input::Deliveries { .. } => {}
         }
         self.flush(now, out);
     }

@@ -3,9 +3,12 @@
 //! Reading order: [`handle`] (what the node can be asked), `core` (how it decides), `shell` (how decisions are carried out), `http` and
 //! `cli` (who asks).
 
+pub mod chain;
 pub mod config;
+pub mod core;
 pub mod error;
 pub mod handle;
+pub mod limits;
 pub mod logging;
 pub mod metrics;
 

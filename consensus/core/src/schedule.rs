@@ -272,7 +272,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(8))]
         /// However runs are cut and whatever the clock does, the log has no gap and never runs backwards.
         #[test]
         fn any_cut_and_any_clock_gives_a_lawful_log(runs in prop::collection::vec((0u64..100, 0u64..10, 1usize..5), 1..6)) {

@@ -6,12 +6,12 @@ use ao_consensus::{Entry, Timestamp};
 use ao_storage::schema::{self, Head, ItemRow, ProcessRow, PushOutcome, ScheduleRow};
 use ao_types::Id;
 
+use super::Core;
 use super::batch::Building;
 use super::effect::{Effect, Reply};
 use super::input::{Indexed, Origin, Place, Submission};
 use super::process::Process;
 use super::recent::slot_of;
-use super::Core;
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, Event};
 use crate::limits::PROCESS_QUEUE_MAX;
@@ -76,10 +76,8 @@ impl Core {
             Place::Log { exclude, .. } => ToAssign { item: Some(submission.id), exclude: exclude.clone() },
             Place::Spawn(_) | Place::Store => ToAssign { item: None, exclude: Vec::new() },
         });
-        let clock = Clock {
-            now: now.max(Timestamp(process.floor.timestamp_ms)),
-            block_height: self.tip.height.max(process.floor.block_height),
-        };
+        let clock =
+            Clock { now: now.max(Timestamp(process.floor.timestamp_ms)), block_height: self.tip.height.max(process.floor.block_height) };
         let head = process.head.as_ref().map(before);
         out.push(Effect::Sign { term: self.term, process: id, head, clock, items: items.collect() });
     }
@@ -96,7 +94,8 @@ impl Core {
                 }
             }
             failed => {
-                let reason = failed.map_or_else(|reason| reason, |run| format!("{} assignments for {} items", run.len(), submissions.len()));
+                let reason =
+                    failed.map_or_else(|reason| reason, |run| format!("{} assignments for {} items", run.len(), submissions.len()));
                 let unborn = process.head.is_none();
                 for submission in submissions {
                     self.recent.leave(&submission);
@@ -172,13 +171,8 @@ impl Core {
         batch.then(Effect::Tell(Event::Assigned { process, slot, message: submission.id }));
         match submission.origin {
             Origin::Request(request) => {
-                let accepted = Accepted {
-                    id: submission.id,
-                    process: Some(process),
-                    slot: Some(slot),
-                    assignment: Some(assigned.id),
-                    timestamp_ms,
-                };
+                let accepted =
+                    Accepted { id: submission.id, process: Some(process), slot: Some(slot), assignment: Some(assigned.id), timestamp_ms };
                 batch.then(Effect::Reply(request, Ok(Reply::Accepted(accepted))));
             }
             Origin::Outbox { key, follow, .. } => self.delivered(key, follow, submission.id, PushOutcome::Assigned { process, slot }),

@@ -11,7 +11,7 @@ use super::effect::{Again, Ask, Effect, Reply};
 use super::input::{Facts, RequestId};
 use super::process::Process;
 use crate::error::{Code, Rejection};
-use crate::limits::{MONITORS_MAX, MONITOR_INTERVAL_MS};
+use crate::limits::{MONITOR_INTERVAL_MS, MONITORS_MAX};
 
 /// Monitored processes and when to look at each next.
 #[derive(Debug, Default)]
@@ -109,7 +109,9 @@ impl Core {
     ) {
         let (has, full) = (self.monitors.has(&id), self.monitors.next.len() >= MONITORS_MAX);
         let refusal = match self.process_for(id, facts) {
-            Found::Old => return out.push(Effect::LookUpProcess(Again { request: Some(request), process: id, ask: Ask::Monitor { item, on } })),
+            Found::Old => {
+                return out.push(Effect::LookUpProcess(Again { request: Some(request), process: id, ask: Ask::Monitor { item, on } }));
+            }
             Found::Refused(refusal) => Some(refusal),
             Found::Known(_) if on && has => Some(Rejection::new(Code::MonitorState, "Process already being monitored")),
             Found::Known(_) if !on && !has => Some(Rejection::new(Code::MonitorState, "Process monitor not found")),

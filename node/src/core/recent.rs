@@ -56,7 +56,7 @@ impl Recent {
 
     /// It was let in and waits for its slot.
     pub fn enter(&mut self, submission: &Submission) {
-        for (process, content) in keys(submission) {
+        if let Some((process, content)) = keys(submission) {
             self.assigned.enter((process, submission.id));
             if let Some(content) = content {
                 self.content.enter((process, content));
@@ -66,7 +66,7 @@ impl Recent {
 
     /// It did not get one.
     pub fn leave(&mut self, submission: &Submission) {
-        for (process, content) in keys(submission) {
+        if let Some((process, content)) = keys(submission) {
             self.assigned.leave(&(process, submission.id));
             if let Some(content) = content {
                 self.content.leave(&(process, content));
@@ -76,7 +76,7 @@ impl Recent {
 
     /// It is in `batch`.
     pub fn write(&mut self, submission: &Submission, batch: Batch) {
-        for (process, content) in keys(submission) {
+        if let Some((process, content)) = keys(submission) {
             self.assigned.write((process, submission.id), batch);
             if let Some(content) = content {
                 self.content.write((process, content), batch);

@@ -64,10 +64,8 @@ fn groups_fire_in_their_order_and_keep_their_index() {
     let origin = Point { timestamp_ms: 0, block_height: 99 };
     let mut walk = Walk::new(origin, origin);
     let all = blocks(&[2_500]);
-    let seen: Vec<(u64, String)> = walked(&schedule, &all, &mut walk, 4_000)
-        .iter()
-        .map(|tick| (tick.at.timestamp_ms, tick.identity(&schedule)))
-        .collect();
+    let seen: Vec<(u64, String)> =
+        walked(&schedule, &all, &mut walk, 4_000).iter().map(|tick| (tick.at.timestamp_ms, tick.identity(&schedule))).collect();
     let expected = [(1_000, "0-1-seconds"), (2_500, "0-1-blocks"), (2_000, "0-1-seconds"), (3_000, "0-1-seconds"), (3_000, "1-3-seconds")];
     assert_eq!(seen, expected.map(|(at, text)| (at, text.to_owned())));
     assert_eq!(walk.emitted(), 5);
