@@ -23,17 +23,27 @@ pub(super) fn typed(error: &rocksdb::Error, directory: &Path) -> Error {
     Error::Io(text.to_owned())
 }
 
-/// File and offset, as far as the text names them: `... in /db/000012.sst offset 0 size 90`, `...: /db/000012.sst: ...`.
+/// File and offset, as far as the text names them: `... in /db/000012.sst offset 0 size 90`, `...: /db/000012.sst: ...`. Of several
+/// files the one with rows: where the manifest and a table disagree, RocksDB suspects the manifest, wrongly as a rule.
 fn place(text: &str, directory: &Path) -> String {
     let root = directory.to_string_lossy();
-    let Some(start) = text.find(&*root) else { return root.into_owned() };
+    let word_end = |from: &str| from.find([' ', ':', ',']).unwrap_or(from.len());
+    let names: Vec<_> = text.match_indices(".sst").chain(text.match_indices(".blob")).map(|(at, _)| at).collect();
+    let start = match names.first() {
+        Some(at) => text[..*at].rfind([' ', ':', ',']).map_or(0, |before| before + 1),
+        None => match text.find(&*root) {
+            Some(at) => at,
+            None => return root.into_owned(),
+        },
+    };
     let rest = &text[start..];
-    let end = rest.find([' ', ':', ',']).unwrap_or(rest.len());
-    let file = &rest[..end];
-    let offset = rest[end..].strip_prefix(" offset ").map(|tail| tail.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
+    let name = &rest[..word_end(rest)];
+    let file = if name.starts_with(&*root) { name.to_owned() } else { format!("{root}/{}", name.trim_start_matches('/')) };
+    let offset =
+        rest[name.len()..].strip_prefix(" offset ").map(|tail| tail.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
     match offset {
         Some(offset) if !offset.is_empty() => format!("{file} offset {offset}"),
-        _ => file.to_owned(),
+        _ => file,
     }
 }
 
@@ -48,6 +58,9 @@ mod tests {
         assert_eq!(at(checksum), "/data/db/000012.sst offset 77");
         assert_eq!(at("Corruption: file is too short (5 bytes) to be an sstable: /data/db/000012.sst"), "/data/db/000012.sst");
         assert_eq!(at("IO error: No such file or directory: While open: /data/db/000009.sst: gone"), "/data/db/000009.sst");
+        let both = "Corruption: Can't access /000012.sst: bad block  The file /data/db/MANIFEST-000005 may be corrupted.";
+        assert_eq!(at(both), "/data/db/000012.sst");
+        assert_eq!(at("Corruption: in /data/db/MANIFEST-000005: bad"), "/data/db/MANIFEST-000005");
         assert_eq!(at("Corruption: unknown"), "/data/db");
     }
 }

@@ -81,7 +81,7 @@ fn walk(mut log: impl Read, checksums: bool) -> std::io::Result<Verdict> {
             let (length, kind) = header(&block[at..]);
             let place = start + at as u64;
             if kind == 0 && length == 0 || at + HEADER + length > block.len() {
-                return Ok(broken_off(&block, at, start, write_begun, &next, &mut log)?);
+                return broken_off(&block, at, start, write_begun, &next, &mut log);
             }
             let whole = &block[at..at + HEADER + length];
             // Types other than data (none is written with our options) would make RocksDB skip or stop silently.
@@ -96,7 +96,7 @@ fn walk(mut log: impl Read, checksums: bool) -> std::io::Result<Verdict> {
             at += HEADER + length;
         }
         if last_block && at < block.len() {
-            return Ok(broken_off(&block, at, start, write_begun, &next, &mut log)?);
+            return broken_off(&block, at, start, write_begun, &next, &mut log);
         }
         start += block.len() as u64;
         block = next;
