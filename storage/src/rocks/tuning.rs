@@ -34,6 +34,7 @@ fn usage(table: Table) -> Use {
         | Table::Evaluations
         | Table::EvaluationHeads
         | Table::Schedule
+        | Table::EngineRecords
         | Table::Accounts => Use::Points,
         Table::Sequence
         | Table::TagIndex
