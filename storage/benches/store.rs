@@ -61,6 +61,7 @@ fn transition(slot: u64, batch: &mut WriteBatch) {
         timestamp_ms: slot,
         block_height: 1,
         pushed_by: None,
+        push: true,
     };
     schema::SCHEDULE.put(batch, &(PROCESS, Slot(slot)), &row);
     for id in [item, assignment] {

@@ -71,6 +71,7 @@ fn samples() -> MemoryStore {
         timestamp_ms: 300,
         block_height: 9,
         pushed_by: Some(outbox),
+        push: true,
     };
     SCHEDULE.put(&mut out, &(process, slot), &row);
     SLOT_OF.put(&mut out, &(item, process), &slot);
@@ -121,6 +122,7 @@ fn samples() -> MemoryStore {
     BLOCKS.put(&mut out, &9, &BlockRow { timestamp_ms: 299, id: Bytes::from_static(&[14; 48]) });
     let key = FrameKey { scheduler: arweave, tenure: 1, sequence: 2 };
     FRAMES.put(&mut out, &key, &FrameRow { frame: bytes("frame"), proof: Some(bytes("proof")) });
+    ENGINE_RECORDS.put(&mut out, &"watermark".into(), &bytes("record"));
     ACCOUNTS.put(&mut out, &"address".into(), &AccountRow { balance: 1 << 100 });
     store.write(out, Durability::Synced).unwrap();
     store
@@ -190,7 +192,7 @@ fn every_row_comes_back_and_damaged_ones_are_refused_with_their_place() {
         SLOT_OF
     );
     every_table!(comes_back, store, CONTENT, CONFIRMED, EVALUATIONS, EVALUATION_HEADS, OUTBOX, PUSHED, MONITORS, CHECKPOINTS);
-    every_table!(comes_back, store, CHECKPOINT_BODIES, BLOCKS, FRAMES, ACCOUNTS);
+    every_table!(comes_back, store, CHECKPOINT_BODIES, BLOCKS, FRAMES, ENGINE_RECORDS, ACCOUNTS);
     // Raw tables take any bytes; all others know their length.
     every_table!(refuses_changed_lengths, store, ITEM_INDEX, SEQUENCE, TAG_INDEX, OWNER_INDEX, RECIPIENT_INDEX, PROCESSES, HEADS, SCHEDULE);
     every_table!(refuses_changed_lengths, store, SLOT_OF, CONTENT, CONFIRMED, EVALUATIONS, EVALUATION_HEADS, OUTBOX, PUSHED, MONITORS);
