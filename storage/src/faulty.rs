@@ -149,53 +149,6 @@ impl Store for FaultyStore {
     }
 }
 
-/// A store that ends the process, as a crash would, before or after one of its writes: for tests on real processes, which pass the
-/// number in the environment variable `AONODE_FP` (`7`: before the seventh write; `7+`: after it).
-pub struct AbortAt<S> {
-    inner: S,
-    write: u64,
-    after: bool,
-    writes: std::sync::atomic::AtomicU64,
-}
-
-impl<S: Store> AbortAt<S> {
-    /// Reads a number of a write in the form given above; `None` if it is not one.
-    pub fn parse(inner: S, point: &str) -> Option<Self> {
-        let (number, after) = point.strip_suffix('+').map_or((point, false), |number| (number, true));
-        Some(Self { inner, write: number.parse().ok()?, after, writes: 0.into() })
-    }
-}
-
-impl<S: Store> Store for AbortAt<S> {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.inner.get(table, key)
-    }
-
-    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
-        self.inner.contains(table, key)
-    }
-
-    fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.inner.scan(table, from, to, direction, limit)
-    }
-
-    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
-        let ours = self.writes.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == self.write;
-        if ours && !self.after {
-            std::process::abort();
-        }
-        let outcome = self.inner.write(batch, durability);
-        if ours {
-            std::process::abort();
-        }
-        outcome
-    }
-
-    fn sizes(&self) -> Result<Vec<(Table, u64)>, Error> {
-        self.inner.sizes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ use bytes::Bytes;
 
 pub mod batch;
 pub mod disk;
+pub mod failpoint;
 #[cfg(any(test, feature = "test-util"))]
 pub mod faulty;
 pub mod limits;

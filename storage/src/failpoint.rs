@@ -1,0 +1,99 @@
+//! A crash at a chosen write of a real process (faults.md F1): `AONODE_FP=k` ends it right before the k-th batch is handed to the store,
+//! `AONODE_FP=k+` right after. Only in builds with debug assertions; a released binary ignores the variable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::{Direction, Durability, Entry, Error, Store, Table, WriteBatch};
+
+/// Name of the environment variable. Not set, 0 or not a number: no crash.
+pub const VARIABLE: &str = "AONODE_FP";
+
+/// Wraps `store` if [`VARIABLE`] names one of its writes, counted from 1 and from here on.
+pub fn from_env(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    match std::env::var(VARIABLE) {
+        Ok(point) if cfg!(debug_assertions) => wrap(store, &point, std::process::abort),
+        _ => store,
+    }
+}
+
+fn wrap(inner: Arc<dyn Store>, point: &str, crash: fn() -> !) -> Arc<dyn Store> {
+    let (number, after) = point.strip_suffix('+').map_or((point, false), |number| (number, true));
+    match number.parse() {
+        Ok(write) if write > 0 => Arc::new(CrashAt { inner, write, after, crash, writes: AtomicU64::new(0) }),
+        _ => inner,
+    }
+}
+
+struct CrashAt {
+    inner: Arc<dyn Store>,
+    write: u64,
+    after: bool,
+    crash: fn() -> !,
+    writes: AtomicU64,
+}
+
+impl Store for CrashAt {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.inner.get(table, key)
+    }
+
+    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
+        self.inner.contains(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.inner.scan(table, from, to, direction, limit)
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
+        let ours = self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.write;
+        if ours && !self.after {
+            (self.crash)();
+        }
+        let outcome = self.inner.write(batch, durability);
+        if ours {
+            (self.crash)();
+        }
+        outcome
+    }
+
+    fn sizes(&self) -> Result<Vec<(Table, u64)>, Error> {
+        self.inner.sizes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::MemoryStore;
+
+    fn crash() -> ! {
+        panic!("crash")
+    }
+
+    /// How many of five writes are made, and how many are in the store.
+    fn outcome(point: &str) -> (u64, usize) {
+        let memory = Arc::new(MemoryStore::new());
+        let store = wrap(memory.clone(), point, crash);
+        let made = (1..=5).take_while(|key| {
+            let mut batch = WriteBatch::default();
+            batch.put(Table::Items, vec![*key], Bytes::new());
+            catch_unwind(AssertUnwindSafe(|| store.write(batch, Durability::Synced))).is_ok()
+        });
+        (made.count() as u64, memory.scan(Table::Items, &[], &[], Direction::Forward, 9).unwrap().len())
+    }
+
+    #[test]
+    fn it_crashes_before_or_after_the_write_named_and_only_there() {
+        assert_eq!(outcome("3"), (2, 2));
+        assert_eq!(outcome("3+"), (2, 3));
+        for never in ["0", "", "x", "-1", "6", "99+"] {
+            assert_eq!(outcome(never), (5, 5), "{never:?}");
+        }
+    }
+}
