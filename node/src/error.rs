@@ -35,6 +35,8 @@ pub enum Code {
     RequestTooSlow,
     /// The body is compressed or of a type the route does not take.
     MediaUnsupported,
+    /// Parameters that exclude each other.
+    Contradiction,
     /// The process is not known here.
     ProcessUnknown,
     /// The message is not in the process's schedule.
@@ -65,7 +67,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of their numbers: what `/docs/errors` and `aonode explain` list.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ItemMalformed,
         Self::SignatureInvalid,
         Self::TagInvalid,
@@ -80,6 +82,7 @@ impl Code {
         Self::HeadersTooLarge,
         Self::RequestTooSlow,
         Self::MediaUnsupported,
+        Self::Contradiction,
         Self::ProcessUnknown,
         Self::MessageUnknown,
         Self::ItemUnknown,
@@ -118,6 +121,7 @@ impl Code {
             Self::MediaUnsupported => {
                 "The body is compressed or of a type the route does not take. Send it plainly, with the content type the message names."
             }
+            Self::Contradiction => "Two parameters exclude each other. Give only one of those that the message names.",
             Self::ProcessUnknown => "This node does not know the process. Check the id and that it was spawned on this network.",
             Self::MessageUnknown => "The message is not in this process's log. Check both ids.",
             Self::ItemUnknown => "This node does not have the item. Upload it first, for example with `POST /tx`.",
@@ -153,6 +157,7 @@ impl Code {
             Self::HeadersTooLarge => "AON-2007",
             Self::RequestTooSlow => "AON-2008",
             Self::MediaUnsupported => "AON-2009",
+            Self::Contradiction => "AON-2010",
             Self::ProcessUnknown => "AON-3001",
             Self::MessageUnknown => "AON-3002",
             Self::ItemUnknown => "AON-3003",
@@ -181,7 +186,7 @@ impl Code {
             Self::TooLarge | Self::LimitExceeded => 413,
             Self::UriTooLong => 414,
             Self::MediaUnsupported => 415,
-            Self::ModuleRefused => 422,
+            Self::ModuleRefused | Self::Contradiction => 422,
             Self::NotOurs => 307,
             Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,

@@ -9,6 +9,7 @@ use ao_types::{Address, Evaluation, Id, Invocation, Slot};
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
+use crate::chain::Block;
 use crate::error::Rejection;
 use crate::metrics::labels::Check;
 
@@ -174,6 +175,11 @@ impl Node {
 
     /// The chain's tip: height and milliseconds since 1970.
     pub fn tip(&self) -> (u64, u64) {
+        todo!()
+    }
+
+    /// The block of the chain at `height`, if there is one or will be.
+    pub fn block(&self, height: u64) -> Option<Block> {
         todo!()
     }
 

@@ -1,0 +1,187 @@
+//! Walks over the store's tables in pieces, and the search for a time in a log.
+
+use std::collections::VecDeque;
+
+use ao_storage::schema::{self, EvaluationKey, EvaluationRow};
+use ao_storage::typed::{Key, Row, TableOf};
+use ao_storage::{Direction, Error, Store};
+use ao_types::{Id, Slot};
+
+use super::cursor::{ResultBound, Sort};
+use super::query::invalid;
+use super::reply::store_failed;
+use crate::error::Rejection;
+
+/// Rows read at once, first and most. Rows can be large, so pieces begin small and grow.
+const PIECE: (usize, usize) = (4, 64);
+
+/// The rows of a range, read piece by piece.
+pub struct Walk<'a, K: 'static, R: 'static> {
+    store: &'a dyn Store,
+    table: &'static TableOf<K, R>,
+    from: Vec<u8>,
+    to: Vec<u8>,
+    way: Direction,
+    piece: usize,
+    rows: VecDeque<(K, R)>,
+    ended: bool,
+}
+
+impl<'a, K: Key, R: Row> Walk<'a, K, R> {
+    /// Rows with `from <= key < to`; `to` empty: no upper end.
+    pub fn new(store: &'a dyn Store, table: &'static TableOf<K, R>, from: Vec<u8>, to: Vec<u8>, way: Direction) -> Self {
+        let ended = !to.is_empty() && from >= to;
+        Self { store, table, from, to, way, piece: PIECE.0, rows: VecDeque::new(), ended }
+    }
+}
+
+impl<K: Key, R: Row> Iterator for Walk<'_, K, R> {
+    type Item = Result<(K, R), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rows.is_empty() && !self.ended {
+            match self.table.scan(self.store, &self.from, &self.to, self.way, self.piece) {
+                Ok(rows) => {
+                    self.ended = rows.len() < self.piece;
+                    if let Some((last, _)) = rows.last() {
+                        let mut key = last.to_bytes();
+                        match self.way {
+                            Direction::Forward => {
+                                key.push(0);
+                                self.from = key;
+                            }
+                            Direction::Backward => self.to = key,
+                        }
+                    }
+                    self.rows = rows.into();
+                    self.piece = (self.piece * 2).min(PIECE.1);
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.rows.pop_front().map(Ok)
+    }
+}
+
+/// How many slots of a log have a timestamp of at most `timestamp_ms`: the first slot after that time. Timestamps rise with slots.
+///
+/// # Errors
+/// The store cannot answer.
+pub fn slots_until(store: &dyn Store, process: &Id, timestamp_ms: u64) -> Result<u64, Error> {
+    let Some(head) = schema::HEADS.get(store, process)? else { return Ok(0) };
+    if head.timestamp_ms <= timestamp_ms {
+        return Ok(head.slot.0 + 1);
+    }
+    let (mut low, mut high) = (0, head.slot.0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match schema::SCHEDULE.get(store, &(*process, Slot(middle)))? {
+            Some(row) if row.timestamp_ms > timestamp_ms => high = middle,
+            _ => low = middle + 1,
+        }
+    }
+    Ok(low)
+}
+
+/// The part of a process's evaluations that a page may show.
+pub struct Range {
+    from: EvaluationKey,
+    to: EvaluationKey,
+    /// Which way it goes.
+    pub sort: Sort,
+}
+
+impl Range {
+    /// From the bounds of a request: `from` exclusive, `to` inclusive, both in the direction of the page.
+    ///
+    /// # Errors
+    /// The store cannot answer, or a bound is not one.
+    pub fn resolve(
+        store: &dyn Store,
+        process: Id,
+        from: Option<&ResultBound>,
+        to: Option<&ResultBound>,
+        sort: Sort,
+    ) -> Result<Self, Rejection> {
+        let at = |slot, cron| EvaluationKey { process, slot: Slot(slot), cron };
+        let (mut first, mut end) = (at(0, 0), at(u64::MAX, u32::MAX));
+        // `inside`: whether the row at the bound itself belongs to the lower side.
+        let edge = |bound: &ResultBound, inside: bool| match bound {
+            ResultBound::Timestamp(timestamp) if inside => after_time(store, process, *timestamp),
+            ResultBound::Timestamp(0) => Ok(at(0, 0)),
+            ResultBound::Timestamp(timestamp) => after_time(store, process, timestamp - 1),
+            ResultBound::Cursor(cursor) => {
+                let slot = cursor.ordinate.parse().map_err(|_| invalid("the cursor's ordinate is not a number"))?;
+                let ordinal = match &cursor.cron {
+                    None => 0,
+                    Some(cron) => cron_ordinal(store, process, slot, cursor.timestamp, cron).map_err(|error| store_failed(&error))?,
+                };
+                Ok(if inside { after(at(slot, ordinal)) } else { at(slot, ordinal) })
+            }
+        };
+        match sort {
+            Sort::Ascending => {
+                first = from.map_or(Ok(first), |bound| edge(bound, true))?;
+                end = to.map_or(Ok(end), |bound| edge(bound, true))?;
+            }
+            Sort::Descending => {
+                end = from.map_or(Ok(end), |bound| edge(bound, false))?;
+                first = to.map_or(Ok(first), |bound| edge(bound, false))?;
+            }
+        }
+        Ok(Self { from: first, to: end, sort })
+    }
+
+    /// Its rows, in the direction of the page.
+    pub fn rows<'a>(&self, store: &'a dyn Store) -> Walk<'a, EvaluationKey, EvaluationRow> {
+        let way = if self.sort == Sort::Ascending { Direction::Forward } else { Direction::Backward };
+        Walk::new(store, &schema::EVALUATIONS, self.from.to_bytes(), self.to.to_bytes(), way)
+    }
+}
+
+fn after(key: EvaluationKey) -> EvaluationKey {
+    match key.cron.checked_add(1) {
+        Some(cron) => EvaluationKey { cron, ..key },
+        None => EvaluationKey { slot: Slot(key.slot.0.saturating_add(1)), cron: 0, ..key },
+    }
+}
+
+/// The first point of the fold after a time.
+fn after_time(store: &dyn Store, process: Id, timestamp_ms: u64) -> Result<EvaluationKey, Rejection> {
+    let find = || {
+        let slots = slots_until(store, &process, timestamp_ms)?;
+        let Some(slot) = slots.checked_sub(1) else { return Ok(EvaluationKey { process, slot: Slot(0), cron: 0 }) };
+        // The time may fall among the cron messages that follow the slot.
+        let crons = EvaluationKey { process, slot: Slot(slot), cron: 1 };
+        let end = EvaluationKey { process, slot: Slot(slots), cron: 0 };
+        for row in Walk::new(store, &schema::EVALUATIONS, crons.to_bytes(), end.to_bytes(), Direction::Forward) {
+            let (key, row) = row?;
+            if row.timestamp_ms > timestamp_ms {
+                return Ok(key);
+            }
+        }
+        Ok(end)
+    };
+    find().map_err(|error: Error| store_failed(&error))
+}
+
+/// Which of the cron messages after a slot a cursor means. If it is none of them, the last one that is not later.
+fn cron_ordinal(store: &dyn Store, process: Id, slot: u64, timestamp_ms: u64, identity: &str) -> Result<u32, Error> {
+    let crons = EvaluationKey { process, slot: Slot(slot), cron: 1 };
+    let end = EvaluationKey { process, slot: Slot(slot), cron: u32::MAX };
+    let mut last = 0;
+    for row in Walk::new(store, &schema::EVALUATIONS, crons.to_bytes(), end.to_bytes(), Direction::Forward) {
+        let (key, row) = row?;
+        if row.timestamp_ms > timestamp_ms {
+            break;
+        }
+        last = key.cron;
+        if row.timestamp_ms == timestamp_ms && row.cron.as_deref() == Some(identity) {
+            break;
+        }
+    }
+    Ok(last)
+}
