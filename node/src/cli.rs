@@ -1,0 +1,77 @@
+//! The command line: arguments in, one of the exit codes of [`exit`] out.
+//!
+//! Owns how commands read, print and fail. Refuses to decide anything about processes or messages: what a verb does beyond reading files
+//! goes through HTTP to a node ([`client`]), or into [`crate::handle`] where the verb *is* the node (`dev`, `start`, `devnet`).
+//!
+//! Standard output carries results only, standard error logs and progress. Reading order: [`args`], [`exit`], [`output`], then a verb.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+pub mod args;
+pub mod client;
+pub mod context;
+pub mod exit;
+pub mod local;
+pub mod output;
+
+use args::{Cli, Command};
+use context::Context;
+use exit::{Exit, Failure};
+use output::Io;
+
+/// Runs the command line of this process and says how it ended.
+pub fn main() -> u8 {
+    let mut out = std::io::stdout();
+    let mut err = std::io::stderr();
+    let terminal = out.is_terminal();
+    run(std::env::args_os(), Io { out: &mut out, err: &mut err, input: None, terminal }) as u8
+}
+
+/// Runs `arguments` (the first is the program's name).
+pub fn run(arguments: impl IntoIterator<Item = OsString>, io: Io<'_>) -> Exit {
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, io),
+    };
+    let mut context = Context::new(cli.globals, io);
+    let ended = dispatch(cli.command, &mut context);
+    match ended {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if failure.exit != Exit::Ok {
+                context.report(&failure);
+            }
+            failure.exit
+        }
+    }
+}
+
+/// Help and version are results; everything else clap says is a wrong argument.
+fn usage(error: &clap::Error, io: Io<'_>) -> Exit {
+    let text = error.render();
+    let text = if io.terminal { text.ansi().to_string() } else { text.to_string() };
+    let (exit, ended) = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (Exit::Ok, write!(io.out, "{text}")),
+        _ => (Exit::Usage, write!(io.err, "{text}")),
+    };
+    if ended.is_ok() { exit } else { Exit::Bug }
+}
+
+fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(init) => local::init(context, &init),
+        Command::Keys(verb) => local::keys(context, verb),
+        Command::Config(verb) => local::config(context, &verb),
+        Command::Completions { shell } => local::completions(context, shell),
+        Command::Version => local::version(context),
+        Command::Explain { code } => local::explain(context, code.as_deref()),
+        _ => Err(Failure::new(Exit::Bug, "not yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
