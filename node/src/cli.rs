@@ -13,10 +13,14 @@ use clap::{CommandFactory, FromArgMatches};
 
 pub mod args;
 pub mod client;
+pub mod console;
 pub mod context;
 pub mod exit;
+pub mod items;
 pub mod local;
+pub mod online;
 pub mod output;
+pub mod show;
 
 use args::{Cli, Command};
 use context::Context;
@@ -69,8 +73,23 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Completions { shell } => local::completions(context, shell),
         Command::Version => local::version(context),
         Command::Explain { code } => local::explain(context, code.as_deref()),
+        Command::Status => wait(online::status(context)),
+        Command::Process(verb) => wait(online::process(context, verb)),
+        Command::Message(verb) => wait(online::message(context, verb)),
+        Command::Eval(eval) => wait(online::eval(context, &eval)),
+        Command::DryRun(dry_run) => wait(online::dry_run(context, &dry_run)),
+        Command::Console(console) => wait(console::console(context, &console)),
         _ => Err(Failure::new(Exit::Bug, "not yet")),
     }
+}
+
+/// Runs a verb that asks a node. One thread is enough to wait.
+fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    runtime(tokio::runtime::Builder::new_current_thread())?.block_on(verb)
+}
+
+fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| Failure::new(exit::io_exit(&error), format!("cannot start threads: {error}")))
 }
 
 #[cfg(test)]
