@@ -12,8 +12,8 @@ pub const TABLE_WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// A table's first allocation, and the step in which its write buffer grows: 64 KiB, as there are two dozen tables.
 pub const ARENA_BLOCK_BYTES: usize = 64 << 10;
 
-/// Write-ahead log that a start may have to replay: 48 MiB.
-pub const WAL_BYTES: u64 = 48 << 20;
+/// Write-ahead log that a start after a crash may have to replay: 32 MiB.
+pub const WAL_BYTES: u64 = 32 << 20;
 
 /// Open files: 192, well under the usual limit of 1024 descriptors.
 pub const OPEN_FILES: i32 = 192;
@@ -31,4 +31,5 @@ pub const ENGINE_LOG_BYTES: usize = 4 << 20;
 pub const ENGINE_LOG_FILES: usize = 3;
 
 const _: () = assert!(TABLE_WRITE_BUFFER_BYTES * 2 <= WRITE_BUFFER_BYTES, "one table's buffer must not fill the budget of all");
+const _: () = assert!(WRITE_BUFFER_BYTES as u64 * 2 <= WAL_BYTES, "the log's size must not be what flushes tables under load");
 const _: () = assert!(ARENA_BLOCK_BYTES * crate::Table::ALL.len() * 2 <= WRITE_BUFFER_BYTES, "first allocations must not flush tables");

@@ -1,6 +1,8 @@
 //! What every store must do: one suite, run on RocksDB, on memory and on the simulated disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use ao_storage::Direction::{Backward, Forward};
 use ao_storage::Durability::{Buffered, Synced};
@@ -109,10 +111,24 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// The directory as a killed process would leave it: a copy made while the store is open. RocksDB deletes files that nobody needs any
+/// more in the background, so the copy is made again until none went away meanwhile.
+fn crashed(from: &Path) -> tempfile::TempDir {
+    let list = || -> BTreeSet<_> { fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    loop {
+        let (to, files) = (directory(), list());
+        let copied = files.iter().all(|path| fs::copy(path, to.path().join(path.file_name().unwrap())).is_ok());
+        if copied && list() == files {
+            return to;
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Write(Vec<(bool, Vec<u8>, Option<u8>)>),
     Flush,
+    Crash,
     Reopen,
     Scan { from: Vec<u8>, to: Vec<u8>, backward: bool, limit: usize },
 }
@@ -122,6 +138,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec((any::<bool>(), key(), any::<Option<u8>>()), 0..6).prop_map(Step::Write),
         1 => Just(Step::Flush),
+        1 => Just(Step::Crash),
         1 => Just(Step::Reopen),
         6 => (key(), key(), any::<bool>(), 0_usize..5).prop_map(|(from, to, backward, limit)| Step::Scan { from, to, backward, limit }),
     ]
@@ -130,12 +147,12 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
-    /// RocksDB, closed and opened again in between, never differs from an ordered map.
+    /// RocksDB, killed or closed and opened again in between, never differs from an ordered map.
     #[test]
     fn rocks_is_an_ordered_map(steps in prop::collection::vec(step(), 1..30)) {
-        let directory = directory();
-        let open = || RocksStore::open(directory.path(), &Default::default()).unwrap();
-        let mut rocks = open();
+        let mut directory = directory();
+        let open = |directory: &tempfile::TempDir| RocksStore::open(directory.path(), &Default::default()).unwrap();
+        let mut rocks = open(&directory);
         let memory = MemoryStore::new();
         for step in steps {
             match step {
@@ -147,9 +164,15 @@ proptest! {
                     rocks.write(batch, Buffered).unwrap();
                 }
                 Step::Flush => rocks.flush().unwrap(),
+                Step::Crash => {
+                    let copy = crashed(directory.path());
+                    drop(rocks);
+                    directory = copy;
+                    rocks = open(&directory);
+                }
                 Step::Reopen => {
                     drop(rocks);
-                    rocks = open();
+                    rocks = open(&directory);
                 }
                 Step::Scan { from, to, backward, limit } => {
                     let way = if backward { Backward } else { Forward };

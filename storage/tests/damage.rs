@@ -223,49 +223,64 @@ fn a_full_disk_is_said_so_reads_go_on_and_room_brings_writes_back() {
     assert!(unshare.status.success(), "{}{}", String::from_utf8_lossy(&unshare.stdout), String::from_utf8_lossy(&unshare.stderr));
 }
 
+/// A megabyte that does not compress.
+fn megabyte(key: u8) -> Bytes {
+    let mut state = u64::from(key) + 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    Bytes::from_iter((0..1 << 20).map(|_| next()))
+}
+
+fn put_megabyte(store: &dyn Store, key: u8) -> Result<(), Error> {
+    let mut batch = WriteBatch::default();
+    batch.put(TABLE, vec![key], megabyte(key));
+    store.write(batch, Synced)
+}
+
+/// Writes until there is no room; which of `keys` were written.
+fn fill(store: &dyn Store, keys: std::ops::Range<u8>) -> Vec<u8> {
+    let mut written = Vec::new();
+    for key in keys {
+        match put_megabyte(store, key) {
+            Ok(()) => written.push(key),
+            Err(Error::DiskFull(_)) => return written,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    panic!("{} MiB were written and the disk is still not full", written.len());
+}
+
 fn full_disk(mount: &Path) {
     let (data, ballast) = (mount.join("db"), mount.join("ballast"));
     // More than RocksDB wants free before it goes on: room for every table's write buffer.
-    fs::write(&ballast, vec![1; 192 << 20]).unwrap();
+    let take_room = || fs::write(&ballast, vec![1; 192 << 20]).unwrap();
+    take_room();
     let store = open(&data).unwrap();
-    // A megabyte that does not compress.
-    let row = |key: u8| {
-        let mut state = u64::from(key) + 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        };
-        Bytes::from_iter((0..1 << 20).map(|_| next()))
-    };
-    let write = |key: u8| {
-        let mut batch = WriteBatch::default();
-        batch.put(TABLE, vec![key], row(key));
-        store.write(batch, Synced)
-    };
-    let mut written = Vec::new();
-    let refused = (0..=200).find_map(|key| match write(key) {
-        Ok(()) => {
-            written.push(key);
-            None
-        }
-        Err(error) => Some(error),
-    });
-    assert!(matches!(refused, Some(Error::DiskFull(_))), "{refused:?} after {written:?}");
+    let mut written = fill(&store, 0..100);
     assert_eq!(keys(&store).unwrap(), written, "reads go on, and what was refused is not there");
+
     fs::remove_file(&ballast).unwrap();
     assert!(ao_storage::free_bytes(mount).unwrap() > 190 << 20);
     let began = std::time::Instant::now();
-    while let Err(error) = write(201) {
+    while let Err(error) = put_megabyte(&store, 100) {
         assert!(began.elapsed().as_secs() < 30, "still refused half a minute after there was room: {error}");
         // RocksDB looks for room every five seconds and tells nobody.
         std::thread::park_timeout(std::time::Duration::from_millis(50));
     }
-    written.push(201);
-    assert_eq!(keys(&store).unwrap(), written);
+    written.push(100);
+    assert_eq!(keys(&store).unwrap(), written, "writes are back without a restart");
     drop(store);
+
     let store = open(&data).unwrap();
     assert_eq!(keys(&store).unwrap(), written, "after a restart too");
-    assert_eq!(store.get(TABLE, &[201]).unwrap(), Some(row(201)));
+    assert_eq!(store.get(TABLE, &[100]).unwrap(), Some(megabyte(100)));
+    take_room();
+    written.extend(fill(&store, 101..200));
+    drop(store);
+    fs::remove_file(&ballast).unwrap();
+    assert_eq!(keys(&open(&data).unwrap()).unwrap(), written, "closed while the disk was full, nothing acknowledged is lost");
 }
