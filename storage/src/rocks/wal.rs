@@ -249,6 +249,21 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever is in the file, it is judged, and a place is in the file.
+        #[test]
+        fn any_bytes_are_judged(tail in proptest::collection::vec(0_u8..6, 0..300), sound in proptest::bool::ANY, far in 0_usize..3) {
+            let mut log = if sound { record(1, &vec![9; far * (BLOCK - HEADER - 100) / 2]) } else { vec![0; far * BLOCK] };
+            log.extend_from_slice(&tail);
+            for checksums in [false, true] {
+                match walk(&log[..], checksums).unwrap() {
+                    Verdict::Sound => {}
+                    Verdict::Torn { at } | Verdict::Damaged { at, .. } => proptest::prop_assert!(at < log.len() as u64),
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_zeroed_stretch_is_damage_if_anything_follows() {
         let one = record(1, &[7; 1000]);
