@@ -39,6 +39,7 @@ mod outbox;
 mod process;
 mod recent;
 mod recover;
+pub mod rows;
 
 use batch::Batches;
 use effect::Effect;

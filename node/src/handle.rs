@@ -3,20 +3,30 @@
 //! Writes go to the core and are answered when they are durable. Reads open the store directly ([`Node::store`]).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use ao_consensus::Timestamp;
 use ao_storage::Store;
-use ao_types::{Address, Evaluation, Id, Invocation, Slot};
+use ao_storage::schema::{self, EvaluationKey, OutboxKey, OutboxKind};
+use ao_types::{Address, DataItem, Evaluation, Id, Invocation, Slot, Verified};
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::chain::Block;
-use crate::error::Rejection;
+use crate::core::effect::{Again, Ask, Reply};
+use crate::core::input::RequestId;
+use crate::error::{Code, Rejection};
+use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
 use crate::metrics::labels::Check;
+use crate::shell::evaluator::Read;
+use crate::shell::modules::store_failed;
+use crate::shell::verify::Task;
+use crate::shell::{Shared, facts};
 
 /// A cheap handle on the running node.
 #[derive(Clone)]
 pub struct Node {
-    _inner: Arc<()>,
+    shared: Arc<Shared>,
 }
 
 /// Who this node is.
@@ -98,98 +108,270 @@ pub struct HealthCheck {
 }
 
 /// What happened, for streams and the console. Lagging receivers lose events, never the node its pace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An item got its slot, durably.
-    Assigned { process: Id, slot: Slot, message: Id },
+    Assigned {
+        /// Whose log.
+        process: Id,
+        /// Which slot.
+        slot: Slot,
+        /// The item.
+        message: Id,
+    },
     /// The engine confirmed it.
-    Confirmed { process: Id, slot: Slot },
-    /// It was evaluated (`cron`: by a cron group after that slot).
-    Evaluated { process: Id, slot: Slot, message: Option<Id>, cron: bool, failed: bool },
+    Confirmed {
+        /// Whose log.
+        process: Id,
+        /// Which slot.
+        slot: Slot,
+    },
+    /// It was evaluated.
+    Evaluated {
+        /// The process.
+        process: Id,
+        /// Its slot, or that of the message before a cron message.
+        slot: Slot,
+        /// The item; none for a cron message.
+        message: Option<Id>,
+        /// By a cron group after that slot.
+        cron: bool,
+        /// It ended in an error.
+        failed: bool,
+    },
     /// One outbox entry reached its target.
-    Pushed { process: Id, slot: Slot, child: Id },
+    Pushed {
+        /// The sender.
+        process: Id,
+        /// Slot of the result it is from.
+        slot: Slot,
+        /// The item it became.
+        child: Id,
+    },
 }
 
-#[allow(unused_variables, clippy::todo, reason = "skeleton: the shell's owner fills these in")]
 impl Node {
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
     /// Takes a data item: parses, verifies, and returns when it is durable in its process's log.
     pub async fn submit(&self, item: Bytes, via: Via) -> Result<Accepted, Rejection> {
-        todo!()
+        self.take(item, via == Via::Client, false).await
     }
 
     /// Stores an item that no process gets: a module, an upload. Verified, durable and in the indexes when it returns.
     /// A second time is no error. A message or process is scheduled as by [`Node::submit`].
     pub async fn store_item(&self, item: Bytes) -> Result<Accepted, Rejection> {
-        todo!()
+        self.take(item, true, true).await
     }
 
     /// Assigns an existing item to a process.
     pub async fn assign(&self, request: AssignRequest) -> Result<Accepted, Rejection> {
-        todo!()
+        accepted(self.ask(0, |id| Task::Assign { request: id, assign: request }).await?)
     }
 
     /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot).
     pub async fn result(&self, process: Id, message: Id) -> Result<StoredEvaluation, Rejection> {
-        todo!()
+        let slot = self.slot_of(process, message)?;
+        loop {
+            if let Some(found) = self.stored(process, slot)? {
+                return Ok(found);
+            }
+            let waiting = self.shared.results.wait(process, slot)?;
+            // It may have come before the place was taken.
+            if let Some(found) = self.stored(process, slot)? {
+                return Ok(found);
+            }
+            waiting.await.map_err(|_| stopping())??;
+            if self.stored(process, slot)?.is_none() {
+                let text = format!("slot {slot} of {process} repeats an earlier message and is skipped");
+                return Err(Rejection::new(Code::MessageUnknown, text));
+            }
+        }
     }
 
-    /// Evaluates without a trace, on the newest state, or that after `at`.
+    /// Evaluates without a trace, on the newest state, or that after `at`. What was assigned before the call is evaluated first.
     pub async fn dry_run(&self, process: Id, message: Invocation, at: Option<Slot>) -> Result<Evaluation, Rejection> {
-        todo!()
+        self.caught_up(process, at).await?;
+        let (reply, answer) = oneshot::channel();
+        self.read(process, Read::DryRun { message: Box::new(message), at, reply })?;
+        answer.await.map_err(|_| stopping())?
     }
 
     /// Evaluates cron groups of a process up to now; its rows are then in the store.
     pub async fn run_cron(&self, process: Id) -> Result<(), Rejection> {
-        todo!()
+        self.ask(0, |request| Task::Process(Again { request: Some(request), process, ask: Ask::RunCron })).await.map(drop)
     }
 
     /// Starts pushing a process's cron results. The item is signed and its target is the process.
     pub async fn monitor(&self, process: Id, item: Bytes) -> Result<(), Rejection> {
-        todo!()
+        self.ask(item.len(), |request| Task::Monitor { request, process, bytes: item, on: true }).await.map(drop)
     }
 
     /// Stops it.
     pub async fn unmonitor(&self, process: Id, item: Bytes) -> Result<(), Rejection> {
-        todo!()
+        self.ask(item.len(), |request| Task::Monitor { request, process, bytes: item, on: false }).await.map(drop)
     }
 
-    /// Pushes entry `index` of a result again.
+    /// Pushes entry `index` of the `Messages` of a result again. Delivered before is delivered: then only the item's id comes back.
     pub async fn push(&self, process: Id, message: Id, index: usize) -> Result<Id, Rejection> {
-        todo!()
+        let slot = self.slot_of(process, message)?;
+        self.result(process, message).await?;
+        let index = u32::try_from(index).map_err(|_| Rejection::new(Code::MessageUnknown, format!("the result has no entry {index}")))?;
+        let key = OutboxKey { process, slot, cron: 0, kind: OutboxKind::Message, index, part: 0 };
+        let pushed_for = self.origin_of(message)?;
+        let item = self.shared.pusher.lock().again(key, Some(pushed_for))?;
+        let id = item.id();
+        match self.submit(item.as_bytes().clone(), Via::Client).await {
+            Ok(_) => Ok(id),
+            Err(refusal) if refusal.code == Code::Duplicate => Ok(id),
+            // A wallet's: stored, not scheduled.
+            Err(refusal) if refusal.code == Code::ProcessUnknown => {
+                self.store_item(item.as_bytes().clone()).await.map(|accepted| accepted.id)
+            }
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Raw linear memory after the newest (or `at`) slot, with that slot.
     pub async fn state(&self, process: Id, at: Option<Slot>) -> Result<(Bytes, Slot), Rejection> {
-        todo!()
+        self.caught_up(process, at).await?;
+        let (reply, answer) = oneshot::channel();
+        self.read(process, Read::Memory { at, reply })?;
+        answer.await.map_err(|_| stopping())?
     }
 
     /// The store, for readers.
     pub fn store(&self) -> &dyn Store {
-        todo!()
+        &*self.shared.store
     }
 
     /// Who this node is.
     pub fn identity(&self) -> &Identity {
-        todo!()
+        &self.shared.identity
     }
 
     /// The chain's tip: height and milliseconds since 1970.
     pub fn tip(&self) -> (u64, u64) {
-        todo!()
+        let tip = self.shared.chain.tip((self.shared.clock)());
+        (tip.height, tip.timestamp_ms)
     }
 
-    /// The block of the chain at `height`, if there is one or will be.
+    /// The chain's block at a height; none above the tip.
     pub fn block(&self, height: u64) -> Option<Block> {
-        todo!()
-    }
-
-    /// How the node is, as of now. Cheap: asked by every probe.
-    pub fn health(&self) -> Vec<HealthCheck> {
-        todo!()
+        if height > self.tip().0 { None } else { self.shared.chain.block(height) }
     }
 
     /// Everything that happens from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        todo!()
+        self.shared.events.subscribe()
     }
+
+    /// How the node is, as of now. Cheap: asked by every probe.
+    pub fn health(&self) -> Vec<HealthCheck> {
+        let shared = &self.shared;
+        let now = (shared.clock)();
+        let age_s = now.since_ms(Timestamp(shared.beat.load(Ordering::Relaxed))) / 1000;
+        let check = |check, ok, age_s, reason: String, fix: &'static str| HealthCheck {
+            check,
+            ok,
+            vital: true,
+            age_s,
+            reason,
+            fix: if ok { "" } else { fix },
+        };
+        let db = schema::DISK_FORMAT.get(self.store());
+        let db_reason = db.as_ref().map_or_else(ToString::to_string, |_| "the store answers".to_owned());
+        let low = shared.low_disk.load(Ordering::Relaxed);
+        let disk = if low { "room is below the reserve" } else { "room is above the reserve" };
+        let tip = self.tip();
+        vec![
+            check(Check::Db, db.is_ok(), 0, db_reason, "look at the log; if the store is corrupt, restore the data directory"),
+            check(Check::Disk, !low, 0, disk.to_owned(), "free room on the disk of the data directory; writes go on by themselves"),
+            check(
+                Check::Core,
+                age_s < CORE_SILENT_S_MAX && !shared.stopping.load(Ordering::Relaxed),
+                age_s,
+                format!("the core's loop turned {age_s} s ago"),
+                "restart the node and report this with its log",
+            ),
+            check(Check::Chain, true, now.since_ms(Timestamp(tip.1)) / 1000, format!("the tip is at height {}", tip.0), ""),
+        ]
+    }
+
+    async fn take(&self, item: Bytes, push: bool, store: bool) -> Result<Accepted, Rejection> {
+        let max = if store { MODULE_ITEM_BYTES_MAX } else { ITEM_BYTES_MAX };
+        if item.len() > max {
+            return Err(Rejection::new(Code::TooLarge, format!("the item has {} bytes, at most {max} are taken", item.len())));
+        }
+        accepted(self.ask(item.len(), |request| Task::Item { request, bytes: item, push, store }).await?)
+    }
+
+    async fn ask(&self, bytes: usize, task: impl FnOnce(RequestId) -> Task) -> Result<Reply, Rejection> {
+        let (request, answer) = self.shared.requests.open(bytes)?;
+        if self.shared.tasks.push(task(request)).is_err() {
+            self.shared.requests.answer(request, Err(stopping()));
+        }
+        answer.await.map_err(|_| stopping())?
+    }
+
+    fn read(&self, process: Id, read: Read) -> Result<(), Rejection> {
+        let refused = self.shared.evaluator.lanes.push_read(process, read);
+        refused.map_err(|_| Rejection::retry(Code::Busy, format!("{DRY_RUNS_MAX} reads of states wait; try again in a moment"), 1))
+    }
+
+    fn slot_of(&self, process: Id, message: Id) -> Result<Slot, Rejection> {
+        let failed = |error: ao_storage::Error| store_failed(&error);
+        if let Some(slot) = facts::assigned(self.store(), process, message).map_err(failed)? {
+            return Ok(slot);
+        }
+        if !schema::PROCESSES.contains(self.store(), &process).map_err(failed)? {
+            return Err(Rejection::new(Code::ProcessUnknown, format!("process {process} is not known here")));
+        }
+        Err(Rejection::new(Code::MessageUnknown, format!("message {message} is not in the schedule of process {process}")))
+    }
+
+    fn stored(&self, process: Id, slot: Slot) -> Result<Option<StoredEvaluation>, Rejection> {
+        let key = EvaluationKey { process, slot, cron: 0 };
+        let row = schema::EVALUATIONS.get(self.store(), &key).map_err(|error| store_failed(&error))?;
+        Ok(row.map(|row| StoredEvaluation { json: row.json, slot }))
+    }
+
+    /// Waits until everything assigned so far (or up to `at`) is evaluated.
+    async fn caught_up(&self, process: Id, at: Option<Slot>) -> Result<(), Rejection> {
+        let head = schema::HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
+        let head = head.ok_or_else(|| Rejection::new(Code::ProcessUnknown, format!("process {process} is not known here")))?;
+        let wanted = at.map_or(head.slot, |at| at.min(head.slot));
+        let evaluated = || {
+            let found = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
+            Ok::<bool, Rejection>(found.is_some_and(|found| found.slot >= wanted))
+        };
+        if evaluated()? {
+            return Ok(());
+        }
+        let waiting = self.shared.results.wait(process, wanted)?;
+        if evaluated()? {
+            return Ok(());
+        }
+        waiting.await.map_err(|_| stopping())?
+    }
+
+    /// The item that a message's chain began with.
+    fn origin_of(&self, message: Id) -> Result<Id, Rejection> {
+        let bytes = schema::ITEMS.get(self.store(), &message).map_err(|error| store_failed(&error))?;
+        let item = bytes.and_then(|bytes| Verified::<DataItem>::reload(bytes).ok());
+        Ok(item.and_then(|item| ao_types::Message::read(&item).ok()).and_then(|message| message.pushed_for).unwrap_or(message))
+    }
+}
+
+fn accepted(reply: Reply) -> Result<Accepted, Rejection> {
+    match reply {
+        Reply::Accepted(accepted) => Ok(accepted),
+        Reply::Done => Err(Rejection::new(Code::Internal, "a submission was answered without its slot")),
+    }
+}
+
+fn stopping() -> Rejection {
+    Rejection::retry(Code::Unavailable, "the node is shutting down", 5)
 }

@@ -13,6 +13,8 @@ pub mod http;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod shell;
+pub mod wiring;
 
 pub use error::{Code, Rejection};
 pub use handle::Node;

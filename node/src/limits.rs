@@ -3,6 +3,9 @@
 /// Bytes of one data item (`interop-legacynet.md` §2.1: the reference's body limit).
 pub const ITEM_BYTES_MAX: usize = 10 * 1024 * 1024;
 
+/// Bytes of an item that is only stored: a module.
+pub const MODULE_ITEM_BYTES_MAX: usize = ao_types::limits::MODULE_BYTES_MAX;
+
 /// Requests that write (submit, assign, monitor, cron) at work at once; further ones are told to come again.
 pub const WRITES_IN_FLIGHT_MAX: usize = 4096;
 
@@ -67,4 +70,32 @@ pub const EVENTS_LAG_MAX: usize = 8192;
 
 const _: () = assert!(PROCESS_QUEUE_MAX < WRITES_IN_FLIGHT_MAX, "one process cannot take every place");
 const _: () = assert!(PUSH_RUN_MAX * PUSH_PROCESSES_MAX <= PROCESS_QUEUE_MAX, "deliveries to one process fit its queue");
-const _: () = assert!(ITEM_BYTES_MAX <= WRITE_BYTES_IN_FLIGHT_MAX, "the largest item fits");
+const _: () =
+    assert!(ITEM_BYTES_MAX <= MODULE_ITEM_BYTES_MAX && MODULE_ITEM_BYTES_MAX <= WRITE_BYTES_IN_FLIGHT_MAX, "the largest item fits");
+
+/// Slots that a read of an old state evaluates again at most.
+pub const REPLAY_SLOTS_MAX: u64 = 10_000;
+
+/// Bytes of idle instances kept in memory before the one unused for longest is written down and dropped.
+pub const INSTANCE_BYTES_DEFAULT: u64 = 512 * 1024 * 1024;
+
+/// Idle instances kept at most, however small.
+pub const INSTANCES_MAX: usize = 4096;
+
+/// Results parsed for pushing that are kept: one long outbox is read in many turns.
+pub const PUSH_RESULTS_KEPT: usize = 16;
+
+/// Stack of an evaluator: guests run on it.
+pub const EVALUATOR_STACK_BYTES: usize = 16 * 1024 * 1024;
+
+/// Milliseconds after which steps of a long turn are handed over.
+pub const EVALUATION_CHUNK_MS: u64 = 2;
+
+/// Rows read at once at start.
+pub const RECOVER_PAGE: usize = 1024;
+
+/// Bytes of room on disk kept free (`operations.md` §2).
+pub const DISK_RESERVE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Seconds after which a core whose loop does not turn counts as dead (`operations.md` §7, `/livez`).
+pub const CORE_SILENT_S_MAX: u64 = 10;

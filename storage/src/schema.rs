@@ -92,6 +92,9 @@ pub const NETWORK: Single<String> = Single::new("network");
 /// Version of the binary that created the directory.
 pub const CREATED_BY: Single<String> = Single::new("created_by");
 
+/// First block and pace of the embedded chain: chosen once, since block crons depend on it.
+pub const DEV_GENESIS: Single<DevGenesisRow> = Single::new("dev_genesis");
+
 /// Item id → raw ANS-104 bytes, as they are.
 pub const ITEMS: TableOf<Id, Bytes> = TableOf::new(Table::Items);
 /// Item id → [`ItemRow`].
@@ -475,6 +478,17 @@ pub struct FrameRow {
     pub proof: Option<Bytes>,
 }
 
+/// Where the embedded chain begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevGenesisRow {
+    /// When its first block was made.
+    pub timestamp_ms: u64,
+    /// Height of that block.
+    pub height: u64,
+    /// Milliseconds from block to block.
+    pub interval_ms: u64,
+}
+
 /// A balance of the embedded chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRow {
@@ -484,5 +498,5 @@ pub struct AccountRow {
 
 postcard_rows! {
     ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1, EvaluationRow = 1, EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
-    MonitorRow = 1, CheckpointRow = 1, BlockRow = 1, FrameRow = 1, AccountRow = 1,
+    MonitorRow = 1, CheckpointRow = 1, BlockRow = 1, FrameRow = 1, AccountRow = 1, DevGenesisRow = 1,
 }

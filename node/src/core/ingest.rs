@@ -3,13 +3,13 @@
 use ao_consensus::limits::RUN_ITEMS_MAX;
 use ao_consensus::schedule::{self, Assigned, Clock, ToAssign};
 use ao_consensus::{Entry, Timestamp};
-use ao_storage::schema::{self, Head, ItemRow, ProcessRow, PushOutcome, ScheduleRow};
+use ao_storage::WriteBatch;
+use ao_storage::schema::{self, Head, ProcessRow, PushOutcome, ScheduleRow};
 use ao_types::Id;
 
 use super::Core;
-use super::batch::Building;
 use super::effect::{Effect, Reply};
-use super::input::{Indexed, Origin, Place, Submission};
+use super::input::{Origin, Place, Submission};
 use super::process::Process;
 use super::recent::slot_of;
 use crate::error::{Code, Rejection};
@@ -127,7 +127,7 @@ impl Core {
         self.recent.write(&submission, self.batches.number());
         let batch = self.batches.synced();
         if !stored {
-            put_item(batch, &mut self.next_sequence, now, &submission);
+            put_item(&mut batch.rows, &mut self.next_sequence, now, &submission);
         }
         let pushed_by = if let Origin::Outbox { key, .. } = submission.origin { Some(key) } else { None };
         let row = ScheduleRow {
@@ -191,7 +191,7 @@ impl Core {
         }
         let batch = self.batches.synced();
         if !repeat {
-            put_item(batch, &mut self.next_sequence, now, &submission);
+            put_item(&mut batch.rows, &mut self.next_sequence, now, &submission);
             self.recent.write(&submission, self.batches.number());
         }
         match submission.origin {
@@ -245,21 +245,10 @@ fn head_of(assigned: &Assigned) -> Head {
     }
 }
 
-/// An item's bytes, and its place in every index of the gateway.
-fn put_item(batch: &mut Building, next_sequence: &mut u64, now: Timestamp, submission: &Submission) {
-    let (Some(item), Some(index)) = (&submission.item, &submission.index) else { return };
-    let Indexed { kind, owner, recipient, tags } = index;
-    let (id, sequence, rows) = (submission.id, *next_sequence, &mut batch.rows);
-    *next_sequence += 1;
-    schema::ITEMS.put(rows, &id, item.as_bytes());
-    let row = ItemRow { kind: *kind, owner: *owner, recipient: *recipient, received_ms: now.0, sequence, block_height: None };
-    schema::ITEM_INDEX.put(rows, &id, &row);
-    schema::SEQUENCE.put(rows, &sequence, &id);
-    schema::OWNER_INDEX.put(rows, &(*owner, sequence), &id);
-    if let Some(recipient) = recipient {
-        schema::RECIPIENT_INDEX.put(rows, &(*recipient, sequence), &id);
-    }
-    for tag in tags {
-        schema::TAG_INDEX.put(rows, &(*tag, sequence), &id);
+/// The item of a submission, where it brings one, with the next place in the order of arrival.
+fn put_item(rows: &mut WriteBatch, next_sequence: &mut u64, now: Timestamp, submission: &Submission) {
+    if let (Some(item), Some(index)) = (&submission.item, &submission.index) {
+        super::rows::put_item(rows, item, index, *next_sequence, now.0);
+        *next_sequence += 1;
     }
 }

@@ -54,10 +54,8 @@ pub fn of_process(store: &dyn Store, process: Id) -> Result<Option<ProcessFacts>
         return Ok(None);
     };
     let evaluation = schema::EVALUATION_HEADS.get(store, &process)?;
-    let floor = evaluation.as_ref().map_or(Point::default(), |head| Point {
-        timestamp_ms: head.ticked_ms,
-        block_height: head.ticked_height,
-    });
+    let floor =
+        evaluation.as_ref().map_or(Point::default(), |head| Point { timestamp_ms: head.ticked_ms, block_height: head.ticked_height });
     Ok(Some(ProcessFacts {
         head,
         floor,

@@ -1,0 +1,586 @@
+//! The core's shell: threads, disk, workers. It carries out what the core decides and decides nothing itself.
+//!
+//! ```text
+//!   Node (handle) ─▶ verify pool ─▶ ┌──────┐ ─▶ writer ─────┐
+//!                                   │ core │ ─▶ signers ────┤
+//!          reserve, clock, chain ─▶ │thread│ ─▶ evaluators ─┼─▶ inputs of the core
+//!                                   └──────┘ ─▶ pusher ─────┘
+//! ```
+//!
+//! One named OS thread owns the core. Its inputs come through one channel whose length is bounded by what is under way: requests by
+//! [`Requests`], everything else by the core, which has at most one write, one run and one evaluation per process, and a few turns of
+//! outboxes out at a time. Readers go around all this and open the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ao_consensus::schedule::{Clock, Head, ToAssign, assign_run};
+use ao_consensus::{Consensus, Timestamp};
+use ao_storage::{Durability, Store, WriteBatch};
+use ao_types::{Id, Signer};
+use ao_vm::Vm;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use crate::chain::Chain;
+use crate::core::effect::Effect;
+use crate::core::input::{Batch, Input, Term};
+use crate::core::{Core, Fixed};
+use crate::error::{Code, Rejection};
+use crate::handle::{Event, Identity, Node};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::metrics::labels::{Outcome, State};
+
+pub mod evaluator;
+pub mod facts;
+pub mod fold;
+pub mod lanes;
+pub mod modules;
+pub mod pusher;
+pub mod queue;
+pub mod recover;
+pub mod verify;
+pub mod waiters;
+
+use evaluator::{Evaluator, Habits, Read};
+use facts::Settled;
+use fold::Ground;
+use modules::Modules;
+use pusher::Pusher;
+use queue::Queue;
+use verify::{Task, Verifier};
+use waiters::{Requests, ResultWaiters};
+
+/// When the hash of a state is worked out and stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StateHashes {
+    /// After the last message of a turn: always where a process comes to rest.
+    #[default]
+    Rest,
+    /// After every message: for comparing nodes slot by slot. Costs the hashing of changed pages each time.
+    Every,
+}
+
+/// Everything that is chosen outside: bounds with their defaults, keys, the clock.
+#[derive(Clone)]
+pub struct Options {
+    /// Name of the network.
+    pub network: String,
+    /// Signs assignments.
+    pub scheduler: Arc<dyn Signer>,
+    /// Signs pushed messages.
+    pub messenger: Arc<dyn Signer>,
+    /// Threads that check signatures.
+    pub verifiers: usize,
+    /// Threads that sign assignments.
+    pub signers: usize,
+    /// Threads that evaluate.
+    pub evaluators: usize,
+    /// Threads for dry runs and state reads.
+    pub readers: usize,
+    /// Bytes of idle instances.
+    pub instance_bytes_max: u64,
+    /// Slots between checkpoints of a process.
+    pub checkpoint_slots: u64,
+    /// When state hashes are worked out.
+    pub state_hashes: StateHashes,
+    /// Whose file system is watched; nobody's if not given.
+    pub data_dir: Option<PathBuf>,
+    /// Room kept free there.
+    pub disk_reserve_bytes: u64,
+    /// Counted here.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Options {
+    /// Defaults for this machine.
+    pub fn new(network: impl Into<String>, scheduler: Arc<dyn Signer>, messenger: Arc<dyn Signer>, metrics: Metrics) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            network: network.into(),
+            scheduler,
+            messenger,
+            verifiers: cores,
+            signers: 1,
+            evaluators: cores,
+            readers: (cores / 2).max(1),
+            instance_bytes_max: limits::INSTANCE_BYTES_DEFAULT,
+            checkpoint_slots: limits::CHECKPOINT_SLOTS,
+            state_hashes: StateHashes::Rest,
+            data_dir: None,
+            disk_reserve_bytes: limits::DISK_RESERVE_BYTES,
+            metrics,
+            clock: wall_clock,
+        }
+    }
+}
+
+/// The machine's clock.
+pub fn wall_clock() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// Parts that the wiring chooses.
+pub struct Parts {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The machine.
+    pub vm: Arc<dyn Vm>,
+    /// The chain.
+    pub chain: Arc<dyn Chain>,
+    /// The same chain, for folds.
+    pub blocks: Arc<dyn crate::chain::Blocks>,
+    /// Makes the engine.
+    pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
+    /// In every frame.
+    pub network_id: [u8; 32],
+    /// The embedded module, which is in the store.
+    pub default_module: Id,
+}
+
+/// Where inputs of the core go.
+#[derive(Clone)]
+pub struct Inputs(Sender<Note>);
+
+impl Inputs {
+    /// Hands an input over. Nothing happens if the core has ended: then the node is stopping.
+    pub fn send(&self, input: Input) {
+        drop(self.0.send(Note::Input(input)));
+    }
+}
+
+/// What comes through the core's channel.
+pub(crate) enum Note {
+    Input(Input),
+    Stop,
+}
+
+/// One job of the writer.
+enum Write {
+    Batch { term: Term, batch: Batch, rows: WriteBatch, durability: Durability },
+    Recover { term: Term, failed: Batch },
+}
+
+/// A run to sign.
+struct Run {
+    term: Term,
+    process: Id,
+    head: Option<Head>,
+    clock: Clock,
+    items: Vec<ToAssign>,
+}
+
+/// What the handle and the threads share.
+pub struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) chain: Arc<dyn Chain>,
+    pub(crate) identity: Identity,
+    pub(crate) requests: Requests,
+    pub(crate) results: ResultWaiters,
+    pub(crate) tasks: Queue<Task>,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) pusher: Mutex<Pusher>,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) disk_reserve_bytes: u64,
+    pub(crate) low_disk: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+    /// When the core's loop last turned, ms.
+    pub(crate) beat: AtomicU64,
+    settled: Arc<Settled>,
+    verifier: Arc<Verifier>,
+    messenger: Arc<dyn Signer>,
+    scheduler: Arc<dyn Signer>,
+    scheduler_chain: ao_consensus::Chain,
+    runs: Queue<Run>,
+    turns: Queue<(Term, Id)>,
+    inputs: Inputs,
+    writes: Mutex<Option<Sender<Write>>>,
+}
+
+/// The node's threads. Dropping it does not stop them; [`Running::stop`] does.
+pub struct Running {
+    shared: Arc<Shared>,
+    core: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    evaluators: Vec<JoinHandle<()>>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] ao_storage::Error),
+    /// No thread could be made.
+    #[error("no thread {name}: {reason}")]
+    Thread {
+        /// Which.
+        name: String,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The machine that runs modules.
+    #[error("the machine does not start: {0}")]
+    Machine(String),
+    /// An embedded part is not as it should be.
+    #[error("the embedded module: {0}")]
+    Module(String),
+}
+
+/// Reads what the store holds, starts the threads, and goes on with what is owed.
+pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartError> {
+    let Parts { store, vm, chain, blocks, engine, network_id, default_module } = parts;
+    let scheduler_chain = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
+    let low = options.data_dir.as_deref().is_some_and(|path| is_low(path, options.disk_reserve_bytes, false));
+    let recovered = recover::read(&*store, scheduler_chain, 0, low)?;
+    let now = (options.clock)();
+    let core = Core::new(Fixed { network_id, engine }, scheduler_chain, chain.tip(now));
+    let (notes, inbox) = std::sync::mpsc::channel();
+    let (writes, write_jobs) = std::sync::mpsc::channel();
+    let inputs = Inputs(notes);
+    inputs.send(Input::Recovered(Box::new(recovered)));
+    let (settled, modules) = (Arc::new(Settled::default()), Arc::new(Modules::default()));
+    let verifier = Arc::new(Verifier {
+        store: store.clone(),
+        vm: vm.clone(),
+        modules: modules.clone(),
+        settled: settled.clone(),
+        scheduler: options.scheduler.address(),
+    });
+    let habits = Habits {
+        bytes_max: options.instance_bytes_max,
+        checkpoint_slots: options.checkpoint_slots,
+        hashes: options.state_hashes,
+        reads_max: limits::DRY_RUNS_MAX,
+    };
+    let ground = Ground { store: store.clone(), vm, modules, blocks };
+    let shared = Arc::new(Shared {
+        identity: Identity {
+            scheduler: options.scheduler.address(),
+            messenger: options.messenger.address(),
+            default_module,
+            engine: core.engine(),
+            network: options.network,
+        },
+        evaluator: Evaluator::new(ground, inputs.clone(), habits, options.metrics.clone()),
+        pusher: Mutex::new(Pusher::new(verifier.clone(), options.messenger.clone())),
+        store,
+        chain,
+        requests: Requests::new(limits::WRITES_IN_FLIGHT_MAX, limits::WRITE_BYTES_IN_FLIGHT_MAX),
+        results: ResultWaiters::new(limits::RESULT_WAITERS_MAX),
+        // Every task has a place among the requests, or stands for one outbox entry of a turn or one monitor.
+        tasks: Queue::new(limits::WRITES_IN_FLIGHT_MAX + limits::PUSH_RUN_MAX * limits::PUSH_PROCESSES_MAX + limits::MONITORS_MAX),
+        events: broadcast::Sender::new(limits::EVENTS_LAG_MAX),
+        metrics: options.metrics,
+        clock: options.clock,
+        data_dir: options.data_dir,
+        disk_reserve_bytes: options.disk_reserve_bytes,
+        low_disk: AtomicBool::new(low),
+        stopping: AtomicBool::new(false),
+        beat: AtomicU64::new(now.0),
+        settled,
+        verifier,
+        messenger: options.messenger,
+        scheduler: options.scheduler,
+        scheduler_chain,
+        runs: Queue::new(usize::MAX),
+        turns: Queue::new(limits::PUSH_PROCESSES_MAX * 2),
+        inputs,
+        writes: Mutex::new(Some(writes)),
+    });
+    let running = spawn(&shared, core, inbox, write_jobs, [options.verifiers, options.signers, options.evaluators, options.readers])?;
+    Ok((Node::of(shared), running))
+}
+
+fn spawn(
+    shared: &Arc<Shared>,
+    core: Core,
+    inbox: Receiver<Note>,
+    jobs: Receiver<Write>,
+    [verifiers, signers, evaluators, readers]: [usize; 4],
+) -> Result<Running, StartError> {
+    let with = |name: &str, work: fn(&Shared)| {
+        let shared = shared.clone();
+        thread(name, None, move || work(&shared))
+    };
+    let guests = |name: &str, work: fn(&Shared)| {
+        let shared = shared.clone();
+        thread(name, Some(limits::EVALUATOR_STACK_BYTES), move || work(&shared))
+    };
+    let mut others = Vec::new();
+    for n in 0..verifiers.max(1) {
+        others.push(with(&format!("verify-{n}"), verify_loop)?);
+    }
+    for n in 0..signers.max(1) {
+        others.push(with(&format!("sign-{n}"), sign_loop)?);
+    }
+    others.push(with("push", push_loop)?);
+    others.push(with("reserve", reserve_loop)?);
+    let mut workers = Vec::new();
+    for n in 0..evaluators.max(1) {
+        workers.push(guests(&format!("evaluate-{n}"), |shared| shared.evaluator.work_log())?);
+    }
+    for n in 0..readers.max(1) {
+        workers.push(guests(&format!("read-{n}"), |shared| shared.evaluator.work_reads())?);
+    }
+    let (for_core, for_writer) = (shared.clone(), shared.clone());
+    let core = thread("core", None, move || vital("core", || core_loop(&for_core, core, &inbox)))?;
+    let writer = thread("write", None, move || vital("write", || write_loop(&for_writer, &jobs)))?;
+    Ok(Running { shared: shared.clone(), core, writer, evaluators: workers, others })
+}
+
+fn thread(name: &str, stack: Option<usize>, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    let builder = std::thread::Builder::new().name(name.to_owned());
+    let builder = if let Some(bytes) = stack { builder.stack_size(bytes) } else { builder };
+    builder.spawn(work).map_err(|reason| StartError::Thread { name: name.to_owned(), reason })
+}
+
+/// A thread without which the node only seems to live: if it panics, the process ends, and what it has on disk is where it starts again
+/// (`faults.md` F52).
+fn vital(name: &str, work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        tracing::error!(event = "thread_panicked", thread = name, "a bug; the node stops at once and begins again from its store");
+        std::process::abort();
+    }
+}
+
+fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
+    let mut effects = Vec::new();
+    let (mut tip, mut looked_at) = (shared.chain.tip((shared.clock)()), Timestamp(0));
+    loop {
+        let now = (shared.clock)();
+        let wait = core.next_deadline().map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
+        let note = match inbox.recv_timeout(Duration::from_millis(wait)) {
+            Ok(note) => note,
+            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let now = (shared.clock)();
+        shared.beat.store(now.0, Ordering::Relaxed);
+        if now.since_ms(looked_at) >= 100 {
+            looked_at = now;
+            let newest = shared.chain.tip(now);
+            if newest != tip {
+                tip = newest;
+                core.handle(now, Input::Tip(tip), &mut effects);
+            }
+            if core.next_deadline().is_some_and(|deadline| deadline <= now) {
+                core.handle(now, Input::Tick, &mut effects);
+            }
+        }
+        match note {
+            Note::Input(input) => core.handle(now, input, &mut effects),
+            Note::Stop => return,
+        }
+        for effect in effects.drain(..) {
+            carry_out(shared, effect);
+        }
+    }
+}
+
+/// Does one effect; what takes time goes to a worker.
+fn carry_out(shared: &Shared, effect: Effect) {
+    match effect {
+        Effect::Sign { term, process, head, clock, items } => {
+            drop(shared.runs.push(Run { term, process, head, clock, items }));
+        }
+        Effect::Write { term, batch, rows, durability } => write(shared, Write::Batch { term, batch, rows, durability }),
+        Effect::Recover { term, failed } => write(shared, Write::Recover { term, failed }),
+        Effect::LookUp(submission) => drop(shared.tasks.push(Task::LookUp(submission))),
+        Effect::LookUpProcess(again) => drop(shared.tasks.push(Task::Process(again))),
+        Effect::Reply(request, reply) => {
+            if reply.is_err() {
+                shared.metrics.messages_total.of(State::Rejected).inc();
+            }
+            shared.requests.answer(request, reply);
+        }
+        Effect::Evaluate(job) => shared.evaluator.lanes.push_log(job.process, job),
+        Effect::Push { term, process, .. } => drop(shared.turns.push((term, process))),
+        Effect::Tell(event) => {
+            count(shared, &event);
+            // Nobody listening is no error.
+            drop(shared.events.send(event));
+        }
+        Effect::Results { process, slot } => shared.results.ready(&process, slot),
+        Effect::NoResults { process, why, lasting } => {
+            tracing::warn!(event = "not_evaluated", %process, code = why.code.as_str(), reason = %why.message, lasting);
+            shared.metrics.messages_total.of(State::NotEvaluated).inc();
+            shared.results.refuse(&process, &why, lasting);
+        }
+        Effect::Alarm { process, what } => {
+            shared.metrics.state_divergence_total.inc();
+            tracing::error!(event = "state_divergence", %process, what, "evaluation of this process stopped; keep the data directory and report this");
+        }
+    }
+}
+
+fn count(shared: &Shared, event: &Event) {
+    match event {
+        Event::Assigned { .. } => shared.metrics.messages_total.of(State::Assigned).inc(),
+        Event::Confirmed { .. } => shared.metrics.messages_total.of(State::Confirmed).inc(),
+        Event::Pushed { .. } => {
+            shared.metrics.messages_total.of(State::Pushed).inc();
+            shared.metrics.push_attempts_total.of(Outcome::Ok).inc();
+        }
+        Event::Evaluated { .. } => {}
+    }
+}
+
+fn write(shared: &Shared, job: Write) {
+    if let Some(writes) = &*shared.writes.lock() {
+        drop(writes.send(job));
+    }
+}
+
+fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Write::Batch { term, batch, rows, durability } => {
+                let began = Instant::now();
+                let written = shared.store.write(rows, durability);
+                if durability == Durability::Synced {
+                    shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
+                }
+                match written {
+                    Ok(()) => {
+                        shared.settled.through(batch);
+                        shared.inputs.send(Input::Written { term, batch });
+                    }
+                    Err(error) => {
+                        let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
+                        tracing::error!(event = "write_failed", batch, %error, "nothing of this batch counts; the core begins again from the store");
+                        shared.inputs.send(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full });
+                    }
+                }
+            }
+            Write::Recover { term, failed } => {
+                shared.settled.through(failed);
+                let low = shared.low_disk.load(Ordering::Relaxed);
+                loop {
+                    match recover::read(&*shared.store, shared.scheduler_chain, term, low) {
+                        Ok(recovered) => break shared.inputs.send(Input::Recovered(Box::new(recovered))),
+                        Err(error) if shared.stopping.load(Ordering::Relaxed) => break tracing::warn!(event = "not_recovered", %error),
+                        Err(error) => tracing::error!(event = "store_unreadable", %error, "trying again in a second"),
+                    }
+                    std::thread::park_timeout(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+}
+
+fn verify_loop(shared: &Shared) {
+    while let Some(task) = shared.tasks.pop() {
+        match shared.verifier.work(task) {
+            Ok(input) => {
+                if matches!(&input, Input::Submit(submission) if submission.item.is_some()) {
+                    shared.metrics.messages_total.of(State::Received).inc();
+                }
+                shared.inputs.send(input);
+            }
+            Err((Some(request), refusal)) => {
+                shared.metrics.messages_total.of(State::Rejected).inc();
+                shared.requests.answer(request, Err(refusal));
+            }
+            Err((None, refusal)) => tracing::debug!(event = "look_up_failed", %refusal),
+        }
+    }
+}
+
+fn sign_loop(shared: &Shared) {
+    while let Some(Run { term, process, head, clock, items }) = shared.runs.pop() {
+        let run = assign_run(process, head, clock, items, &*shared.scheduler).map_err(|error| error.to_string());
+        shared.inputs.send(Input::Signed { term, process, run });
+    }
+}
+
+fn push_loop(shared: &Shared) {
+    let mut pusher = Pusher::new(shared.verifier.clone(), shared.messenger.clone());
+    while let Some((term, process)) = shared.turns.pop() {
+        shared.inputs.send(pusher.turn(term, process));
+    }
+}
+
+/// Below the reserve; once there, until a little more than the reserve is free again.
+fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> bool {
+    let margin = if was_low { reserve / 20 } else { 0 };
+    ao_storage::free_bytes(path).is_ok_and(|free| free < reserve.saturating_add(margin))
+}
+
+fn reserve_loop(shared: &Shared) {
+    let Some(path) = shared.data_dir.clone() else { return };
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let was = shared.low_disk.load(Ordering::Relaxed);
+        let low = is_low(&path, shared.disk_reserve_bytes, was);
+        if let Ok(free) = ao_storage::free_bytes(&path) {
+            shared.metrics.disk_free_bytes.set(free.min(i64::MAX as u64) as i64);
+        }
+        if low != was {
+            tracing::warn!(
+                event = "disk_reserve",
+                low,
+                reserve = shared.disk_reserve_bytes,
+                "writes are refused while room is below the reserve"
+            );
+        }
+        shared.low_disk.store(low, Ordering::Relaxed);
+        // Sent every time: a write that found no room makes the core refuse writes too, until it hears that there is some.
+        shared.inputs.send(Input::Reserve { low });
+        std::thread::park_timeout(Duration::from_secs(2));
+    }
+}
+
+impl Running {
+    /// Stops in order: no new requests, those under way are answered, states are written down, threads end. Takes about as long as the
+    /// evaluations that are running, at most `patience` for what can be left out.
+    pub fn stop(self, patience: Duration) {
+        let Self { shared, core, writer, evaluators, others } = self;
+        let deadline = Instant::now() + patience;
+        shared.requests.close();
+        while shared.requests.open_count() > 0 && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        shared.stopping.store(true, Ordering::Relaxed);
+        let why = Rejection::retry(Code::Unavailable, "the node is shutting down", 5);
+        shared.evaluator.lanes.close().into_iter().for_each(|read: Read| read.refuse(why.clone()));
+        shared.results.close(&why);
+        join(evaluators);
+        shared.evaluator.save_all(deadline);
+        shared.tasks.close();
+        shared.runs.close();
+        shared.turns.close();
+        others.iter().for_each(|thread| thread.thread().unpark());
+        join(others);
+        // What the core still had to write is behind everything that was sent before this.
+        drop(shared.inputs.0.send(Note::Stop));
+        join(vec![core]);
+        drop(shared.writes.lock().take());
+        join(vec![writer]);
+    }
+
+    /// Whether a vital thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.core.is_finished() || self.writer.is_finished()
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A worker that panicked was logged when it did; the others are still to be joined.
+        let _ = thread.join();
+    }
+}
+
+#[cfg(test)]
+mod tests;

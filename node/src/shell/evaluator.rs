@@ -1,0 +1,361 @@
+//! Workers that fold logs, and those that read states beside them. Instances stay in memory between turns, within a budget.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use ao_types::{Evaluation, Id, Invocation, Slot};
+use bytes::Bytes;
+use lru::LruCache;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::fold::{self, At, Fold, Ground, Stop};
+use super::lanes::Lanes;
+use super::{Inputs, StateHashes};
+use crate::core::effect::Job;
+use crate::core::input::{End, Evaluated, Input, Step, Term};
+use crate::error::{Code, Rejection};
+use crate::limits::{CRON_RUN_MAX, EVALUATION_CHUNK_MS, EVALUATION_RUN_MAX, INSTANCES_MAX};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{ComputeFailure, State};
+
+/// A reader's wish.
+pub enum Read {
+    /// Evaluate without a trace.
+    DryRun {
+        /// The message; time and height of 0 stand for those of the last evaluation.
+        message: Box<Invocation>,
+        /// On the state after this slot; the newest if not given.
+        at: Option<Slot>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Evaluation, Rejection>>,
+    },
+    /// The raw memory.
+    Memory {
+        /// After this slot; the newest if not given.
+        at: Option<Slot>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(Bytes, Slot), Rejection>>,
+    },
+}
+
+impl Read {
+    /// Answers with a refusal.
+    pub fn refuse(self, why: Rejection) {
+        // A reader that went away needs no answer.
+        match self {
+            Self::DryRun { reply, .. } => drop(reply.send(Err(why))),
+            Self::Memory { reply, .. } => drop(reply.send(Err(why))),
+        }
+    }
+}
+
+/// Instances between turns: the ones unused for longest go when there are too many or too large.
+struct Pool {
+    folds: LruCache<Id, (Fold, u64)>,
+    bytes: u64,
+}
+
+/// What the workers share.
+pub struct Evaluator {
+    ground: Ground,
+    pool: Mutex<Pool>,
+    /// Who evaluates what.
+    pub lanes: Lanes<Job, Read>,
+    inputs: Inputs,
+    term: AtomicU64,
+    bytes_max: u64,
+    checkpoint_slots: u64,
+    hashes: StateHashes,
+    metrics: Metrics,
+}
+
+/// Bounds and habits of the evaluators.
+pub struct Habits {
+    /// Bytes of idle instances.
+    pub bytes_max: u64,
+    /// Slots between checkpoints.
+    pub checkpoint_slots: u64,
+    /// When state hashes are worked out.
+    pub hashes: StateHashes,
+    /// Readers that may wait.
+    pub reads_max: usize,
+}
+
+impl Evaluator {
+    /// No instance yet.
+    pub fn new(ground: Ground, inputs: Inputs, habits: Habits, metrics: Metrics) -> Self {
+        Self {
+            ground,
+            pool: Mutex::new(Pool { folds: LruCache::unbounded(), bytes: 0 }),
+            lanes: Lanes::new(habits.reads_max),
+            inputs,
+            term: AtomicU64::new(0),
+            bytes_max: habits.bytes_max,
+            checkpoint_slots: habits.checkpoint_slots.max(1),
+            hashes: habits.hashes,
+            metrics,
+        }
+    }
+
+    /// A worker of the log: until the lanes are closed.
+    pub fn work_log(&self) {
+        while let Some((process, job)) = self.lanes.next_log() {
+            self.term.fetch_max(job.term, Ordering::Relaxed);
+            self.turn(&job);
+            self.lanes.release(process);
+        }
+    }
+
+    /// A worker of the readers.
+    pub fn work_reads(&self) {
+        while let Some((process, read)) = self.lanes.next_read() {
+            self.read(process, read);
+            self.lanes.release(process);
+        }
+    }
+
+    /// Writes down every instance that moved since its last checkpoint, until `deadline`. Called when no worker runs any more.
+    pub fn save_all(&self, deadline: Instant) {
+        loop {
+            let popped = self.pool.lock().folds.pop_lru();
+            let Some((_, (mut fold, _))) = popped else { return };
+            if Instant::now() < deadline {
+                self.save(&mut fold);
+            }
+        }
+    }
+
+    fn turn(&self, job: &Job) {
+        let mut sent = Chunks { evaluator: self, job, steps: Vec::new(), since: Instant::now() };
+        match self.take(job.process, job.from).and_then(|mut fold| Ok((self.run(job, &mut fold, &mut sent)?, fold))) {
+            Ok((end, mut fold)) => {
+                let checkpoint = if fold.unsaved() >= self.checkpoint_slots { self.checkpoint_of(&mut fold) } else { None };
+                sent.end(checkpoint, end);
+                self.put(fold);
+            }
+            Err(stop) => {
+                self.metrics
+                    .compute_failures_total
+                    .of(match &stop {
+                        Stop::NotEvaluated(_) => ComputeFailure::Guard,
+                        Stop::Refused(_) => ComputeFailure::Compile,
+                        Stop::Diverged(_) => ComputeFailure::Process,
+                    })
+                    .inc();
+                sent.end(
+                    None,
+                    match stop {
+                        Stop::NotEvaluated(reason) => End::Failed(reason),
+                        Stop::Refused(why) => End::Refused(why),
+                        Stop::Diverged(what) => End::Diverged(what),
+                    },
+                );
+            }
+        }
+    }
+
+    fn run(&self, job: &Job, fold: &mut Fold, sent: &mut Chunks<'_>) -> Result<End, Stop> {
+        let (mut messages, mut crons) = (0, 0);
+        loop {
+            let next = fold.at().map_or(Slot(0), |(slot, _)| slot.next());
+            if next > job.through {
+                break;
+            }
+            if fold.has_cron() {
+                let right_ms = fold.time_of(&self.ground, next)?;
+                while let Some(step) = self.timed(|| fold.cron_before(&self.ground, right_ms, job.monitored))? {
+                    sent.push(fold, step)?;
+                    crons += 1;
+                    if crons >= CRON_RUN_MAX {
+                        return self.rest(fold, sent, None);
+                    }
+                }
+            }
+            if messages >= EVALUATION_RUN_MAX {
+                return self.rest(fold, sent, None);
+            }
+            let step = self.timed(|| fold.message(&self.ground, next).map(Some))?;
+            messages += 1;
+            if let Some(step) = step {
+                sent.push(fold, step)?;
+            }
+        }
+        let Some(until) = job.until else { return self.rest(fold, sent, None) };
+        while let Some(step) = self.timed(|| fold.cron_until(&self.ground, until.timestamp_ms, job.monitored))? {
+            sent.push(fold, step)?;
+            crons += 1;
+            if crons >= CRON_RUN_MAX {
+                return self.rest(fold, sent, None);
+            }
+        }
+        self.rest(fold, sent, Some(until))
+    }
+
+    /// The turn is over: the state where it stands gets its hash.
+    fn rest(&self, fold: &mut Fold, sent: &mut Chunks<'_>, ticked: Option<crate::core::cron::Point>) -> Result<End, Stop> {
+        if let Some(row) = sent.steps.last_mut().and_then(|step| step.row.as_mut())
+            && row.state_hash.is_none()
+        {
+            row.state_hash = Some(fold.state_hash()?);
+        }
+        Ok(End::Turn { ticked })
+    }
+
+    fn timed(&self, evaluate: impl FnOnce() -> Result<Option<Step>, Stop>) -> Result<Option<Step>, Stop> {
+        let began = Instant::now();
+        let step = evaluate()?;
+        if let Some(row) = step.as_ref().and_then(|step| step.row.as_ref()) {
+            self.metrics.compute_seconds.observe(began.elapsed().as_secs_f64());
+            self.metrics.compute_fuel_total.inc_by(row.fuel);
+            self.metrics.messages_total.of(State::Computed).inc();
+            if row.failed {
+                self.metrics.compute_failures_total.of(ComputeFailure::Process).inc();
+            }
+        }
+        Ok(step)
+    }
+
+    fn read(&self, process: Id, read: Read) {
+        match read {
+            Read::DryRun { mut message, at, reply } => {
+                let answer = self.with(process, at, |fold| {
+                    if message.timestamp == 0 {
+                        message.timestamp = fold.last().timestamp_ms;
+                    }
+                    if message.block_height == 0 {
+                        message.block_height = fold.last().block_height;
+                    }
+                    Ok(fold.instance().dry_run(&Arc::new(*message))?.evaluation)
+                });
+                drop(reply.send(answer));
+            }
+            Read::Memory { at, reply } => {
+                let answer = self.with(process, at, |fold| {
+                    let memory = fold.instance().memory()?;
+                    Ok((Bytes::from(memory), fold.at().map_or(Slot(0), |(slot, _)| slot)))
+                });
+                drop(reply.send(answer));
+            }
+        }
+    }
+
+    /// Runs something on a state: the newest, whose instance goes back to the pool, or an old one made for this reader alone.
+    fn with<T>(&self, process: Id, at: Option<Slot>, read: impl FnOnce(&mut Fold) -> Result<T, Stop>) -> Result<T, Rejection> {
+        let stopped = |stop: Stop| match stop {
+            Stop::NotEvaluated(reason) => Rejection::retry(Code::NotEvaluated, reason, 1),
+            Stop::Refused(why) => why,
+            Stop::Diverged(what) => Rejection::new(Code::NotEvaluated, what),
+        };
+        let newest = ao_storage::schema::EVALUATION_HEADS.get(&*self.ground.store, &process);
+        let newest = newest.map_err(|error| super::modules::store_failed(&error))?.map(|head| (head.slot, head.cron));
+        if let Some(slot) = at.filter(|slot| newest.is_some_and(|(newest, _)| *slot < newest)) {
+            if let Some(slots) = fold::too_far(&*self.ground.store, process, slot).map_err(stopped)? {
+                let text = format!("the state after slot {slot} would need {slots} slots to be evaluated again; ask for a newer one");
+                return Err(Rejection::new(Code::LimitExceeded, text));
+            }
+            let mut fold = Fold::open(&self.ground, process, Some((slot, 0))).map_err(stopped)?;
+            return read(&mut fold).map_err(stopped);
+        }
+        // The instance in the pool may be ahead of the store by what is being written; it is never behind.
+        let pooled = self.pool.lock().remove(&process).filter(|fold| fold.at() >= newest);
+        let mut fold = pooled.map_or_else(|| Fold::open(&self.ground, process, newest), Ok).map_err(stopped)?;
+        let answer = read(&mut fold).map_err(stopped)?;
+        self.put(fold);
+        Ok(answer)
+    }
+
+    fn take(&self, process: Id, at: At) -> Result<Fold, Stop> {
+        let pooled = self.pool.lock().remove(&process).filter(|fold| fold.at() == at);
+        pooled.map_or_else(|| Fold::open(&self.ground, process, at), Ok)
+    }
+
+    fn put(&self, mut fold: Fold) {
+        let bytes = fold.instance().resident_bytes();
+        let mut evicted = Vec::new();
+        {
+            let mut pool = self.pool.lock();
+            pool.bytes += bytes;
+            pool.folds.put(fold.id(), (fold, bytes));
+            while pool.folds.len() > 1 && (pool.bytes > self.bytes_max || pool.folds.len() > INSTANCES_MAX) {
+                let Some((_, (fold, bytes))) = pool.folds.pop_lru() else { break };
+                pool.bytes -= bytes;
+                evicted.push(fold);
+            }
+            self.metrics.wasm_instances.set(pool.folds.len() as i64);
+        }
+        evicted.iter_mut().for_each(|fold| self.save(fold));
+    }
+
+    /// Writes a state down before its instance goes away, if evaluating again from the last one would take long.
+    fn save(&self, fold: &mut Fold) {
+        if fold.unsaved() == 0 {
+            return;
+        }
+        if let Some(checkpoint) = self.checkpoint_of(fold) {
+            let term: Term = self.term.load(Ordering::Relaxed);
+            let process = fold.id();
+            self.inputs.send(Input::Evaluated(Box::new(Evaluated {
+                term,
+                process,
+                steps: Vec::new(),
+                checkpoint: Some(checkpoint),
+                end: None,
+            })));
+        }
+    }
+
+    /// A state that cannot be written down is evaluated again after a restart: no reason to stop.
+    fn checkpoint_of(&self, fold: &mut Fold) -> Option<crate::core::input::Checkpointed> {
+        match fold.save(&self.ground) {
+            Ok(checkpoint) => checkpoint,
+            Err(stop) => {
+                tracing::warn!(event = "checkpoint_failed", process = %fold.id(), reason = ?stop, "the log is evaluated again after a restart");
+                None
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn remove(&mut self, process: &Id) -> Option<Fold> {
+        let (fold, bytes) = self.folds.pop(process)?;
+        self.bytes -= bytes;
+        Some(fold)
+    }
+}
+
+/// Steps on their way to the core. The last one waits for its state hash.
+struct Chunks<'a> {
+    evaluator: &'a Evaluator,
+    job: &'a Job,
+    steps: Vec<Step>,
+    since: Instant,
+}
+
+impl Chunks<'_> {
+    fn push(&mut self, fold: &mut Fold, mut step: Step) -> Result<(), Stop> {
+        if self.since.elapsed().as_millis() as u64 >= EVALUATION_CHUNK_MS && !self.steps.is_empty() {
+            self.send(None, None);
+            self.since = Instant::now();
+        }
+        if self.evaluator.hashes == StateHashes::Every
+            && let Some(row) = &mut step.row
+        {
+            row.state_hash = Some(fold.state_hash()?);
+        }
+        self.steps.push(step);
+        Ok(())
+    }
+
+    fn end(mut self, checkpoint: Option<crate::core::input::Checkpointed>, end: End) {
+        self.send(checkpoint, Some(end));
+    }
+
+    fn send(&mut self, checkpoint: Option<crate::core::input::Checkpointed>, end: Option<End>) {
+        let Job { term, process, .. } = *self.job;
+        let steps = std::mem::take(&mut self.steps);
+        self.evaluator.inputs.send(Input::Evaluated(Box::new(Evaluated { term, process, steps, checkpoint, end })));
+    }
+}

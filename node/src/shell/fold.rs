@@ -1,0 +1,362 @@
+//! One process in memory: its instance, where it stands in its log, and the step to the next message (`protocol.md` §7.2).
+//!
+//! A fold decides nothing about what is kept or seen. Given the log, the module and the blocks, what it returns is the same on every
+//! node and in every order of requests.
+
+use std::sync::Arc;
+
+use ao_storage::schema::{self, CheckpointRow, EvaluationKey, EvaluationRow, ExactData, OutboxKind, ProcessRow};
+use ao_storage::{Direction, Store};
+use ao_types::outbox::OutboxAssignment;
+use ao_types::{Assignment, DataItem, Environment, Evaluation, Id, Invocation, Message, Slot, Subject, Verified};
+use ao_vm::{Checkpoint, HOST_ABI, Instance, Vm};
+
+use super::modules::{Modules, refused};
+use crate::chain::Blocks;
+use crate::core::cron::{self, Point, Tick, Walk};
+use crate::core::input::{Checkpointed, Step};
+use crate::error::Rejection;
+use crate::limits::{CHECKPOINTS_KEPT, OUTBOX_ENTRIES_MAX, REPLAY_SLOTS_MAX};
+
+/// A point in a fold: slot and cron ordinal. `None`: before the first message.
+pub type At = Option<(Slot, u32)>;
+
+/// What folds need besides their process.
+pub struct Ground {
+    /// Logs, items, checkpoints.
+    pub store: Arc<dyn Store>,
+    /// The machine.
+    pub vm: Arc<dyn Vm>,
+    /// Modules.
+    pub modules: Arc<Modules>,
+    /// For block crons.
+    pub blocks: Arc<dyn Blocks>,
+}
+
+/// Why a fold does not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stop {
+    /// This host cannot now.
+    NotEvaluated(String),
+    /// Nobody can: process or module are refused.
+    Refused(Rejection),
+    /// A result made again differs from the stored one.
+    Diverged(String),
+}
+
+impl From<ao_vm::Error> for Stop {
+    fn from(error: ao_vm::Error) -> Self {
+        match error {
+            ao_vm::Error::Refused(refusal) => Self::Refused(refused(&refusal)),
+            error => Self::NotEvaluated(error.to_string()),
+        }
+    }
+}
+
+impl From<ao_storage::Error> for Stop {
+    fn from(error: ao_storage::Error) -> Self {
+        Self::NotEvaluated(error.to_string())
+    }
+}
+
+/// See the module documentation.
+pub struct Fold {
+    id: Id,
+    row: ProcessRow,
+    item: Verified<DataItem>,
+    instance: Box<dyn Instance>,
+    crons: cron::Schedule,
+    at: At,
+    walk: Option<Walk>,
+    last: Point,
+    assignment: Option<(Id, [u8; 32])>,
+    checkpointed: At,
+}
+
+impl Fold {
+    /// The process at a point: restored from the newest checkpoint that is not behind it, the rest evaluated again. What is evaluated
+    /// again must give the stored results.
+    pub fn open(ground: &Ground, id: Id, target: At) -> Result<Self, Stop> {
+        let store = &*ground.store;
+        let missing = |what: &str| Stop::NotEvaluated(format!("{what} of process {id} is not in the store"));
+        let row = schema::PROCESSES.get(store, &id)?.ok_or_else(|| missing("the record"))?;
+        let bytes = schema::ITEMS.get(store, &id)?.ok_or_else(|| missing("the item"))?;
+        let item = Verified::<DataItem>::reload(bytes).map_err(|error| Stop::NotEvaluated(error.to_string()))?;
+        let module = ground.modules.load(store, row.module).map_err(Stop::Refused)?;
+        let process = ao_types::Process::read(&item).map_err(|error| Stop::NotEvaluated(error.to_string()))?;
+        let groups = process.cron.into_iter().map(|group| cron::Group {
+            interval: match group.interval {
+                ao_types::Interval::Blocks(n) => cron::Interval::Blocks(n),
+                ao_types::Interval::Seconds(n) => cron::Interval::Seconds(n),
+            },
+            text: group.text,
+            tags: group.tags,
+        });
+        let environment = Arc::new(Environment { process: Subject::of(&item), module: module.subject.clone() });
+        let restored = checkpoint(store, id, target)?;
+        let start = |chain: &[Checkpoint]| ground.vm.start(&module.source, environment.clone(), chain.last());
+        let (instance, restored) = match restored {
+            Some((key, row, chain)) => match start(&chain) {
+                Ok(instance) => (instance, Some((key, row))),
+                // A checkpoint is a short cut, not a truth: without it the log is evaluated from its beginning.
+                Err(ao_vm::Error::BadCheckpoint(reason)) => {
+                    tracing::warn!(event = "checkpoint_refused", process = %id, slot = key.slot.0, %reason, "evaluating from the first slot");
+                    (start(&[])?, None)
+                }
+                Err(error) => return Err(error.into()),
+            },
+            None => (start(&[])?, None),
+        };
+        let origin = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };
+        let crons = cron::Schedule::new(groups);
+        let (at, checkpointed) = (None, None);
+        let mut fold = Self { id, row, item, instance, crons, at, walk: None, last: origin, assignment: None, checkpointed };
+        if let Some((key, row)) = restored {
+            fold.resume(ground, &key, &row)?;
+        }
+        fold.replay(ground, target)?;
+        Ok(fold)
+    }
+
+    /// Where it stands.
+    pub fn at(&self) -> At {
+        self.at
+    }
+
+    /// Time and height of the last message.
+    pub fn last(&self) -> Point {
+        self.last
+    }
+
+    /// It has cron groups.
+    pub fn has_cron(&self) -> bool {
+        !self.crons.is_empty()
+    }
+
+    /// The process.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Its instance, for what leaves no trace.
+    pub fn instance(&mut self) -> &mut dyn Instance {
+        &mut *self.instance
+    }
+
+    /// Slots since the last checkpoint.
+    pub fn unsaved(&self) -> u64 {
+        match (self.at, self.checkpointed) {
+            (Some((slot, _)), Some((saved, _))) => slot.0.saturating_sub(saved.0),
+            (Some((slot, _)), None) => slot.0 + 1,
+            (None, _) => 0,
+        }
+    }
+
+    /// The next scheduled message, at `slot`. The crons before it must have been taken.
+    pub fn message(&mut self, ground: &Ground, slot: Slot) -> Result<Step, Stop> {
+        let store = &*ground.store;
+        let id = self.id;
+        let missing = |what: &str| Stop::NotEvaluated(format!("{what} of slot {slot} of process {id} is not in the store"));
+        let scheduled = schema::SCHEDULE.get(store, &(self.id, slot))?.ok_or_else(|| missing("the assignment"))?;
+        if self.at.is_none() && scheduled.item != self.id {
+            self.inject()?;
+        }
+        let bytes = schema::ITEMS.get(store, &scheduled.item)?.ok_or_else(|| missing("the item"))?;
+        let unreadable = |error: &dyn std::fmt::Display| Stop::NotEvaluated(format!("slot {slot} of process {}: {error}", self.id));
+        let item = Verified::<DataItem>::reload(bytes).map_err(|error| unreadable(&error))?;
+        let assignment = Verified::<DataItem>::reload(scheduled.assignment).map_err(|error| unreadable(&error))?;
+        let assignment = Assignment::read(assignment).map_err(|error| unreadable(&error))?;
+        let point = Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height };
+        self.assignment = Some((assignment.id(), *assignment.content().hash_chain.as_bytes()));
+        // Decided by the log alone (`protocol.md` §7.3): an item counts where it stands first.
+        if schema::SLOT_OF.get(store, &(scheduled.item, self.id))?.is_some_and(|first| first < slot) {
+            self.arrive(slot, point);
+            return Ok(Step { slot, cron: 0, row: None, outbox: Vec::new(), pushed_for: None });
+        }
+        let message = Message::read(&item).ok();
+        let invocation = Arc::new(Invocation::of_assignment(&item, assignment.content()));
+        let evaluated = if message.as_ref().is_some_and(|message| message.read_only) {
+            self.instance.dry_run(&invocation)?
+        } else {
+            self.instance.evaluate(&invocation)?
+        };
+        let pushed_for = message.as_ref().and_then(|message| message.pushed_for).unwrap_or(scheduled.item);
+        let push = scheduled.push && !message.is_some_and(|message| message.cast);
+        self.arrive(slot, point);
+        let row = stored(&evaluated, Some(scheduled.item), None, point);
+        let outbox = if push { entries(&evaluated.evaluation) } else { Vec::new() };
+        Ok(Step { slot, cron: 0, row: Some(row), outbox, pushed_for: Some(pushed_for) })
+    }
+
+    /// Time of the message at `slot`: crons before it are taken up to here.
+    pub fn time_of(&self, ground: &Ground, slot: Slot) -> Result<u64, Stop> {
+        let row = schema::SCHEDULE.get(&*ground.store, &(self.id, slot))?;
+        row.map(|row| row.timestamp_ms).ok_or_else(|| Stop::NotEvaluated(format!("slot {slot} of process {} is not in the store", self.id)))
+    }
+
+    /// The next cron message before a scheduled one at `right_ms`, if there is one.
+    pub fn cron_before(&mut self, ground: &Ground, right_ms: u64, push: bool) -> Result<Option<Step>, Stop> {
+        let tick = self.walk.as_mut().and_then(|walk| walk.before(&self.crons, &*ground.blocks, right_ms));
+        tick.map(|tick| self.cron(tick, push)).transpose()
+    }
+
+    /// The next cron message up to now, if there is one.
+    pub fn cron_until(&mut self, ground: &Ground, now_ms: u64, push: bool) -> Result<Option<Step>, Stop> {
+        let tick = self.walk.as_mut().and_then(|walk| walk.until(&self.crons, &*ground.blocks, now_ms));
+        tick.map(|tick| self.cron(tick, push)).transpose()
+    }
+
+    /// Root over the state where it stands.
+    pub fn state_hash(&mut self) -> Result<ao_types::StateHash, Stop> {
+        Ok(self.instance.state_hash()?)
+    }
+
+    /// Its state, to be stored. Older checkpoints of the process beyond those kept are named for deletion.
+    pub fn save(&mut self, ground: &Ground) -> Result<Option<Checkpointed>, Stop> {
+        let (Some((slot, cron)), Some((assignment, hash_chain))) = (self.at, self.assignment) else { return Ok(None) };
+        let checkpoint = self.instance.checkpoint(false)?;
+        let kept = schema::CHECKPOINTS.prefix(&*ground.store, &self.id, Direction::Backward, 64)?;
+        let drop =
+            kept.iter().skip(CHECKPOINTS_KEPT.saturating_sub(1)).map(|(key, _)| (key.slot, key.cron)).filter(|at| *at != (slot, cron));
+        let drop = drop.collect();
+        self.checkpointed = self.at;
+        let row = CheckpointRow {
+            root: checkpoint.root,
+            parent: None,
+            assignment,
+            hash_chain,
+            timestamp_ms: self.last.timestamp_ms,
+            block_height: self.last.block_height,
+            host_abi: HOST_ABI,
+            bytes: checkpoint.bytes.len() as u64,
+        };
+        Ok(Some(Checkpointed { slot, cron, row, body: checkpoint.bytes, drop }))
+    }
+
+    fn cron(&mut self, tick: Tick, push: bool) -> Result<Step, Stop> {
+        let Some((slot, cron)) = self.at else { return Err(Stop::NotEvaluated("a cron message before the first slot".into())) };
+        let identity = tick.identity(&self.crons);
+        let tags = self.crons.group(&tick).map_or(&[][..], |group| &group.tags);
+        let invocation = Invocation::of_cron(self.id, &self.row.owner, tags, tick.at.timestamp_ms, tick.at.block_height);
+        let evaluated = self.instance.evaluate(&Arc::new(invocation))?;
+        self.at = Some((slot, cron + 1));
+        self.last = tick.at;
+        let row = stored(&evaluated, None, Some(identity), tick.at);
+        let outbox = if push { entries(&evaluated.evaluation) } else { Vec::new() };
+        Ok(Step { slot, cron: cron + 1, row: Some(row), outbox, pushed_for: None })
+    }
+
+    /// A log that does not begin with its process: the process is evaluated first all the same, and its result is not stored (§5.3).
+    fn inject(&mut self) -> Result<(), Stop> {
+        let invocation = Invocation::of_unassigned_process(&self.item, self.row.timestamp_ms, self.row.block_height);
+        self.instance.evaluate(&Arc::new(invocation))?;
+        Ok(())
+    }
+
+    fn arrive(&mut self, slot: Slot, point: Point) {
+        let origin = Point { timestamp_ms: self.row.timestamp_ms, block_height: self.row.block_height };
+        self.at = Some((slot, 0));
+        self.last = point;
+        self.walk = Some(Walk::new(origin, point));
+    }
+
+    /// Takes the place that a restored checkpoint describes.
+    fn resume(&mut self, ground: &Ground, key: &EvaluationKey, row: &CheckpointRow) -> Result<(), Stop> {
+        let scheduled = schema::SCHEDULE.get(&*ground.store, &(self.id, key.slot))?;
+        let scheduled = scheduled.ok_or_else(|| Stop::NotEvaluated(format!("slot {} of {} is not in the store", key.slot, self.id)))?;
+        self.arrive(key.slot, Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height });
+        if let Some(walk) = &mut self.walk {
+            (0..key.cron).for_each(|_| drop(walk.before(&self.crons, &*ground.blocks, u64::MAX)));
+        }
+        self.at = Some((key.slot, key.cron));
+        self.last = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };
+        self.assignment = Some((row.assignment, row.hash_chain));
+        self.checkpointed = self.at;
+        Ok(())
+    }
+
+    /// Evaluates again up to `target`, comparing with what is stored.
+    fn replay(&mut self, ground: &Ground, target: At) -> Result<(), Stop> {
+        while self.at < target {
+            let Some((target_slot, _)) = target else { break };
+            let next = self.at.map_or(Slot(0), |(slot, _)| slot.next());
+            let end = if next <= target_slot { self.time_of(ground, next)? } else { u64::MAX };
+            let step = match self.cron_before(ground, end, false)? {
+                Some(step) => step,
+                None if next <= target_slot => self.message(ground, next)?,
+                None => return Err(Stop::Diverged(format!("the cron messages after slot {target_slot} cannot be generated again"))),
+            };
+            self.compare(ground, &step)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, ground: &Ground, step: &Step) -> Result<(), Stop> {
+        let key = EvaluationKey { process: self.id, slot: step.slot, cron: step.cron };
+        let stored = schema::EVALUATIONS.get(&*ground.store, &key)?;
+        match (&stored, &step.row) {
+            (Some(stored), Some(again)) if stored.result_hash != again.result_hash => Err(Stop::Diverged(format!(
+                "slot {}, cron {}: the stored result is {}, evaluated again it is {}",
+                step.slot, step.cron, stored.result_hash, again.result_hash
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The newest checkpoint at or before `target` that this machine wrote, with the chain of those it is a delta to.
+fn checkpoint(store: &dyn Store, id: Id, target: At) -> Result<Option<(EvaluationKey, CheckpointRow, Vec<Checkpoint>)>, Stop> {
+    let Some((slot, cron)) = target else { return Ok(None) };
+    let from = EvaluationKey { process: id, slot: Slot(0), cron: 0 };
+    let to = EvaluationKey { process: id, slot, cron: cron.saturating_add(1) };
+    let rows = schema::CHECKPOINTS.range(store, &from, &to, Direction::Backward, CHECKPOINTS_KEPT + 1)?;
+    for (key, row) in rows.into_iter().filter(|(_, row)| row.host_abi == HOST_ABI && row.parent.is_none()) {
+        if let Some(bytes) = schema::CHECKPOINT_BODIES.get(store, &key)? {
+            let chain = vec![Checkpoint { root: row.root, bytes, parent: None }];
+            return Ok(Some((key, row, chain)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether reading a state of long ago would evaluate too much again.
+pub fn too_far(store: &dyn Store, id: Id, slot: Slot) -> Result<Option<u64>, Stop> {
+    let from = checkpoint(store, id, Some((slot, 0)))?.map_or(0, |(key, ..)| key.slot.0);
+    let slots = slot.0.saturating_sub(from);
+    Ok((slots > REPLAY_SLOTS_MAX).then_some(slots))
+}
+
+/// An evaluation as it is stored.
+fn stored(evaluated: &ao_vm::Evaluated, message: Option<Id>, cron: Option<String>, at: Point) -> EvaluationRow {
+    let evaluation = &evaluated.evaluation;
+    let exact = |kind, entries: &[ao_types::Outgoing]| {
+        let data = entries.iter().zip(0..).filter_map(|(entry, index)| entry.data.clone().map(|data| (index, data)));
+        data.map(|(index, data)| ExactData { kind, index, data }).collect::<Vec<_>>()
+    };
+    let mut exact_data = exact(OutboxKind::Message, &evaluation.messages);
+    exact_data.extend(exact(OutboxKind::Spawn, &evaluation.spawns));
+    EvaluationRow {
+        json: evaluation.to_json().into(),
+        exact_data,
+        message,
+        cron,
+        timestamp_ms: at.timestamp_ms,
+        block_height: at.block_height,
+        failed: evaluation.failed(),
+        fuel: evaluated.fuel,
+        result_hash: evaluation.result_hash(),
+        state_hash: None,
+    }
+}
+
+/// Which entries of a result are to be pushed, in the order in which they are.
+fn entries(evaluation: &Evaluation) -> Vec<(OutboxKind, u32, u32)> {
+    let messages = (0..evaluation.messages.len() as u32).map(|index| (OutboxKind::Message, index, 0));
+    let spawns = (0..evaluation.spawns.len() as u32).map(|index| (OutboxKind::Spawn, index, 0));
+    let assignments = evaluation.assignments.iter().zip(0..).flat_map(|(entry, index)| {
+        // An entry that cannot be read is one row: the pusher records why it is skipped.
+        let parts = OutboxAssignment::read(entry).map_or(1, |entry| entry.processes.len() as u32);
+        (0..parts).map(move |part| (OutboxKind::Assignment, index, part))
+    });
+    messages.chain(spawns).chain(assignments).take(OUTBOX_ENTRIES_MAX).collect()
+}

@@ -1,0 +1,192 @@
+//! The whole node in one process, on a scripted machine: from bytes to results, pushes and restarts.
+
+use std::time::Duration;
+
+use ao_types::{Id, Slot};
+
+use super::*;
+use crate::handle::Via;
+
+mod rig;
+mod script;
+
+use rig::{Rig, message};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_gets_a_slot_and_a_result() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let boot = rig.node.result(process, process).await.unwrap();
+    assert_eq!(boot.slot, Slot(0));
+    let accepted = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!((accepted.slot, accepted.process), (Some(Slot(1)), Some(process)));
+    let result = rig.result(process, accepted.id).await;
+    assert_eq!(result["Output"], "1");
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_have_their_codes() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let item = message(&rig.user, process, &[("Action", "Count")], "");
+    let first = rig.node.submit(item.clone(), Via::Client).await.unwrap();
+    let again = rig.node.submit(item, Via::Client).await.unwrap_err();
+    assert_eq!(again.code, Code::Duplicate);
+    let stranger = rig.send(Id([9; 32]), &[("Action", "Count")], "").await.unwrap_err();
+    assert_eq!(stranger.code, Code::ProcessUnknown);
+    assert_eq!(rig.node.result(process, Id([8; 32])).await.unwrap_err().code, Code::MessageUnknown);
+    assert_eq!(rig.node.result(Id([9; 32]), first.id).await.unwrap_err().code, Code::ProcessUnknown);
+    let garbage = rig.node.submit(bytes::Bytes::from_static(b"garbage"), Via::Client).await.unwrap_err();
+    assert_eq!(garbage.code, Code::ItemMalformed);
+    let mut forged = message(&rig.user, process, &[("Action", "Count")], "x").to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(rig.node.submit(forged.into(), Via::Client).await.unwrap_err().code, Code::SignatureInvalid);
+    let unknown_module = rig.spawn_of(Id([7; 32]), &[]).await.unwrap_err();
+    assert_eq!(unknown_module.code, Code::ModuleRefused);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_have_gap_free_slots_and_a_chain_that_verifies() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let sends = (0..50).map(async |_| rig.send(process, &[("Action", "Count")], "").await);
+    let mut slots: Vec<_> = futures::future::join_all(sends).await.into_iter().map(|sent| sent.map(|sent| sent.slot.unwrap())).collect();
+    let distinct: std::collections::BTreeSet<_> = slots.iter().flatten().copied().collect();
+    slots.retain(Result::is_ok);
+    assert_eq!((distinct.len(), slots.len()), (50, 50));
+    assert_eq!((distinct.first().copied(), distinct.last().copied()), (Some(Slot(1)), Some(Slot(50))));
+    rig.check_log(process);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outbox_reaches_its_target_once() {
+    let rig = Rig::start();
+    let (ping, pong) = (rig.spawn(&[]).await, rig.spawn(&[("N", "2")]).await);
+    let mut events = rig.node.events();
+    let sent = rig.send(ping, &[("Action", "Send"), ("To", &pong.to_string()), ("Times", "3")], "").await.unwrap();
+    rig.result(ping, sent.id).await;
+    rig.until(&mut events, |event| matches!(event, Event::Evaluated { process, slot: Slot(3), .. } if *process == pong)).await;
+    let log = rig.log(pong);
+    assert_eq!(log.len(), 4, "boot and three");
+    for row in &log[1..] {
+        let item = rig.item(row.item);
+        assert_eq!(item.tag("From-Process"), Some(ping.to_string().as_str()));
+        assert_eq!(item.tag("Pushed-For"), Some(sent.id.to_string().as_str()));
+    }
+    assert!(rig.outbox().is_empty());
+    rig.check_log(pong);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spawn_inside_a_process_is_told_to_its_parent() {
+    let rig = Rig::start();
+    let parent = rig.spawn(&[]).await;
+    let mut events = rig.node.events();
+    let sent = rig.send(parent, &[("Action", "Spawn"), ("Module", &rig.module().to_string())], "").await.unwrap();
+    rig.result(parent, sent.id).await;
+    rig.until(&mut events, |event| matches!(event, Event::Evaluated { process, slot: Slot(2), .. } if *process == parent)).await;
+    let notice = rig.item(rig.log(parent)[2].item);
+    assert_eq!(notice.tag("Action"), Some("Spawned"));
+    let child = Id::parse(notice.tag("Process").unwrap()).unwrap();
+    assert_eq!(rig.node.result(child, child).await.unwrap().slot, Slot(0));
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wallet_target_is_stored_and_schedule_only_pushes_nothing() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let mut events = rig.node.events();
+    let wallet = Id([5; 32]);
+    let sent = rig.send(process, &[("Action", "Send"), ("To", &wallet.to_string()), ("Times", "1")], "").await.unwrap();
+    rig.result(process, sent.id).await;
+    let pushed = rig.until(&mut events, |event| matches!(event, Event::Pushed { .. })).await;
+    let Event::Pushed { child, .. } = pushed else { unreachable!() };
+    assert_eq!(rig.item(child).target(), Some(wallet));
+    let quiet = message(&rig.user, process, &[("Action", "Send"), ("To", &process.to_string()), ("Times", "1")], "");
+    let quiet = rig.node.submit(quiet, Via::ScheduleOnly).await.unwrap();
+    rig.result(process, quiet.id).await;
+    assert!(rig.outbox().is_empty(), "nothing is owed");
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_keeps_the_state_and_a_dry_run_leaves_no_trace() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    let failed = rig.send(process, &[("Action", "Fail")], "").await.unwrap();
+    assert_eq!(rig.result(process, failed.id).await["Error"], "as asked");
+    let dry = rig.dry_run(process, &[("Action", "Count")]).await.unwrap();
+    assert_eq!(dry.output, "2");
+    let after = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(process, after.id).await["Output"], "2");
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_goes_on_where_it_stopped() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    for _ in 0..3 {
+        let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+        rig.result(process, sent.id).await;
+    }
+    let rig = rig.restart();
+    let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(process, sent.id).await["Output"], "4");
+    assert_eq!(sent.slot, Some(Slot(4)));
+    rig.check_log(process);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_existing_item_is_assigned_without_its_excluded_fields() {
+    let rig = Rig::start();
+    let (first, second) = (rig.spawn(&[]).await, rig.spawn(&[("N", "2")]).await);
+    let sent = rig.send(first, &[("Action", "Data")], "secret").await.unwrap();
+    let request = crate::handle::AssignRequest { process: second, item: sent.id, exclude: vec!["Data".into()], base_layer: false };
+    let assigned = rig.node.assign(request.clone()).await.unwrap();
+    assert_eq!((assigned.id, assigned.slot), (sent.id, Some(Slot(1))));
+    assert_eq!(rig.result(first, sent.id).await["Output"], "secret");
+    assert_eq!(rig.result(second, sent.id).await["Output"], "none");
+    assert_eq!(rig.node.assign(request).await.unwrap_err().code, Code::Duplicate);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn crons_run_up_to_now_and_are_pushed_when_monitored() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[("Cron-Interval", "1-second"), ("Cron-Tag-Action", "Tick")]).await;
+    rig.node.result(process, process).await.unwrap();
+    rig.advance(3_500);
+    rig.node.run_cron(process).await.unwrap();
+    let crons = rig.crons(process);
+    assert_eq!(crons.len(), 3);
+    assert_eq!(crons[0].cron.as_deref(), Some("0-1-second"));
+    let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(process, sent.id).await["Output"], "4", "ticks count too, each once");
+    assert!(rig.outbox().is_empty(), "cron results are pushed only where somebody asked");
+    let wish = message(&rig.user, process, &[], " ");
+    let mut events = rig.node.events();
+    rig.node.monitor(process, wish.clone()).await.unwrap();
+    assert_eq!(rig.node.monitor(process, wish.clone()).await.unwrap_err().code, Code::MonitorState);
+    rig.advance(limits::MONITOR_INTERVAL_MS + 1_500);
+    rig.until(&mut events, |event| matches!(event, Event::Pushed { .. })).await;
+    rig.node.unmonitor(process, wish).await.unwrap();
+    rig.stop();
+}
+
+#[test]
+fn stopping_answers_everybody() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let rig = Rig::start();
+    let node = rig.node.clone();
+    rig.running.stop(Duration::from_secs(5));
+    let refused = runtime.block_on(node.submit(bytes::Bytes::from_static(b"x"), Via::Client)).unwrap_err();
+    assert_eq!(refused.code, Code::Unavailable);
+}

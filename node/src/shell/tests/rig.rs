@@ -1,0 +1,156 @@
+//! A node on a memory store with a clock in hand.
+
+use std::sync::atomic::AtomicU64;
+
+use ao_storage::schema::{self, EvaluationRow, OutboxKey, ScheduleRow};
+use ao_storage::{Direction, MemoryStore};
+use ao_types::{Assignment, DataItem, Evaluation, Invocation, ItemBuilder, Tag, Verified, Wallet};
+use bytes::Bytes;
+
+use super::script::{FORMAT, Script};
+use super::*;
+use crate::handle::Accepted;
+use crate::metrics::Build;
+use crate::wiring::Setup;
+
+/// Milliseconds by which the tests' clock is ahead of the machine's. Shared by all tests: it only ever grows.
+static AHEAD_MS: AtomicU64 = AtomicU64::new(0);
+
+fn clock() -> Timestamp {
+    wall_clock().plus_ms(AHEAD_MS.load(Ordering::Relaxed))
+}
+
+pub struct Rig {
+    pub node: Node,
+    pub running: Running,
+    pub user: Wallet,
+    store: Arc<dyn Store>,
+}
+
+pub fn options() -> Options {
+    let key = |seed| Arc::new(Wallet::ed25519_from_seed(&[seed; 32]));
+    let metrics = Metrics::new(&Build::new("solo", "test")).unwrap();
+    Options { clock, ..Options::new("test", key(1), key(2), metrics) }
+}
+
+pub fn setup() -> Setup {
+    let tags = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", "Module"), ("Module-Format", FORMAT)];
+    let tags = tags.map(|(name, value)| Tag::new(name, value)).to_vec();
+    Setup { vm: Arc::new(Script), default_module: (tags, Bytes::new()), block_interval_ms: 2_000 }
+}
+
+fn tags(kind: &str, more: &[(&str, &str)]) -> Vec<Tag> {
+    let fixed = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", kind)];
+    fixed.iter().chain(more).map(|(name, value)| Tag::new(*name, *value)).collect()
+}
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A signed message; each has an anchor of its own.
+pub fn message(user: &Wallet, process: Id, more: &[(&str, &str)], data: &str) -> Bytes {
+    let mut anchor = [0; 32];
+    anchor[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    let item = ItemBuilder::new().target(process).anchor(anchor).tags(tags("Message", more)).data(Bytes::copy_from_slice(data.as_bytes()));
+    item.sign(user).unwrap().as_bytes().clone()
+}
+
+impl Rig {
+    pub fn start() -> Self {
+        Self::on(Arc::new(MemoryStore::new()))
+    }
+
+    pub fn on(store: Arc<dyn Store>) -> Self {
+        let (node, running) = Node::start_on(store.clone(), options(), setup()).unwrap();
+        Self { node, running, user: Wallet::ed25519_from_seed(&[3; 32]), store }
+    }
+
+    pub fn stop(self) {
+        self.running.stop(Duration::from_secs(5));
+    }
+
+    pub fn restart(self) -> Self {
+        let store = self.store.clone();
+        self.stop();
+        Self::on(store)
+    }
+
+    pub fn module(&self) -> Id {
+        self.node.identity().default_module
+    }
+
+    pub fn advance(&self, ms: u64) {
+        AHEAD_MS.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    pub async fn spawn(&self, more: &[(&str, &str)]) -> Id {
+        self.spawn_of(self.module(), more).await.unwrap().id
+    }
+
+    pub async fn spawn_of(&self, module: Id, more: &[(&str, &str)]) -> Result<Accepted, Rejection> {
+        let (module, scheduler) = (module.to_string(), self.node.identity().scheduler.to_string());
+        let all = [&[("Module", module.as_str()), ("Scheduler", scheduler.as_str())], more].concat();
+        let item = ItemBuilder::new().tags(tags("Process", &all)).sign(&self.user).unwrap();
+        self.node.submit(item.as_bytes().clone(), Via::Client).await
+    }
+
+    pub async fn send(&self, process: Id, more: &[(&str, &str)], data: &str) -> Result<Accepted, Rejection> {
+        self.node.submit(message(&self.user, process, more, data), Via::Client).await
+    }
+
+    pub async fn result(&self, process: Id, message: Id) -> serde_json::Value {
+        serde_json::from_slice(&self.node.result(process, message).await.unwrap().json).unwrap()
+    }
+
+    pub async fn dry_run(&self, process: Id, more: &[(&str, &str)]) -> Result<Evaluation, Rejection> {
+        let message = Invocation {
+            owner: "1234".into(),
+            from: "1234".into(),
+            target: process.to_string(),
+            tags: tags("Message", more),
+            ..Invocation::default()
+        };
+        self.node.dry_run(process, message, None).await
+    }
+
+    pub async fn until(&self, events: &mut broadcast::Receiver<Event>, wanted: impl Fn(&Event) -> bool) -> Event {
+        let found = async {
+            loop {
+                let event = events.recv().await.unwrap();
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), found).await.expect("the event comes")
+    }
+
+    pub fn log(&self, process: Id) -> Vec<ScheduleRow> {
+        let rows = schema::SCHEDULE.prefix(&*self.store, &process, Direction::Forward, 10_000).unwrap();
+        rows.into_iter().map(|(_, row)| row).collect()
+    }
+
+    pub fn item(&self, id: Id) -> Verified<DataItem> {
+        Verified::<DataItem>::reload(schema::ITEMS.get(&*self.store, &id).unwrap().unwrap()).unwrap()
+    }
+
+    pub fn outbox(&self) -> Vec<OutboxKey> {
+        schema::OUTBOX.all(&*self.store, Direction::Forward, 10_000).unwrap().into_iter().map(|(key, _)| key).collect()
+    }
+
+    pub fn crons(&self, process: Id) -> Vec<EvaluationRow> {
+        let rows = schema::EVALUATIONS.prefix(&*self.store, &process, Direction::Forward, 10_000).unwrap();
+        rows.into_iter().filter(|(key, _)| key.cron > 0).map(|(_, row)| row).collect()
+    }
+
+    /// Slots without gap, a hash chain that follows, no item twice.
+    pub fn check_log(&self, process: Id) {
+        let (mut head, mut seen) = (None, std::collections::BTreeSet::new());
+        for row in self.log(process) {
+            let item = DataItem::parse(row.assignment, ao_types::Profile::Strict).and_then(DataItem::verify).unwrap();
+            let assignment = Assignment::read(item).unwrap();
+            let scheduler = self.node.identity().scheduler;
+            head = Some(ao_consensus::schedule::check_next(process, scheduler, head.as_ref(), &assignment).unwrap());
+            assert!(seen.insert(row.item), "{} is there twice", row.item);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! A machine that does what tags say: for tests of everything around a machine.
+
+use std::sync::Arc;
+
+use ao_types::hash::sha256;
+use ao_types::{Environment, Evaluation, Id, Invocation, Outgoing, StateHash, Tag};
+use ao_vm::{Checkpoint, Error, Evaluated, Instance, ModuleSource, Refusal, Vm};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// `Module-Format` of the scripted machine.
+pub const FORMAT: &str = "scripted";
+
+/// State: how many messages were counted.
+pub struct Script;
+
+struct Counter(u64);
+
+impl Vm for Script {
+    fn admit(&self, module: &ModuleSource, _: &Id, _: &[Tag]) -> Result<(), Refusal> {
+        let format = module.tags.iter().find(|tag| tag.name == "Module-Format").map_or("", |tag| &tag.value);
+        if format == FORMAT { Ok(()) } else { Err(Refusal::UnknownFormat { found: format.into(), known: FORMAT.into() }) }
+    }
+
+    fn prepare(&self, _: &ModuleSource) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn start(&self, _: &ModuleSource, _: Arc<Environment>, checkpoint: Option<&Checkpoint>) -> Result<Box<dyn Instance>, Error> {
+        let Some(checkpoint) = checkpoint else { return Ok(Box::new(Counter(0))) };
+        let bytes: [u8; 8] = checkpoint.bytes.as_ref().try_into().map_err(|_| Error::BadCheckpoint("length".into()))?;
+        Ok(Box::new(Counter(u64::from_be_bytes(bytes))))
+    }
+}
+
+fn tag<'a>(message: &'a Invocation, name: &str) -> &'a str {
+    message.tags.iter().find(|tag| tag.name == name).map_or("", |tag| &tag.value)
+}
+
+fn outgoing(target: Option<&str>, anchor: u64, tags: Value) -> Outgoing {
+    let mut entry = json!({ "Anchor": format!("{anchor:032}"), "Tags": tags, "Data": "pushed" });
+    if let Some(target) = target {
+        entry["Target"] = target.into();
+    }
+    let Value::Object(fields) = entry else { unreachable!() };
+    Outgoing { fields, data: None }
+}
+
+fn run(message: &Invocation, count: &mut u64) -> Evaluation {
+    let mut evaluation = Evaluation::default();
+    match tag(message, "Action") {
+        "Count" | "Tick" => {
+            *count += 1;
+            evaluation.output = count.to_string().into();
+            if message.cron {
+                let target = Id([6; 32]).to_string();
+                evaluation.messages.push(outgoing(Some(&target), message.timestamp, json!([{"name": "Action", "value": "Ticked"}])));
+            }
+        }
+        "Fail" => return Evaluation::failure("as asked"),
+        "Data" => evaluation.output = message.data.as_ref().map_or("none".into(), |data| String::from_utf8_lossy(data).into()),
+        "Send" => {
+            let times: u64 = tag(message, "Times").parse().unwrap_or(1);
+            *count += 1;
+            for n in 0..times {
+                let tags = json!([{"name": "Action", "value": "Count"}, {"name": "Reference", "value": n.to_string()}]);
+                evaluation.messages.push(outgoing(Some(tag(message, "To")), *count * 1000 + n, tags));
+            }
+        }
+        // Sends back and forth until a number is used up.
+        "Bounce" => {
+            *count += 1;
+            let left: u64 = tag(message, "Left").parse().unwrap_or(0);
+            if left > 0 {
+                let (to, me) = (tag(message, "To"), &message.target);
+                let tags = json!([{"name": "Action", "value": "Bounce"}, {"name": "Left", "value": (left - 1).to_string()}, {"name": "To", "value": me}]);
+                evaluation.messages.push(outgoing(Some(to), *count, tags));
+            }
+        }
+        "Spawn" => evaluation.spawns.push(outgoing(None, *count, json!([{"name": "Module", "value": tag(message, "Module")}]))),
+        _ => {}
+    }
+    evaluation
+}
+
+impl Instance for Counter {
+    fn evaluate(&mut self, message: &Arc<Invocation>) -> Result<Evaluated, Error> {
+        Ok(Evaluated { evaluation: run(message, &mut self.0), fuel: 1 })
+    }
+
+    fn dry_run(&mut self, message: &Arc<Invocation>) -> Result<Evaluated, Error> {
+        let mut copy = self.0;
+        Ok(Evaluated { evaluation: run(message, &mut copy), fuel: 1 })
+    }
+
+    fn state_hash(&mut self) -> Result<StateHash, Error> {
+        Ok(StateHash(sha256(&[&self.0.to_be_bytes()])))
+    }
+
+    fn checkpoint(&mut self, _: bool) -> Result<Checkpoint, Error> {
+        Ok(Checkpoint { root: self.state_hash()?, bytes: Bytes::copy_from_slice(&self.0.to_be_bytes()), parent: None })
+    }
+
+    fn memory(&mut self) -> Result<Vec<u8>, Error> {
+        Ok(self.0.to_be_bytes().to_vec())
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        64
+    }
+}

@@ -1,0 +1,233 @@
+//! From bytes to a submission: parse, check the signature, apply the rules, look up what the store knows.
+//!
+//! The only place where an item of somebody else becomes [`Verified`]. It decides nothing that depends on other items; that is the core's.
+
+use std::sync::Arc;
+
+use ao_storage::Store;
+use ao_storage::schema::{self, ItemKind};
+use ao_types::lawful::Rules;
+use ao_types::message::{Kind, OnBoot};
+use ao_types::{Address, ContentKey, DataItem, Id, ItemError, Lawful, Profile, Verified};
+use ao_vm::Vm;
+use bytes::Bytes;
+
+use super::facts::{self, Settled};
+use super::modules::{Modules, refused, store_failed};
+use crate::core::effect::{Again, Ask};
+use crate::core::input::{Facts, Indexed, Input, Origin, Place, RequestId, Spawn, Submission};
+use crate::error::{Code, Rejection};
+use crate::handle::AssignRequest;
+use crate::limits::{ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
+
+/// What the pool can be asked.
+#[derive(Debug)]
+pub enum Task {
+    /// An item of a client.
+    Item {
+        /// Who waits.
+        request: RequestId,
+        /// As it came.
+        bytes: Bytes,
+        /// Results that follow are pushed.
+        push: bool,
+        /// It need not go into a log.
+        store: bool,
+    },
+    /// An item that is here already, for a process.
+    Assign {
+        /// Who waits.
+        request: RequestId,
+        /// Which and where.
+        assign: AssignRequest,
+    },
+    /// A signed wish about a monitor.
+    Monitor {
+        /// Who waits.
+        request: RequestId,
+        /// The process.
+        process: Id,
+        /// The item.
+        bytes: Bytes,
+        /// Start, or stop.
+        on: bool,
+    },
+    /// Facts that have become too old.
+    LookUp(Box<Submission>),
+    /// The facts around a process.
+    Process(Again),
+}
+
+impl Task {
+    fn request(&self) -> Option<RequestId> {
+        match self {
+            Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(*request),
+            Self::Process(again) => again.request,
+            Self::LookUp(submission) => match submission.origin {
+                Origin::Request(request) => Some(request),
+                Origin::Outbox { .. } => None,
+            },
+        }
+    }
+}
+
+/// See the module documentation. Shared by the workers.
+pub struct Verifier {
+    /// To look things up.
+    pub store: Arc<dyn Store>,
+    /// To admit modules.
+    pub vm: Arc<dyn Vm>,
+    /// Modules kept.
+    pub modules: Arc<Modules>,
+    /// How far the store is settled.
+    pub settled: Arc<Settled>,
+    /// This node's scheduler.
+    pub scheduler: Address,
+}
+
+impl Verifier {
+    /// Does one task: an input for the core, or an answer for whoever waits.
+    pub fn work(&self, task: Task) -> Result<Input, (Option<RequestId>, Rejection)> {
+        let request = task.request();
+        self.input(task).map_err(|refusal| (request, refusal))
+    }
+
+    fn input(&self, task: Task) -> Result<Input, Rejection> {
+        match task {
+            Task::Item { request, bytes, push, store } => {
+                let item = verified(bytes)?;
+                self.submission(Origin::Request(request), item, push, store).map(|submission| Input::Submit(Box::new(submission)))
+            }
+            Task::Assign { request, assign } => self.assignment(request, assign).map(|submission| Input::Submit(Box::new(submission))),
+            Task::LookUp(submission) => {
+                let facts = self.facts(&submission)?;
+                Ok(Input::Submit(Box::new(Submission { facts, ..*submission })))
+            }
+            Task::Monitor { request, process, bytes, on } => {
+                let item = verified(bytes)?;
+                if item.target() != Some(process) {
+                    return Err(Rejection::new(Code::TagInvalid, format!("the item's target is not process {process}")));
+                }
+                self.around(Again { request: Some(request), process, ask: Ask::Monitor { item: item.id(), on } })
+            }
+            Task::Process(again) => self.around(again),
+        }
+    }
+
+    fn around(&self, again: Again) -> Result<Input, Rejection> {
+        let Again { request, process, ask } = again;
+        let facts = facts::around_process(&*self.store, &self.settled, process).map_err(|error| store_failed(&error))?;
+        match (ask, request) {
+            (Ask::RunCron, request) => Ok(Input::RunCron { request, process, facts }),
+            (Ask::Monitor { item, on }, Some(request)) => Ok(Input::Monitor { request, process, item, on, facts }),
+            (Ask::Monitor { .. }, None) => Err(Rejection::new(Code::Internal, "a monitor that nobody asked for")),
+        }
+    }
+
+    fn facts(&self, submission: &Submission) -> Result<Facts, Rejection> {
+        facts::of_submission(&*self.store, &self.settled, submission).map_err(|error| store_failed(&error))
+    }
+
+    /// A verified item with its place and facts. `store`: an item that belongs into no log of this node is stored all the same.
+    pub fn submission(&self, origin: Origin, item: Verified<DataItem>, push: bool, store: bool) -> Result<Submission, Rejection> {
+        let place = match Rules::default().check(&item) {
+            Ok(Lawful::Process(process)) if process.scheduler == self.scheduler.to_string() => Place::Spawn(self.spawn(&item, process)?),
+            Ok(Lawful::Process(process)) if !store => {
+                let text = format!("tag Scheduler is {}, this node's scheduler is {}", process.scheduler, self.scheduler);
+                return Err(Rejection::new(Code::TagInvalid, text));
+            }
+            Ok(Lawful::Message(message)) if !store || self.is_process(message.target)? => {
+                let content = message.is_pushed().then(|| ContentKey::of(&item).0);
+                Place::Log { process: message.target, exclude: Vec::new(), content }
+            }
+            Err(unlawful) if !store => return Err(Rejection::new(Code::TagInvalid, unlawful.to_string())),
+            Ok(_) | Err(_) => Place::Store,
+        };
+        let bytes = item.as_bytes().len();
+        if bytes > ITEM_BYTES_MAX && place != Place::Store {
+            return Err(Rejection::new(Code::TooLarge, format!("the item has {bytes} bytes, at most {ITEM_BYTES_MAX} are taken")));
+        }
+        let index = Some(indexed(&item));
+        let id = item.id();
+        let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
+        let mut submission = Submission { origin, item: Some(item), id, place, index, push, facts };
+        submission.facts = self.facts(&submission)?;
+        Ok(submission)
+    }
+
+    fn is_process(&self, id: Id) -> Result<bool, Rejection> {
+        schema::PROCESSES.contains(&*self.store, &id).map_err(|error| store_failed(&error))
+    }
+
+    /// What a new process needs to be admitted: a module that is here and that the machine takes, an `On-Boot` that exists.
+    fn spawn(&self, item: &DataItem, process: ao_types::Process) -> Result<Spawn, Rejection> {
+        let module = self.modules.load(&*self.store, process.module)?;
+        self.vm.admit(&module.source, &process.id, &item.tags().to_vec()).map_err(|refusal| refused(&refusal))?;
+        if let Some(OnBoot::Item(boot)) = &process.on_boot
+            && !schema::ITEMS.contains(&*self.store, boot).map_err(|error| store_failed(&error))?
+        {
+            return Err(Rejection::new(Code::ItemUnknown, format!("tag On-Boot names item {boot}, which is not known here")));
+        }
+        Ok(Spawn {
+            owner: process.owner,
+            module: process.module,
+            scheduler: process.scheduler,
+            parent: process.from_process.as_deref().and_then(|from| Id::parse(from).ok()),
+            has_cron: !process.cron.is_empty(),
+        })
+    }
+
+    fn assignment(&self, request: RequestId, assign: AssignRequest) -> Result<Submission, Rejection> {
+        if assign.base_layer {
+            let text = "assignments of base-layer transactions need a gateway, which this node does not have";
+            return Err(Rejection::new(Code::RequestInvalid, text));
+        }
+        if let Some(name) = assign.exclude.iter().find(|name| name.is_empty() || name.len() > 64) {
+            return Err(Rejection::new(Code::RequestInvalid, format!("`{name}` is no name of a field to exclude")));
+        }
+        let submission = self.existing(Origin::Request(request), assign.item, assign.process, assign.exclude)?;
+        if !submission.facts.stored {
+            return Err(Rejection::new(Code::ItemUnknown, format!("item {} is not known here", assign.item)));
+        }
+        Ok(submission)
+    }
+
+    /// An item that is here already, for a process.
+    pub fn existing(&self, origin: Origin, item: Id, process: Id, exclude: Vec<String>) -> Result<Submission, Rejection> {
+        let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
+        let place = Place::Log { process, exclude, content: None };
+        let mut submission = Submission { origin, item: None, id: item, place, index: None, push: true, facts };
+        submission.facts = self.facts(&submission)?;
+        Ok(submission)
+    }
+}
+
+/// Bytes to a verified item.
+fn verified(bytes: Bytes) -> Result<Verified<DataItem>, Rejection> {
+    if bytes.len() > MODULE_ITEM_BYTES_MAX {
+        let text = format!("the item has {} bytes, at most {MODULE_ITEM_BYTES_MAX} are taken", bytes.len());
+        return Err(Rejection::new(Code::TooLarge, text));
+    }
+    let refuse = |error: ItemError| match error {
+        ItemError::Signature => Rejection::new(Code::SignatureInvalid, "A valid and signed data item must be provided as the body."),
+        error => Rejection::new(Code::ItemMalformed, format!("A valid and signed data item must be provided as the body. ({error})")),
+    };
+    DataItem::parse(bytes, Profile::Strict).and_then(DataItem::verify).map_err(refuse)
+}
+
+/// What the gateway's indexes need.
+pub fn indexed(item: &DataItem) -> Indexed {
+    let kind = match Kind::of(item) {
+        Some(Kind::Process) => ItemKind::Process,
+        Some(Kind::Message) => ItemKind::Message,
+        Some(Kind::Module) => ItemKind::Module,
+        Some(Kind::Assignment) => ItemKind::Assignment,
+        Some(Kind::Checkpoint) => ItemKind::Checkpoint,
+        Some(Kind::SchedulerLocation) => ItemKind::SchedulerLocation,
+        _ => ItemKind::Other,
+    };
+    let mut tags: Vec<[u8; 16]> = item.tags().map(|tag| schema::tag_hash(tag.name, tag.value)).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    Indexed { kind, owner: item.address(), recipient: item.target(), tags }
+}

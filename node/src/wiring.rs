@@ -1,0 +1,93 @@
+//! The only file that names concrete engines, stores and chains.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ao_consensus::{Consensus, Solo};
+use ao_storage::{Durability, MemoryStore, RocksStore, Store, WriteBatch, rocks, schema};
+use ao_types::hash::sha256;
+use ao_types::{DataItem, Id, ItemBuilder, Tag, Verified, Wallet};
+use ao_vm::Vm;
+use bytes::Bytes;
+
+use crate::chain::{DevChain, DevGenesis};
+use crate::handle::Node;
+use crate::shell::{self, Options, Parts, Running, StartError, verify};
+
+/// Height of the embedded chain's first block: above 1 440 000, from where the reference compute unit checks hash chains.
+const DEV_HEIGHT: u64 = 1_600_000;
+
+/// The engine of this build.
+fn engine(chain: ao_consensus::Chain, confirmed: u64) -> Box<dyn Consensus> {
+    Box::new(Solo::resume(chain, confirmed))
+}
+
+/// What a node consists of besides [`Options`].
+pub struct Setup {
+    /// Runs modules.
+    pub vm: Arc<dyn Vm>,
+    /// Tags and code of the module that every node knows.
+    pub default_module: (Vec<Tag>, Bytes),
+    /// Milliseconds between blocks of the embedded chain; counts when the data directory is new.
+    pub block_interval_ms: u64,
+}
+
+impl Node {
+    /// Starts a node on the database in `directory`, which is made if it is not there; without one, in memory.
+    pub fn start(
+        options: Options,
+        setup: Setup,
+        directory: Option<&Path>,
+        settings: &rocks::Settings,
+    ) -> Result<(Self, Running), StartError> {
+        let store: Arc<dyn Store> = match directory {
+            Some(directory) => Arc::new(RocksStore::open(directory, settings)?),
+            None => Arc::new(MemoryStore::new()),
+        };
+        Self::start_on(store, options, setup)
+    }
+
+    /// Starts a node on a store that is open.
+    pub fn start_on(store: Arc<dyn Store>, options: Options, setup: Setup) -> Result<(Self, Running), StartError> {
+        let now = (options.clock)();
+        let genesis = genesis(&*store, &options.network, now.0, setup.block_interval_ms)?;
+        let default_module = embed(&*store, setup.default_module, now.0)?;
+        let chain = Arc::new(DevChain::new(genesis));
+        let network_id = sha256(&[b"aonode network", options.network.as_bytes()]);
+        let parts = Parts { store, vm: setup.vm, blocks: chain.clone(), chain, engine, network_id, default_module };
+        shell::start(options, parts)
+    }
+}
+
+/// The embedded chain's genesis: of the store, or made now.
+fn genesis(store: &dyn Store, network: &str, now_ms: u64, interval_ms: u64) -> Result<DevGenesis, StartError> {
+    if let Some(found) = schema::DEV_GENESIS.get(store)? {
+        return Ok(DevGenesis { timestamp_ms: found.timestamp_ms, height: found.height, interval_ms: found.interval_ms });
+    }
+    let genesis = DevGenesis { timestamp_ms: now_ms, height: DEV_HEIGHT, interval_ms: interval_ms.max(1) };
+    let mut batch = WriteBatch::default();
+    let row = schema::DevGenesisRow { timestamp_ms: genesis.timestamp_ms, height: genesis.height, interval_ms: genesis.interval_ms };
+    schema::DEV_GENESIS.put(&mut batch, &row);
+    schema::NETWORK.put(&mut batch, &network.to_owned());
+    store.write(batch, Durability::Synced)?;
+    Ok(genesis)
+}
+
+/// Puts the embedded module into the store, where it is an item like any other: gateways show it, processes name it.
+///
+/// It is signed with a key that everybody can derive, so that its id is the same on every node; the signature says nothing else.
+fn embed(store: &dyn Store, (tags, code): (Vec<Tag>, Bytes), now_ms: u64) -> Result<Id, StartError> {
+    let key = Wallet::ed25519_from_seed(&sha256(&[b"aonode embedded module"]));
+    let signed: Result<Verified<DataItem>, _> = ItemBuilder::new().tags(tags).data(code).sign(&key);
+    let item = signed.map_err(|error| StartError::Module(error.to_string()))?;
+    let id = item.id();
+    if schema::ITEMS.contains(store, &id)? {
+        return Ok(id);
+    }
+    let last = schema::SEQUENCE.all(store, ao_storage::Direction::Backward, 1)?;
+    let sequence = last.first().map_or(0, |(sequence, _)| sequence + 1);
+    let mut batch = WriteBatch::default();
+    crate::core::rows::put_item(&mut batch, &item, &verify::indexed(&item), sequence, now_ms);
+    store.write(batch, Durability::Synced)?;
+    Ok(id)
+}
