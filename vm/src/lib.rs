@@ -5,10 +5,45 @@
 //!
 //! Everything here is synchronous and blocks; threads, queues and deadlines are the caller's.
 
+//!
+//! ```text
+//!   machine ── formats ── wasm, lua          what to run, its imports, how it is called
+//!      │  admission ► rewrite ► compile ► cache
+//!      ▼
+//!   hosted ── guest ── host                  one process: call, commit, roll back
+//!      └───── memory ── checkpoint           linear memory is the whole state
+//! ```
+//!
+//! **Determinism contract.** No clock, entropy, environment or file reaches a guest; NaNs are canonical; memory grows to limits that are
+//! the same everywhere; fuel, gas and call depth are counted in the module. What differs from host to host (wall clock, native stack,
+//! memory of the machine) ends in [`Error::NotEvaluated`], never in a result.
+#![deny(unsafe_op_in_unsafe_fn)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
+
+mod admission;
+mod cache;
+pub mod checkpoint;
+mod compile;
+mod engine;
+pub mod formats;
+mod guest;
+mod host;
+mod hosted;
+pub mod limits;
+mod machine;
+mod memory;
+mod program;
+mod rewrite;
+mod stack;
+mod tags;
+mod wasm;
+
 use std::sync::Arc;
 
 use ao_types::{Environment, Evaluation, Id, Invocation, StateHash, Tag};
 use bytes::Bytes;
+
+pub use machine::{Machine, Settings};
 
 /// Version of everything that may change a state hash: how strings are passed, growth policy, clock, metering.
 pub const HOST_ABI: u32 = 1;
@@ -79,13 +114,9 @@ pub trait Vm: Send + Sync {
     /// Compiles a module, or finds it in the cache. May take seconds; later calls take milliseconds.
     fn prepare(&self, module: &ModuleSource) -> Result<(), Error>;
 
-    /// Starts a process: a fresh instance, or one restored exactly from a checkpoint.
-    fn start(
-        &self,
-        module: &ModuleSource,
-        environment: Arc<Environment>,
-        checkpoint: Option<&Checkpoint>,
-    ) -> Result<Box<dyn Instance>, Error>;
+    /// Starts a process: a fresh instance where `chain` is empty, or one restored exactly from a full checkpoint followed by its deltas,
+    /// oldest first.
+    fn start(&self, module: &ModuleSource, environment: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error>;
 }
 
 /// One process in memory. One owner at a time; may move between threads.
@@ -106,7 +137,10 @@ pub trait Instance: Send {
     /// The raw linear memory, as the reference unit's `GET /state` shows it.
     fn memory(&mut self) -> Result<Vec<u8>, Error>;
 
-    /// Private bytes this instance holds; what eviction frees.
+    /// Gives back what can be worked out again, for an instance that is not expected to be needed soon. It stays usable.
+    fn idle(&mut self) -> Result<(), Error>;
+
+    /// Bytes this instance holds that no other shares; what eviction frees.
     fn resident_bytes(&self) -> u64;
 }
 

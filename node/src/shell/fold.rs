@@ -94,7 +94,7 @@ impl Fold {
         });
         let environment = Arc::new(Environment { process: Subject::of(&item), module: module.subject.clone() });
         let restored = checkpoint(store, id, target)?;
-        let start = |chain: &[Checkpoint]| ground.vm.start(&module.source, environment.clone(), chain.last());
+        let start = |chain: &[Checkpoint]| ground.vm.start(&module.source, environment.clone(), chain);
         let (instance, restored) = match restored {
             Some((key, row, chain)) => match start(&chain) {
                 Ok(instance) => (instance, Some((key, row))),

@@ -26,8 +26,8 @@ impl Vm for Script {
         Ok(())
     }
 
-    fn start(&self, _: &ModuleSource, _: Arc<Environment>, checkpoint: Option<&Checkpoint>) -> Result<Box<dyn Instance>, Error> {
-        let Some(checkpoint) = checkpoint else { return Ok(Box::new(Counter(0))) };
+    fn start(&self, _: &ModuleSource, _: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {
+        let Some(checkpoint) = chain.last() else { return Ok(Box::new(Counter(0))) };
         let bytes: [u8; 8] = checkpoint.bytes.as_ref().try_into().map_err(|_| Error::BadCheckpoint("length".into()))?;
         Ok(Box::new(Counter(u64::from_be_bytes(bytes))))
     }
@@ -103,6 +103,10 @@ impl Instance for Counter {
 
     fn memory(&mut self) -> Result<Vec<u8>, Error> {
         Ok(self.0.to_be_bytes().to_vec())
+    }
+
+    fn idle(&mut self) -> Result<(), Error> {
+        Ok(())
     }
 
     fn resident_bytes(&self) -> u64 {

@@ -1,0 +1,102 @@
+//! The registry: module format → how such modules are loaded and called.
+//!
+//! A format is one file that implements [`Format`] and [`Abi`], and one line in [`FORMATS`]. It brings the wasm to run, its imports and
+//! its calling convention; commit, roll-back, dry runs, limits, hashes and checkpoints are the same for all ([`crate::hosted`]).
+//!
+//! ```text
+//!   ModuleSource ── Format::wasm ──► admission ► rewrite ► compile ► Format::link ► InstancePre     (once per module)
+//!   InstancePre ── instantiate on the process's memory ──► Abi::attach ► Abi::boot                 (once per instance)
+//!   Invocation ── Abi::call ──► Answer                                                             (once per message)
+//! ```
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ao_types::{Environment, Evaluation, Invocation};
+use bytes::Bytes;
+use wasmtime::{Linker, Module};
+
+use crate::guest::{Guest, Host};
+use crate::rewrite::Options;
+use crate::{ModuleSource, Refusal};
+
+/// One kind of module.
+pub(crate) trait Format: Send + Sync {
+    /// Values of the tag `Module-Format` that name it.
+    fn names(&self) -> &'static [&'static str];
+
+    /// The wasm that runs such a module. Several modules may share one (Lua sources run on one interpreter).
+    fn wasm(&self, source: &ModuleSource) -> Result<Bytes, Refusal>;
+
+    /// What to do to that wasm before it is compiled.
+    fn rewrites(&self) -> Options;
+
+    /// Values of `Input-Encoding` and `Output-Encoding` that are understood; empty where any is.
+    fn encodings(&self) -> &'static [&'static str];
+
+    /// `Memory-Limit` and `Compute-Limit` have to be given, as the reference demands for its own formats.
+    fn needs_limits(&self) -> bool;
+
+    /// Defines the imports of `module`. What it leaves out becomes a function that traps when called.
+    fn link(&self, linker: &mut Linker<Host>, module: &Module) -> wasmtime::Result<()>;
+
+    /// The calling convention for one process.
+    fn abi(&self, source: &ModuleSource, environment: &Arc<Environment>) -> Result<Box<dyn Abi>, Refusal>;
+}
+
+/// The calling convention of one process's instance.
+///
+/// Errors are those of the engine: a trap, or a [`crate::guest::Halt`]. Whatever they are, memory goes back to before the call and the
+/// instance is built anew.
+pub(crate) trait Abi: Send {
+    /// Looks up what is needed of a new instance and puts the format's state into [`Host::format`]. Runs after every instantiation, before
+    /// anything else; must not change memory.
+    fn attach(&mut self, guest: &mut Guest) -> wasmtime::Result<()>;
+
+    /// Brings a fresh instance to rest, ready for its first call. Runs once in the life of a process's memory, and before a checkpoint is
+    /// loaded over it. Mutable globals as they are afterwards are put back before each call.
+    fn boot(&mut self, guest: &mut Guest) -> wasmtime::Result<()>;
+
+    /// The part of memory that is dead between calls, asked after [`Self::boot`]: it is zeroed after each call.
+    fn dead(&self) -> Range<usize> {
+        0..0
+    }
+
+    /// One message.
+    fn call(&mut self, guest: &mut Guest, message: &Invocation) -> wasmtime::Result<Answer>;
+}
+
+/// What a call returned.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// The result. Its `gas_used` is filled in by the caller.
+    pub(crate) evaluation: Evaluation,
+    /// Memory is kept. Never with an `error`; an old format rolls back without one, too.
+    pub(crate) keep: bool,
+}
+
+impl Answer {
+    /// The result of a call that failed in a way every host sees alike.
+    pub(crate) fn failed(text: impl Into<String>) -> Self {
+        let error = Some(serde_json::Value::String(text.into()));
+        Self { evaluation: Evaluation { error, ..Evaluation::default() }, keep: false }
+    }
+}
+
+/// Every known format.
+pub(crate) fn formats() -> impl Iterator<Item = &'static dyn Format> {
+    crate::wasm::FORMATS.iter().map(|format| format as &dyn Format)
+}
+
+/// The format of that name; the empty name is the oldest format, which needed no tag.
+pub(crate) fn find(name: &str) -> Result<&'static dyn Format, Refusal> {
+    let name = if name.is_empty() { "wasm32-unknown-emscripten" } else { name };
+    formats()
+        .find(|format| format.names().contains(&name))
+        .ok_or_else(|| Refusal::UnknownFormat { found: name.chars().take(128).collect(), known: known().join(", ") })
+}
+
+/// The names of all known formats.
+pub fn known() -> Vec<&'static str> {
+    formats().flat_map(|format| format.names().iter().copied()).collect()
+}

@@ -1,0 +1,150 @@
+//! The machine: modules in, instances out.
+//!
+//! ```text
+//!   admit    tags only: format, encodings, extensions, limits of the process
+//!   prepare  survey ► rewrite ► compile, or the cache; each module once at a time, refusals remembered
+//!   start    instance on a memory of its own, booted or restored
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ao_types::{Environment, Id, Tag};
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::cache::{Cache, Key};
+use crate::engine::Clocked;
+use crate::formats::{self, Format};
+use crate::hosted::{Hosted, Tanks};
+use crate::limits::*;
+use crate::program::{Identity, Program};
+use crate::tags::{self, Limits};
+use crate::{Checkpoint, Error, Instance, ModuleSource, Refusal, Vm, admission, rewrite};
+
+/// What an operator decides about the machine. None of it changes a result, except that the ceilings refuse processes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where compiled modules are kept; `None` compiles each time.
+    pub cache: Option<PathBuf>,
+    /// Greatest `Memory-Limit` of a process, bytes.
+    pub memory_limit_max: u64,
+    /// Greatest `Compute-Limit` of a process, gas.
+    pub compute_limit_max: u64,
+    /// Wall clock of one evaluation; beyond it the message is reported as not evaluated.
+    pub wall_clock: Duration,
+    /// Messages between two commits at most, 1 to [`BATCH_MESSAGES_MAX`]. Seen in speed only.
+    pub batch: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cache: None,
+            memory_limit_max: 1 << 30,
+            compute_limit_max: 9_000_000_000_000,
+            wall_clock: Duration::from_secs(60),
+            batch: BATCH_MESSAGES_MAX,
+        }
+    }
+}
+
+/// The one machine of a node.
+pub struct Machine {
+    settings: Settings,
+    clock: Arc<Clocked>,
+    cache: Cache,
+    programs: Mutex<LruCache<Id, Slot>>,
+}
+
+/// One module: empty until prepared. Whoever prepares it holds the inner lock; others wait for that module only.
+type Slot = Arc<Mutex<Option<Result<Arc<Program>, Refusal>>>>;
+
+impl Machine {
+    /// Starts the engine.
+    ///
+    /// # Errors
+    /// [`Error::NotEvaluated`] where this host cannot run the engine at all.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let clock = Arc::new(Clocked::new(settings.wall_clock).map_err(Error::NotEvaluated)?);
+        let cache = Cache::open(settings.cache.as_deref(), &clock.engine);
+        let capacity = std::num::NonZeroUsize::new(PROGRAMS_MAX + REFUSALS_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
+        Ok(Self { settings, clock, cache, programs: Mutex::new(LruCache::new(capacity)) })
+    }
+
+    /// Names of the module formats this machine runs.
+    pub fn formats(&self) -> Vec<&'static str> {
+        formats::known()
+    }
+
+    fn format(&self, module: &ModuleSource) -> Result<&'static dyn Format, Refusal> {
+        formats::find(tags::value(&module.tags, "Module-Format").unwrap_or_default())
+    }
+
+    fn program(&self, module: &ModuleSource) -> Result<Arc<Program>, Error> {
+        let slot = self.programs.lock().get_or_insert(module.id, Slot::default).clone();
+        let mut slot = slot.lock();
+        match &*slot {
+            Some(Ok(program)) => return Ok(program.clone()),
+            Some(Err(refusal)) => return Err(refusal.clone().into()),
+            None => {}
+        }
+        let made = self.load(module);
+        match &made {
+            Ok(program) => *slot = Some(Ok(program.clone())),
+            Err(Error::Refused(refusal)) => *slot = Some(Err(refusal.clone())),
+            Err(_) => {} // This host's trouble: try again next time.
+        }
+        made
+    }
+
+    fn load(&self, module: &ModuleSource) -> Result<Arc<Program>, Error> {
+        let format = self.format(module)?;
+        let wasm = format.wasm(module)?;
+        let options = format.rewrites();
+        let engine = &self.clock.engine;
+        let key = Key::new(engine, &wasm, options);
+        let compiled = match self.cache.load(engine, key) {
+            Some(compiled) => compiled,
+            None => {
+                let refused = |reason| Refusal::Module { id: module.id, reason };
+                let survey = admission::survey(&module.id, &wasm)?;
+                let rewritten = rewrite::rewrite(&wasm, &survey, options).map_err(refused)?;
+                let code = crate::compile::compile(engine, rewritten, &module.id)?;
+                self.cache.store(key, &code);
+                // SAFETY: the bytes were just produced by this engine's compiler.
+                unsafe { wasmtime::Module::deserialize(engine, &code) }.map_err(|error| Error::NotEvaluated(error.to_string()))?
+            }
+        };
+        let name = format.names().iter().find(|name| Some(**name) == tags::value(&module.tags, "Module-Format"));
+        let name = name.or(format.names().first()).copied().unwrap_or_default();
+        let identity = Identity { module: module.id, format: name.into() };
+        Ok(Arc::new(Program::link(identity, self.clock.clone(), format, &compiled)?))
+    }
+
+    fn ceilings(&self) -> Limits {
+        Limits { memory: self.settings.memory_limit_max, compute: self.settings.compute_limit_max }
+    }
+}
+
+impl Vm for Machine {
+    fn admit(&self, module: &ModuleSource, process_id: &Id, process_tags: &[Tag]) -> Result<(), Refusal> {
+        let format = self.format(module)?;
+        tags::encodings(module, format.encodings())?;
+        tags::extensions(module, process_tags)?;
+        if format.needs_limits() { tags::limits(module, process_id, process_tags, &self.ceilings()) } else { Ok(()) }
+    }
+
+    fn prepare(&self, module: &ModuleSource) -> Result<(), Error> {
+        self.program(module).map(drop)
+    }
+
+    fn start(&self, module: &ModuleSource, environment: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {
+        let format = self.format(module)?;
+        let program = self.program(module)?;
+        let abi = format.abi(module, &environment)?;
+        let tanks = Tanks { fuel: FUEL_MAX, gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
+        Ok(Box::new(Hosted::start(program, abi, tanks, self.settings.batch, chain)?))
+    }
+}
