@@ -37,6 +37,7 @@ fn samples() -> MemoryStore {
     DISK_FORMAT.put(&mut out, &FORMAT);
     NETWORK.put(&mut out, &"testnet".into());
     CREATED_BY.put(&mut out, &"0.1.0".into());
+    DEV_GENESIS.put(&mut out, &DevGenesisRow { timestamp_ms: 300, height: 9, interval_ms: 2000 });
     ITEMS.put(&mut out, &item, &bytes("ANS-104"));
     let row = ItemRow {
         kind: ItemKind::Message,
@@ -201,6 +202,7 @@ fn every_row_comes_back_and_damaged_ones_are_refused_with_their_place() {
         single.get(store).unwrap()
     }
     assert_eq!(DISK_FORMAT.get(store).unwrap(), Some(FORMAT));
+    assert_eq!(DEV_GENESIS.get(store).unwrap(), Some(DevGenesisRow { timestamp_ms: 300, height: 9, interval_ms: 2000 }));
     assert_eq!(text(&NETWORK, store).as_deref(), Some("testnet"));
     assert_eq!(text(&CREATED_BY, store).as_deref(), Some("0.1.0"));
 }
