@@ -17,6 +17,9 @@ use crate::shell::{self, Options, Parts, Running, StartError, verify};
 /// Height of the embedded chain's first block: above 1 440 000, from where the reference compute unit checks hash chains.
 const DEV_HEIGHT: u64 = 1_600_000;
 
+/// Name of the consensus engine of this build.
+pub const ENGINE: &str = "solo";
+
 /// The engine of this build.
 fn engine(chain: ao_consensus::Chain, confirmed: u64) -> Box<dyn Consensus> {
     Box::new(Solo::resume(chain, confirmed))
@@ -32,6 +35,28 @@ pub struct Setup {
     pub block_interval_ms: u64,
 }
 
+impl Setup {
+    /// What this binary is made of.
+    pub fn standard(machine: ao_vm::Settings, block_interval_ms: u64) -> Result<Self, StartError> {
+        let machine = ao_vm::Machine::new(machine).map_err(|error| StartError::Machine(error.to_string()))?;
+        Ok(Self { vm: Arc::new(machine), default_module: default_module(), block_interval_ms })
+    }
+}
+
+/// Tags and source of the module that every node knows.
+fn default_module() -> (Vec<Tag>, Bytes) {
+    let tags = [
+        ("Data-Protocol", "ao"),
+        ("Variant", "ao.TN.1"),
+        ("Type", "Module"),
+        ("Module-Format", "lua-5.3-handle"),
+        ("Input-Encoding", "JSON-1"),
+        ("Output-Encoding", "JSON-1"),
+        ("Name", "aonode-lua"),
+    ];
+    (tags.map(|(name, value)| Tag::new(name, value)).to_vec(), Bytes::new())
+}
+
 impl Node {
     /// Starts a node on the database in `directory`, which is made if it is not there; without one, in memory.
     pub fn start(
@@ -41,7 +66,7 @@ impl Node {
         settings: &rocks::Settings,
     ) -> Result<(Self, Running), StartError> {
         let store: Arc<dyn Store> = match directory {
-            Some(directory) => Arc::new(RocksStore::open(directory, settings)?),
+            Some(directory) => ao_storage::failpoint::from_env(Arc::new(RocksStore::open(directory, settings)?)),
             None => Arc::new(MemoryStore::new()),
         };
         Self::start_on(store, options, setup)
