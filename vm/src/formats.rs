@@ -17,6 +17,7 @@ use bytes::Bytes;
 use wasmtime::{Linker, Module};
 
 use crate::guest::{Guest, Host};
+use crate::limits::FUEL_MAX;
 use crate::rewrite::Options;
 use crate::{ModuleSource, Refusal};
 
@@ -36,6 +37,17 @@ pub(crate) trait Format: Send + Sync {
 
     /// `Memory-Limit` and `Compute-Limit` have to be given, as the reference demands for its own formats.
     fn needs_limits(&self) -> bool;
+
+    /// Fuel of one message. The reference meters none of its formats this way, hence the node's generous limit; a format of our own
+    /// may be stricter, or follow the process's `Compute-Limit`.
+    fn fuel(&self, _environment: &Environment) -> u64 {
+        FUEL_MAX
+    }
+
+    /// What states of this format belong to, besides the module: its name, and whatever else decides how memory is laid out.
+    fn identity(&self, name: &str) -> String {
+        name.to_owned()
+    }
 
     /// Defines the imports of `module`. What it leaves out becomes a function that traps when called.
     fn link(&self, linker: &mut Linker<Host>, module: &Module) -> wasmtime::Result<()>;
@@ -85,7 +97,8 @@ impl Answer {
 
 /// Every known format.
 pub(crate) fn formats() -> impl Iterator<Item = &'static dyn Format> {
-    crate::wasm::FORMATS.iter().map(|format| format as &dyn Format)
+    let wasm = crate::wasm::FORMATS.iter().map(|format| format as &dyn Format);
+    wasm.chain(crate::lua::FORMATS.iter().map(|format| format as &dyn Format))
 }
 
 /// The format of that name; the empty name is the oldest format, which needed no tag.

@@ -30,6 +30,7 @@ mod guest;
 mod host;
 mod hosted;
 pub mod limits;
+pub mod lua;
 mod machine;
 mod memory;
 mod program;

@@ -119,7 +119,7 @@ impl Machine {
         };
         let name = format.names().iter().find(|name| Some(**name) == tags::value(&module.tags, "Module-Format"));
         let name = name.or(format.names().first()).copied().unwrap_or_default();
-        let identity = Identity { module: module.id, format: name.into() };
+        let identity = Identity { module: module.id, format: format.identity(name) };
         Ok(Arc::new(Program::link(identity, self.clock.clone(), format, &compiled)?))
     }
 
@@ -144,7 +144,8 @@ impl Vm for Machine {
         let format = self.format(module)?;
         let program = self.program(module)?;
         let abi = format.abi(module, &environment)?;
-        let tanks = Tanks { fuel: FUEL_MAX, gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
+        let tanks =
+            Tanks { fuel: format.fuel(&environment), gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
         Ok(Box::new(Hosted::start(program, abi, tanks, self.settings.batch, chain)?))
     }
 }

@@ -78,7 +78,7 @@ impl Format for WasmFormat {
     }
 
     fn rewrites(&self) -> Options {
-        Options { gas: self.gas, fold_asyncify: true }
+        Options { gas: self.gas, fold_asyncify: true, count_depth: true }
     }
 
     fn encodings(&self) -> &'static [&'static str] {

@@ -134,6 +134,11 @@ impl Depth {
         Self { weights }
     }
 
+    /// No function carries the counter.
+    pub(super) fn none(survey: &Survey) -> Self {
+        Self { weights: vec![0; survey.bodies.len()] }
+    }
+
     /// Words that a function adds, where it carries the counter. A weight over the whole allowance trips at the first call.
     pub(super) fn weight(&self, function: usize) -> Option<i32> {
         match self.weights[function] {

@@ -1,0 +1,219 @@
+/* Values between host and guest; codec.h describes the form. */
+#include "codec.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t read_u32(const uint8_t **at, const uint8_t *end) {
+  uint32_t value;
+  if (end - *at < 4) __builtin_trap();
+  memcpy(&value, *at, 4);
+  *at += 4;
+  return value;
+}
+
+static void push_bytes(lua_State *L, const uint8_t **at, const uint8_t *end) {
+  uint32_t length = read_u32(at, end);
+  if ((uint32_t)(end - *at) < length) __builtin_trap();
+  lua_pushlstring(L, (const char *)*at, length);
+  *at += length;
+}
+
+void ao_decode(lua_State *L, const uint8_t **at, const uint8_t *end) {
+  if (*at >= end) __builtin_trap();
+  luaL_checkstack(L, 4, "value nests too deep");
+  switch (*(*at)++) {
+    case AO_NIL: lua_pushnil(L); break;
+    case AO_FALSE: lua_pushboolean(L, 0); break;
+    case AO_TRUE: lua_pushboolean(L, 1); break;
+    case AO_INTEGER: {
+      int64_t value;
+      if (end - *at < 8) __builtin_trap();
+      memcpy(&value, *at, 8);
+      *at += 8;
+      lua_pushinteger(L, value);
+      break;
+    }
+    case AO_FLOAT: {
+      double value;
+      if (end - *at < 8) __builtin_trap();
+      memcpy(&value, *at, 8);
+      *at += 8;
+      lua_pushnumber(L, value);
+      break;
+    }
+    case AO_STRING: push_bytes(L, at, end); break;
+    case AO_ARRAY: {
+      uint32_t count = read_u32(at, end);
+      lua_createtable(L, (int)count, 0);
+      for (uint32_t i = 1; i <= count; i++) {
+        ao_decode(L, at, end);
+        lua_rawseti(L, -2, i);
+      }
+      break;
+    }
+    case AO_MAP: {
+      uint32_t count = read_u32(at, end);
+      lua_createtable(L, 0, (int)count);
+      for (uint32_t i = 0; i < count; i++) {
+        push_bytes(L, at, end);
+        ao_decode(L, at, end);
+        lua_rawset(L, -3);
+      }
+      break;
+    }
+    default: __builtin_trap();
+  }
+}
+
+static void put_kind(lua_State *L, struct ao_buffer *out, enum ao_kind kind) { *ao_reserve(L, out, 1) = (uint8_t)kind; }
+
+static void put_u32(lua_State *L, struct ao_buffer *out, uint32_t value) { memcpy(ao_reserve(L, out, 4), &value, 4); }
+
+static void put_bytes(lua_State *L, struct ao_buffer *out, const char *data, size_t length) {
+  if (length > AO_RESULT_MAX) luaL_error(L, "result is larger than %d bytes", (int)AO_RESULT_MAX);
+  put_u32(L, out, (uint32_t)length);
+  memcpy(ao_reserve(L, out, (uint32_t)length), data, length);
+}
+
+/* One key of a table: its text, and the key itself where it is a number. */
+struct key {
+  const char *text; /* of a string key: the table keeps it alive. NULL for a number, whose text is `own` and moves with the struct */
+  size_t length;
+  lua_Integer integer;
+  lua_Number number;
+  uint8_t type; /* AO_STRING, AO_INTEGER or AO_FLOAT */
+  char own[40];
+};
+
+#define KEYS_ON_STACK 16
+
+static const char *key_text(const struct key *key) { return key->text ? key->text : key->own; }
+
+static int key_order(const void *a, const void *b) {
+  const struct key *x = a, *y = b;
+  size_t shorter = x->length < y->length ? x->length : y->length;
+  int order = memcmp(key_text(x), key_text(y), shorter);
+  if (order) return order;
+  if (x->length != y->length) return x->length < y->length ? -1 : 1;
+  return (int)x->type - (int)y->type; /* 1 and "1" in one table: both go out, the string first */
+}
+
+/* Reads the key at the top of the stack without changing it. */
+static void read_key(lua_State *L, struct key *key) {
+  if (lua_type(L, -1) == LUA_TSTRING) {
+    key->type = AO_STRING;
+    key->text = lua_tolstring(L, -1, &key->length);
+    return;
+  }
+  key->text = NULL;
+  key->type = lua_isinteger(L, -1) ? AO_INTEGER : AO_FLOAT;
+  key->integer = lua_tointeger(L, -1);
+  key->number = lua_tonumber(L, -1);
+  lua_pushvalue(L, -1);
+  const char *text = lua_tolstring(L, -1, &key->length);
+  if (key->length >= sizeof key->own) key->length = sizeof key->own - 1;
+  memcpy(key->own, text, key->length);
+  lua_pop(L, 1);
+}
+
+static void push_key(lua_State *L, const struct key *key) {
+  switch (key->type) {
+    case AO_STRING: lua_pushlstring(L, key->text, key->length); break;
+    case AO_INTEGER: lua_pushinteger(L, key->integer); break;
+    default: lua_pushnumber(L, key->number);
+  }
+}
+
+/* Functions and other things that have no form outside the guest are left out. */
+static int goes_out(lua_State *L, int value, int key) {
+  int type = lua_type(L, value), key_type = lua_type(L, key);
+  if (key_type != LUA_TSTRING && key_type != LUA_TNUMBER) return 0;
+  return type == LUA_TSTRING || type == LUA_TNUMBER || type == LUA_TBOOLEAN || type == LUA_TTABLE;
+}
+
+static void encode_value(lua_State *L, int index, struct ao_buffer *out, int depth);
+
+/* In byte order of the keys: the bytes of a result do not depend on how its tables were filled. */
+static void encode_map(lua_State *L, int table, struct ao_buffer *out, int depth, uint32_t count) {
+  struct key few[KEYS_ON_STACK], *keys = few;
+  int top = lua_gettop(L);
+  if (count > KEYS_ON_STACK) {
+    if (count > AO_RESULT_MAX / 5) luaL_error(L, "result is larger than %d bytes", (int)AO_RESULT_MAX);
+    keys = lua_newuserdata(L, count * sizeof(struct key)); /* collected even when an error is raised below */
+  }
+  uint32_t at = 0;
+  lua_pushnil(L);
+  while (lua_next(L, table)) {
+    int wanted = goes_out(L, -1, -2);
+    lua_pop(L, 1);
+    if (wanted) read_key(L, &keys[at++]);
+  }
+  qsort(keys, at, sizeof(struct key), key_order);
+  put_kind(L, out, AO_MAP);
+  put_u32(L, out, at);
+  for (uint32_t i = 0; i < at; i++) {
+    put_bytes(L, out, key_text(&keys[i]), keys[i].length);
+    push_key(L, &keys[i]);
+    lua_rawget(L, table);
+    encode_value(L, lua_gettop(L), out, depth + 1);
+    lua_pop(L, 1);
+  }
+  lua_settop(L, top);
+}
+
+static void encode_array(lua_State *L, int table, struct ao_buffer *out, int depth, uint32_t count) {
+  put_kind(L, out, AO_ARRAY);
+  put_u32(L, out, count);
+  for (uint32_t i = 1; i <= count; i++) {
+    lua_rawgeti(L, table, i);
+    encode_value(L, lua_gettop(L), out, depth + 1);
+    lua_pop(L, 1);
+  }
+}
+
+/* A table whose keys are 1..n is an array, as is the empty one; every other table is a map. */
+static void encode_table(lua_State *L, int table, struct ao_buffer *out, int depth) {
+  if (depth > AO_DEPTH_MAX) luaL_error(L, "result nests deeper than %d tables", AO_DEPTH_MAX);
+  luaL_checkstack(L, 6, "result nests too deep");
+  lua_Unsigned length = lua_rawlen(L, table);
+  uint32_t sequence = 0, others = 0;
+  lua_pushnil(L);
+  while (lua_next(L, table)) {
+    lua_Integer i = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    if (i >= 1 && (lua_Unsigned)i <= length) sequence++;
+    else if (goes_out(L, -1, -2)) others++;
+    lua_pop(L, 1);
+  }
+  if (others == 0 && sequence == length) encode_array(L, table, out, depth, sequence);
+  else encode_map(L, table, out, depth, sequence + others);
+}
+
+static void encode_value(lua_State *L, int index, struct ao_buffer *out, int depth) {
+  switch (lua_type(L, index)) {
+    case LUA_TBOOLEAN: put_kind(L, out, lua_toboolean(L, index) ? AO_TRUE : AO_FALSE); break;
+    case LUA_TNUMBER:
+      if (lua_isinteger(L, index)) {
+        lua_Integer value = lua_tointeger(L, index);
+        put_kind(L, out, AO_INTEGER);
+        memcpy(ao_reserve(L, out, 8), &value, 8);
+      } else {
+        lua_Number value = lua_tonumber(L, index);
+        put_kind(L, out, AO_FLOAT);
+        memcpy(ao_reserve(L, out, 8), &value, 8);
+      }
+      break;
+    case LUA_TSTRING: {
+      size_t length;
+      const char *data = lua_tolstring(L, index, &length);
+      put_kind(L, out, AO_STRING);
+      put_bytes(L, out, data, length);
+      break;
+    }
+    case LUA_TTABLE: encode_table(L, index, out, depth); break;
+    default: put_kind(L, out, AO_NIL);
+  }
+}
+
+void ao_encode(lua_State *L, int index, struct ao_buffer *out) { encode_value(L, lua_absindex(L, index), out, 0); }

@@ -1,0 +1,2 @@
+/* There are no signals; Lua only names the type. */
+typedef int sig_atomic_t;

@@ -1,0 +1,24 @@
+-- Eval: the owner runs source in the process. An expression's value is printed; a statement runs.
+local rt = ...
+
+-- Returns true, or false and the error's text.
+function rt.evaluate_source(source, name)
+  local chunk, problem = load("return " .. source, name, "t", _G)
+  if not chunk then chunk, problem = load(source, name, "t", _G) end
+  if not chunk then return false, problem end
+  local value = chunk()
+  return true, value
+end
+
+local function eval(msg)
+  local ok, value = rt.evaluate_source(tostring(msg.Data or ""), "aos")
+  if not ok then error(value, 0) end
+  print(value)
+end
+
+function rt.is_eval(msg)
+  return msg.Action == "Eval" and msg.From == Owner
+end
+
+rt.eval = eval
+rt.provide("eval", function() return eval end)

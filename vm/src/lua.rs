@@ -1,0 +1,145 @@
+//! Lua processes: Lua 5.3 compiled to wasm, on the same machine as everything else (`vm-abi.md`, section 13).
+//!
+//! Owns the guest (built by `build.rs` from the Lua sources, `lua/c` and `lua/runtime`), its imports and its calling convention. Refuses
+//! to know about memory, commits, fuel or checkpoints: those are [`crate::hosted`]'s.
+//!
+//! ```text
+//!   boot      ao_init: the runtime library loads         ao_boot: environment kept, the module's source runs
+//!   message   Invocation ─ wire ─► ao_handle ─► Lua tables ─► handlers ─► Lua tables ─ wire ─► Evaluation
+//!   errors    guest: throw() ─► host: Halt::Unwind ─► host: try() returns      (LUAI_TRY, LUAI_THROW; nothing else unwinds)
+//! ```
+//!
+//! A Lua error is the guest's own affair and can be caught there. Running out of fuel, exhausting the call stack and every other trap
+//! pass through `try` untouched: no `pcall` sees them.
+
+use std::sync::{Arc, OnceLock};
+
+use ao_types::{Environment, Tag};
+use bytes::Bytes;
+use wasmtime::{Linker, Module};
+
+use crate::formats::{Abi, Format};
+use crate::guest::Host;
+use crate::rewrite::{Gas, Options};
+use crate::{ModuleSource, Refusal};
+
+mod convention;
+mod digest;
+mod host;
+mod limits;
+mod wire;
+
+/// The guest: Lua, our glue, our runtime library.
+static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/lua.wasm"));
+
+/// What the embedded default module runs besides the runtime library.
+static DEFAULT_SOURCE: &str = "-- The runtime library alone: handlers come by Eval or by the process's own On-Boot data.\n";
+
+/// Tag of a Lua module that names the guest its author meant, as [`runtime_id`] shows it.
+pub const RUNTIME_TAG: &str = "Lua-Runtime";
+
+/// Identity of the guest this node was built with: BLAKE3 of its bytes, in hex. State hashes of Lua processes are comparable between
+/// nodes of one runtime; another compiler makes another runtime.
+pub fn runtime_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| blake3::hash(GUEST).to_hex().to_string())
+}
+
+/// A module item before it is signed: tags and data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleItem {
+    /// Tags, in order.
+    pub tags: Vec<Tag>,
+    /// Lua source.
+    pub data: Bytes,
+}
+
+/// The module of that source, with everything clients ask of a module item: they refuse to spawn from one without encodings.
+pub fn module(name: &str, source: impl Into<Bytes>) -> ModuleItem {
+    let fuel = limits::FUEL_DEFAULT.to_string();
+    let tags = [
+        ("Data-Protocol", "ao"),
+        ("Variant", "ao.TN.1"),
+        ("Type", "Module"),
+        ("Module-Format", FORMATS[0].name[0]),
+        ("Input-Encoding", "JSON-1"),
+        ("Output-Encoding", "JSON-1"),
+        ("Memory-Limit", "256-mb"),
+        ("Compute-Limit", fuel.as_str()),
+        (RUNTIME_TAG, runtime_id()),
+        ("Name", name),
+        ("Content-Type", "text/x-lua"),
+    ];
+    ModuleItem { tags: tags.iter().map(|(name, value)| Tag::new(*name, *value)).collect(), data: source.into() }
+}
+
+/// The embedded default module: the aos-like runtime library and nothing else. The same bytes on every node of one runtime.
+pub fn default_module() -> ModuleItem {
+    module("aonode-lua", Bytes::from_static(DEFAULT_SOURCE.as_bytes()))
+}
+
+/// Lua sources by `Module-Format`.
+#[derive(Debug)]
+pub(crate) struct LuaFormat {
+    name: [&'static str; 1],
+}
+
+/// The family: one machine under two names. Which style a source is written in is seen when it has run.
+pub(crate) static FORMATS: [LuaFormat; 2] = [LuaFormat { name: ["lua-5.3-handle"] }, LuaFormat { name: ["lua@5.3a"] }];
+
+impl Format for LuaFormat {
+    fn names(&self) -> &'static [&'static str] {
+        FORMATS.iter().find(|format| std::ptr::eq(*format, self)).map_or(&[], |format| &format.name)
+    }
+
+    fn wasm(&self, source: &ModuleSource) -> Result<Bytes, Refusal> {
+        let refused = |reason: String| Err(Refusal::Module { id: source.id, reason });
+        if source.code.len() > limits::SOURCE_BYTES_MAX {
+            return refused(format!("its source has {} bytes, at most {} are allowed", source.code.len(), limits::SOURCE_BYTES_MAX));
+        }
+        match crate::tags::value(&source.tags, RUNTIME_TAG) {
+            Some(wanted) if wanted != runtime_id() => {
+                let wanted: String = wanted.chars().take(64).collect();
+                refused(format!("it asks for Lua runtime {wanted}; this node has {}", runtime_id()))
+            }
+            _ => Ok(Bytes::from_static(GUEST)),
+        }
+    }
+
+    fn rewrites(&self) -> Options {
+        // Lua counts its nested C calls itself and stops at 200 (LUAI_MAXCCALLS), which a program sees as an error it can catch.
+        Options { gas: Gas::Calls, fold_asyncify: false, count_depth: false }
+    }
+
+    fn encodings(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn needs_limits(&self) -> bool {
+        false
+    }
+
+    fn fuel(&self, environment: &Environment) -> u64 {
+        let tags = environment.process.tags.iter().chain(&environment.module.tags);
+        let asked = tags.filter(|tag| tag.name == "Compute-Limit").find_map(|tag| leading_integer(&tag.value));
+        asked.unwrap_or(limits::FUEL_DEFAULT).min(crate::limits::FUEL_MAX)
+    }
+
+    fn identity(&self, name: &str) -> String {
+        format!("{name}/{}", runtime_id())
+    }
+
+    fn link(&self, linker: &mut Linker<Host>, _: &Module) -> wasmtime::Result<()> {
+        host::link(linker)
+    }
+
+    fn abi(&self, source: &ModuleSource, environment: &Arc<Environment>) -> Result<Box<dyn Abi>, Refusal> {
+        Ok(Box::new(convention::Convention::new(source, environment, self.name[0])))
+    }
+}
+
+fn leading_integer(text: &str) -> Option<u64> {
+    let text = text.trim_start();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..digits].parse().ok()
+}
