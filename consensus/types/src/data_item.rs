@@ -3,7 +3,7 @@
 //! An item *is* its bytes plus a few offsets: parsing copies nothing and a clone is a reference count. [`DataItem`] is well formed,
 //! [`Verified`] says that the signature holds as well; who only has the first cannot call what asks for the second.
 //!
-//! Whether the item makes sense to AO is not decided here: see [`crate::lawful`].
+//! Whether the item makes sense to AO is not decided here: see [`mod@crate::lawful`].
 
 use std::fmt;
 use std::ops::Deref;

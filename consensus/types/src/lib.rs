@@ -22,6 +22,11 @@ pub mod signer;
 pub mod tag;
 pub mod wallet;
 
+// Arweave's own forms.
+pub mod merkle;
+pub mod receipt;
+pub mod transaction;
+
 // What AO says with them.
 pub mod assignment;
 pub mod checkpoint;

@@ -1,7 +1,7 @@
 //! Process, Module, Message: what AO reads from an item's tags (`protocol.md`, section 3).
 //!
 //! Views are read from well-formed items and own what they hold, so that a core can keep them without the item. Where a tag repeats the
-//! first one counts, as in the reference messenger (section 2.2); whether repeats are acceptable at all is [`crate::lawful`]'s rule.
+//! first one counts, as in the reference messenger (section 2.2); whether repeats are acceptable at all is [`mod@crate::lawful`]'s rule.
 
 use serde::{Deserialize, Serialize};
 

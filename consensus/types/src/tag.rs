@@ -253,6 +253,19 @@ pub fn encode_all(tags: &[Tag]) -> Vec<u8> {
     encode(tags.iter().map(Tag::as_tag_ref))
 }
 
+/// One zig-zag varint that is all of `bytes`; `None` if it is not.
+pub fn read_long(bytes: &[u8]) -> Option<i64> {
+    let mut reader = TagReader::new(bytes, true);
+    reader.long().ok().filter(|_| reader.at == bytes.len())
+}
+
+/// The zig-zag varint of a number that is not negative.
+pub fn encode_long(number: u64) -> Vec<u8> {
+    let mut out = Vec::with_capacity(10);
+    write_long(&mut out, number);
+    out
+}
+
 /// Zig-zag varint of a number that is never negative here: counts and lengths.
 fn write_long(out: &mut Vec<u8>, number: u64) {
     let mut rest = number << 1;
