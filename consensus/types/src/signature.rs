@@ -10,6 +10,8 @@ use crate::id::{Address, Id};
 
 mod ed25519;
 mod ethereum;
+#[cfg(target_arch = "x86_64")]
+mod ifma;
 mod multi_aptos;
 pub mod rsa_pss;
 pub(crate) mod rsa_sys;

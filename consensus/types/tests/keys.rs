@@ -1,5 +1,7 @@
 //! Wallets and addresses.
 
+mod common;
+
 use ao_types::id::BadAddress;
 use ao_types::wallet::{EthereumWallet, WalletError};
 use ao_types::{Address, DataItem, Id, ItemBuilder, Profile, ResultHash, Signer, StateHash, Wallet};
@@ -33,8 +35,7 @@ fn deterministic_keys_give_the_same_item_twice() {
 
 #[test]
 fn unsound_keys_are_refused_when_they_are_loaded() {
-    let rsa = Wallet::generate_rsa().unwrap().to_jwk();
-    let mut parts: serde_json::Value = serde_json::from_str(&rsa).unwrap();
+    let mut parts = common::load("keys.TEST-ONLY.json")["rsa"][0]["jwk"].clone();
     let q = parts["q"].clone();
     parts["q"] = parts["p"].clone();
     assert!(matches!(Wallet::from_jwk(&parts.to_string()), Err(WalletError::Unsound(_))));

@@ -6,6 +6,7 @@ mod common;
 
 use ao_types::bundle::{Bundle, UnpackLimits, build, unpack};
 use ao_types::deep_hash::{Node, deep_hash};
+use ao_types::signature::rsa_pss::{self, PreparedKey};
 use ao_types::tag::{self, TagReader};
 use ao_types::{Address, DataItem, ItemError, Profile, SignatureType, Tag};
 use common::{b64, bytes, cases, load, text};
@@ -50,6 +51,22 @@ fn vectors_invalid_items_are_refused_for_the_right_reason() {
         assert_eq!(strict, if case["strict"] == "accept" { "accept".to_owned() } else { text(&case, "code") }, "{name}, strict");
         let archive = if check(bytes(&case, "binary"), Profile::Archive).is_ok() { "accept" } else { "reject" };
         assert_eq!(archive, text(&case, "archive"), "{name}, archive");
+    }
+}
+
+#[test]
+fn vectors_of_rsa_hold_on_every_path() {
+    let valid = cases("ans104-items-valid.json", "items", 40).into_iter();
+    for case in valid.chain(cases("ans104-items-invalid.json", "items", 80)) {
+        let Ok(item) = DataItem::parse(bytes(&case, "binary"), Profile::Archive) else { continue };
+        if item.signature_type() != SignatureType::Arweave {
+            continue;
+        }
+        let digest = item.signed_digest();
+        let plain = rsa_pss::verify(item.owner(), &digest, item.signature());
+        let vectors = PreparedKey::new(item.owner()).and_then(|key| key.accelerated().verify(&digest, item.signature()));
+        assert_eq!(vectors, plain, "{}", text(&case, "name"));
+        assert_eq!(item.verify().map(|_| ()), plain, "{}", text(&case, "name"));
     }
 }
 

@@ -11,6 +11,8 @@ use crate::hash::sha256;
 pub struct PreparedKey {
     key: PublicKey,
     modulus: Box<[u8; MODULUS_BYTES]>,
+    #[cfg(target_arch = "x86_64")]
+    vectors: Option<Box<super::ifma::Modulus>>,
 }
 
 impl PreparedKey {
@@ -22,7 +24,25 @@ impl PreparedKey {
             return Err(ItemError::Signature);
         }
         let key = PublicKey::new(modulus).map_err(|_| ItemError::Signature)?;
-        Ok(Self { key, modulus: Box::new(*modulus) })
+        Ok(Self {
+            key,
+            modulus: Box::new(*modulus),
+            #[cfg(target_arch = "x86_64")]
+            vectors: None,
+        })
+    }
+
+    /// Prepares further for use again and again, where the processor has vector instructions for it: costs about ten microseconds
+    /// once, and halves the public operation. The results are the same.
+    #[must_use]
+    pub fn accelerated(self) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        let vectors = super::ifma::Modulus::new(&self.modulus).map(Box::new);
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            vectors,
+            ..self
+        }
     }
 
     /// The owner it was made from.
@@ -36,6 +56,10 @@ impl PreparedKey {
         // Both are big-endian and equally long, so comparing bytes compares numbers.
         if signature >= &*self.modulus {
             return Err(ItemError::Signature);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if let Some(vectors) = &self.vectors {
+            return Ok(vectors.power_65537(signature));
         }
         self.key.apply(signature).map_err(|_| ItemError::Signature)
     }

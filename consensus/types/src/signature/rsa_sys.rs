@@ -1,8 +1,8 @@
 //! The raw RSA operations of AWS-LC, behind types that own what C gave them.
 //!
 //! The safe bindings verify one salt length, named beforehand; stock Arweave signers use the largest (478), others 32 or 0
-//! (`arweave.md`, section 1.1). So the public operation is taken raw and the padding is read by `rsa_pss`. All `unsafe` of this crate
-//! is in this file.
+//! (`arweave.md`, section 1.1). So the public operation is taken raw and the padding is read by `rsa_pss`. What else is `unsafe` in
+//! this crate are the vector instructions of `ifma`.
 
 use std::ptr::{NonNull, null_mut};
 
@@ -96,6 +96,23 @@ impl PublicKey {
         };
         if ok == 1 && written == MODULUS_BYTES { Ok(out) } else { Err(refused()) }
     }
+}
+
+/// `2 ^ exponent mod modulus`: what vector code needs to get into Montgomery form.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn power_of_two_mod(exponent: usize, modulus: &[u8; MODULUS_BYTES]) -> Result<[u8; MODULUS_BYTES], Refused> {
+    let mut power = vec![0; exponent / 8 + 1];
+    power[0] = 1 << (exponent % 8);
+    let (power, modulus) = (Number::new(&power)?, Number::new(modulus)?);
+    let mut out = [0; MODULUS_BYTES];
+    // SAFETY: all numbers live, the context is freed, and the buffer is as long as said.
+    let ok = unsafe {
+        let context = sys::BN_CTX_new();
+        let ok = !context.is_null() && sys::BN_nnmod(power.raw(), power.raw(), modulus.raw(), context) == 1;
+        sys::BN_CTX_free(context);
+        ok && sys::BN_bn2bin_padded(out.as_mut_ptr(), out.len(), power.raw()) == 1
+    };
+    if ok { Ok(out) } else { Err(refused()) }
 }
 
 /// The numbers of a private key, big-endian.
