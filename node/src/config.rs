@@ -116,6 +116,8 @@ pub struct Loaded {
 /// Everything that may say something about the configuration, weakest first.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
+    /// Defaults of the running command where they differ from the general ones: key and value.
+    pub defaults: Vec<(String, String)>,
     /// The file; `None` where there is none.
     pub file: Option<PathBuf>,
     /// The environment.
@@ -128,7 +130,7 @@ impl Sources {
     /// The environment of this process and `file`, no flags.
     pub fn new(file: Option<PathBuf>) -> Self {
         let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self { file, env: env.filter(|(name, _)| name.starts_with(ENV)).collect(), flags: Vec::new() }
+        Self { file, env: env.filter(|(name, _)| name.starts_with(ENV)).collect(), flags: Vec::new(), defaults: Vec::new() }
     }
 
     /// Reads all of it.
@@ -137,6 +139,9 @@ impl Sources {
     /// Every unknown key, every value of a wrong type and every unsound value, together.
     pub fn load(&self) -> Result<Loaded, Error> {
         let mut merged = Merged::default();
+        for (key, value) in &self.defaults {
+            merged.text(key, value, Origin::Default);
+        }
         if let Some(path) = &self.file {
             merged.file(path)?;
         }
@@ -336,8 +341,8 @@ impl Loaded {
         if config.compute.workers > 256 {
             unsound("compute.workers", config.compute.workers.to_string(), "more than 256 threads do not help; 0 chooses by itself");
         }
-        if config.compute.fuel_per_message == 0 {
-            unsound("compute.fuel_per_message", "0".into(), "no message could be evaluated");
+        if config.compute.gas_max == 0 {
+            unsound("compute.gas_max", "0".into(), "no message could be evaluated");
         }
         if config.chain.block_interval.0.as_millis() < 10 {
             unsound("chain.block_interval", config.chain.block_interval.to_string(), "blocks come at most every 10ms");

@@ -4,12 +4,16 @@
 //! `cli` (who asks).
 
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod core;
+pub mod datadir;
+pub mod demo;
 pub mod error;
 pub mod gateway;
 pub mod handle;
 pub mod http;
+pub mod keys;
 pub mod limits;
 pub mod logging;
 pub mod metrics;

@@ -45,16 +45,8 @@ impl Setup {
 
 /// Tags and source of the module that every node knows.
 fn default_module() -> (Vec<Tag>, Bytes) {
-    let tags = [
-        ("Data-Protocol", "ao"),
-        ("Variant", "ao.TN.1"),
-        ("Type", "Module"),
-        ("Module-Format", "lua-5.3-handle"),
-        ("Input-Encoding", "JSON-1"),
-        ("Output-Encoding", "JSON-1"),
-        ("Name", "aonode-lua"),
-    ];
-    (tags.map(|(name, value)| Tag::new(name, value)).to_vec(), Bytes::new())
+    let module = ao_vm::lua::default_module();
+    (module.tags, module.data)
 }
 
 impl Node {

@@ -71,13 +71,17 @@ sections! {
         /// Connections in all.
         connections_max: u32 = 1024;
         /// Connections from one address.
-        connections_per_ip: u32 = 1024;
-        /// Reads a second from one address, in bursts of four times as many. 0: no limit.
-        reads_per_s: u32 = 0;
-        /// Writes a second from one address, in bursts of four times as many. 0: no limit.
-        writes_per_s: u32 = 0;
-        /// Dry runs a second from one address, in bursts of four times as many. 0: no limit.
-        dry_runs_per_s: u32 = 0;
+        connections_per_ip: u32 = 64;
+        /// Reads a second from one address. 0: no limit.
+        reads_per_s: u32 = 50;
+        /// Writes a second from one address. 0: no limit.
+        writes_per_s: u32 = 10;
+        /// Dry runs a second from one address. 0: no limit.
+        dry_runs_per_s: u32 = 2;
+        /// Seconds of these rates that may come at once.
+        burst_s: u32 = 4;
+        /// The loopback address is free of rates and of its connection limit. Turn this off behind a reverse proxy.
+        loopback_free: bool = true;
     }
 
     /// The operator's listener: log levels, drain, shutdown. Every request needs the token in the file `api-token`.
@@ -100,20 +104,22 @@ sections! {
         allow_remote: bool = false;
     }
 
-    /// How processes are evaluated. Nothing here changes a result, except the three limits, which decide what is refused.
+    /// How processes are evaluated. Nothing here changes a result: the two ceilings decide which processes are refused.
     compute: Compute {
-        /// Threads that evaluate. 0: one for each core but one, at least one.
+        /// Threads that evaluate. 0: one for each core.
         workers: usize = 0;
-        /// WebAssembly instructions one message may take.
-        fuel_per_message: u64 = 100_000_000_000;
-        /// Memory one process may have.
+        /// Most memory that a process may ask for (`Memory-Limit`).
         memory_max: ByteSize = ByteSize(1 << 30);
-        /// Largest module.
-        module_max: ByteSize = ByteSize(64 << 20);
-        /// Private memory all processes together may hold before idle ones are put aside.
+        /// Most gas that a process may ask for each message (`Compute-Limit`).
+        gas_max: u64 = 9_000_000_000_000;
+        /// Private memory all idle processes together may hold before some are put aside.
         hot_memory: ByteSize = ByteSize(512 << 20);
         /// Wall-clock guard of one evaluation: beyond it this node says that it could not evaluate. Never decides a result.
         wall_guard: Span = Span(std::time::Duration::from_secs(60));
+        /// Slots of a process between two checkpoints: a restart evaluates at most so many again.
+        checkpoint_slots: u64 = 2_000;
+        /// Hash the state after every message instead of where a process comes to rest: to compare nodes slot by slot. Costs time.
+        hash_every_slot: bool = false;
     }
 
     /// The embedded chain that stands in for Arweave.

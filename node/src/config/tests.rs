@@ -6,7 +6,7 @@ fn sources(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> (tempfil
     std::fs::write(&path, file).unwrap();
     let env = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let flags = flags.iter().map(|(key, value)| ("--set".into(), (*key).into(), (*value).into())).collect();
-    (dir, Sources { file: Some(path), env, flags })
+    (dir, Sources { file: Some(path), env, flags, defaults: Vec::new() })
 }
 
 fn message(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
@@ -16,18 +16,28 @@ fn message(file: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> String {
 
 #[test]
 fn flag_beats_env_beats_file_beats_default() {
-    let file = "# mine\n[compute]\nworkers = 1\nfuel_per_message = 7\nmemory_max = \"64MiB\"\n";
-    let env = [("AONODE_COMPUTE__WORKERS", "2"), ("AONODE_COMPUTE__FUEL_PER_MESSAGE", "8"), ("AONODE_ENDPOINT", "not ours")];
+    let file = "# mine\n[compute]\nworkers = 1\ngas_max = 7\nmemory_max = \"64MiB\"\n";
+    let env = [("AONODE_COMPUTE__WORKERS", "2"), ("AONODE_COMPUTE__GAS_MAX", "8"), ("AONODE_ENDPOINT", "not ours")];
     let (_dir, sources) = sources(file, &env, &[("compute.workers", "3")]);
     let loaded = sources.load().unwrap();
     assert_eq!(loaded.config.compute.workers, 3);
-    assert_eq!(loaded.config.compute.fuel_per_message, 8);
+    assert_eq!(loaded.config.compute.gas_max, 8);
     assert_eq!(loaded.config.compute.memory_max, ByteSize(64 << 20));
     assert_eq!(loaded.config.chain, sections::Chain::default());
     assert_eq!(loaded.origin("compute.workers"), Origin::Flag("--set".into()));
-    assert_eq!(loaded.origin("compute.fuel_per_message"), Origin::Env("AONODE_COMPUTE__FUEL_PER_MESSAGE".into()));
+    assert_eq!(loaded.origin("compute.gas_max"), Origin::Env("AONODE_COMPUTE__GAS_MAX".into()));
     assert!(loaded.origin("compute.memory_max").to_string().ends_with("config.toml:5"), "{}", loaded.origin("compute.memory_max"));
     assert_eq!(loaded.origin("chain.block_interval"), Origin::Default);
+}
+
+#[test]
+fn defaults_of_a_command_lose_to_everything() {
+    let (_dir, mut sources) = sources("[api]\nburst_s = 9\n", &[("AONODE_CHAIN__BLOCK_INTERVAL", "5s")], &[]);
+    let defaults = [("api.burst_s", "1"), ("chain.block_interval", "1s"), ("network.name", "dev")];
+    sources.defaults = defaults.map(|(key, value)| (key.into(), value.into())).to_vec();
+    let loaded = sources.load().unwrap();
+    assert_eq!((loaded.config.api.burst_s, loaded.config.chain.block_interval.to_string()), (9, "5s".to_owned()));
+    assert_eq!((loaded.config.network.name.as_str(), loaded.origin("network.name")), ("dev", Origin::Default));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::reply;
 
 mod docs;
 mod events;
+mod export;
 mod list;
 mod messages;
 mod openapi;
@@ -119,6 +120,17 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
             },
             get(processes::result),
         ),
+        (
+            read(
+                "/v1/processes/{process}/bundle",
+                "The log as an ANS-104 bundle: each slot's assignment, then its item. `x-next-slot` names the next page.",
+                &[("from", "First slot; default 0."), ("limit", "Slots, 1 to 500; default 100.")],
+                "Bytes",
+                &[ProcessUnknown],
+            ),
+            get(export::log),
+        ),
+        (read("/v1/items/{id}", "The signed bytes of an item.", &[], "Bytes", &[ItemUnknown]), get(export::item)),
         (
             read("/v1/processes/{process}/outbox", "Entries still to be delivered.", &PAGE, "OutboxList", &[ProcessUnknown]),
             get(processes::outbox),

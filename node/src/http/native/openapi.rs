@@ -45,7 +45,11 @@ fn operation(route: &Route) -> Value {
     parameters.extend(route.query.iter().map(
         |(name, meaning)| json!({ "name": name, "in": "query", "required": false, "description": meaning, "schema": { "type": "string" } }),
     ));
-    let kind = if route.path == "/v1/events" { "text/event-stream" } else { "application/json" };
+    let kind = match (route.path, route.gives.1) {
+        ("/v1/events", _) => "text/event-stream",
+        (_, "Bytes") => "application/octet-stream",
+        _ => "application/json",
+    };
     let mut responses: Map<String, Value> = Map::new();
     for status in route.gives.0 {
         // 202 of a reading route is "not yet": another body than the answer's.
@@ -128,6 +132,7 @@ fn schemas() -> Value {
     });
     let entry_fields = ["process", "slot", "message", "assignment", "timestamp", "block_height", "state", "compute", "pending", "pushed"];
     json!({
+        "Bytes": { "type": "string", "format": "binary" },
         "Id": { "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "32 bytes as base64url." },
         "Error": object(&["error"], json!({ "error": object(&["code", "message", "detail", "retry_after_s", "doc"], json!({
             "code": { "type": "string", "pattern": "^AON-[0-9]{4}$" }, "message": text, "detail": free,

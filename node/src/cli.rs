@@ -1,0 +1,107 @@
+//! The command line: arguments in, one of the exit codes of [`exit`] out.
+//!
+//! Owns how commands read, print and fail. Refuses to decide anything about processes or messages: what a verb does beyond reading files
+//! goes through HTTP to a node ([`client`]), or starts one ([`service`]) where the verb *is* the node (`dev`, `start`, `devnet`).
+//!
+//! Standard output carries results only, standard error logs and progress. Reading order: [`args`], [`exit`], [`output`], then a verb.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+pub mod args;
+pub mod bench;
+pub mod client;
+pub mod console;
+pub mod context;
+pub mod devnet;
+pub mod exit;
+pub mod items;
+pub mod limits;
+pub mod local;
+pub mod online;
+pub mod output;
+pub mod paste;
+pub mod run;
+pub mod service;
+pub mod show;
+pub mod verify;
+
+use args::{Cli, Command};
+use context::Context;
+use exit::{Exit, Failure};
+use output::Io;
+
+/// Runs the command line of this process and says how it ended.
+pub fn main() -> u8 {
+    let mut out = std::io::stdout();
+    let mut err = std::io::stderr();
+    let terminal = out.is_terminal();
+    run(std::env::args_os(), Io { out: &mut out, err: &mut err, input: None, terminal }) as u8
+}
+
+/// Runs `arguments` (the first is the program's name).
+pub fn run(arguments: impl IntoIterator<Item = OsString>, io: Io<'_>) -> Exit {
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, io),
+    };
+    let mut context = Context::new(cli.globals, io);
+    let ended = dispatch(cli.command, &mut context);
+    match ended {
+        Ok(exit) => exit,
+        Err(failure) => {
+            if failure.exit != Exit::Ok {
+                context.report(&failure);
+            }
+            failure.exit
+        }
+    }
+}
+
+/// Help and version are results; everything else clap says is a wrong argument.
+fn usage(error: &clap::Error, io: Io<'_>) -> Exit {
+    let text = error.render();
+    let text = if io.terminal { text.ansi().to_string() } else { text.to_string() };
+    let (exit, ended) = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => (Exit::Ok, write!(io.out, "{text}")),
+        _ => (Exit::Usage, write!(io.err, "{text}")),
+    };
+    if ended.is_ok() { exit } else { Exit::Bug }
+}
+
+fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::Init(init) => local::init(context, &init),
+        Command::Keys(verb) => local::keys(context, verb),
+        Command::Config(verb) => local::config(context, &verb),
+        Command::Completions { shell } => local::completions(context, shell),
+        Command::Version => local::version(context),
+        Command::Explain { code } => local::explain(context, code.as_deref()),
+        Command::Status => wait(online::status(context)),
+        Command::Process(verb) => wait(online::process(context, verb)),
+        Command::Message(verb) => wait(online::message(context, verb)),
+        Command::Eval(eval) => wait(online::eval(context, &eval)),
+        Command::DryRun(dry_run) => wait(online::dry_run(context, &dry_run)),
+        Command::Console(console) => wait(console::console(context, &console)),
+        Command::Verify(verify) => wait(verify::verify(context, &verify)),
+        Command::Start(start) => run::start(context, &start),
+        Command::Dev(dev) => run::dev(context, &dev),
+        Command::Devnet(devnet) => devnet::devnet(context, &devnet),
+        Command::Bench(bench) => bench::bench(context, &bench),
+    }
+}
+
+/// Runs a verb that asks a node. One thread is enough to wait.
+fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    runtime(tokio::runtime::Builder::new_current_thread())?.block_on(verb)
+}
+
+fn runtime(mut builder: tokio::runtime::Builder) -> Result<tokio::runtime::Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| Failure::new(exit::io_exit(&error), format!("cannot start threads: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+//! The command line: every verb, flag and example. Only what works is listed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Format, Span};
+use crate::keys::{Kind, Role};
+
+/// A peer-to-peer node for AO, decentralised compute on Arweave.
+#[derive(Debug, Parser)]
+#[command(name = "aonode", version, max_term_width = 110, disable_help_subcommand = true, subcommand_required = true)]
+#[command(
+    after_help = "Start here:\n  aonode dev                 a node to try things on, ready at once\n  aonode devnet --once       a demonstration that checks itself"
+)]
+pub struct Cli {
+    /// Flags every command takes.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Globals {
+    /// Network whose data directory is used [default: local]
+    #[arg(long, global = true, env = "AONODE_NETWORK", value_name = "NAME")]
+    pub network: Option<String>,
+    /// Data directory [default: $XDG_DATA_HOME/aonode/NETWORK]
+    #[arg(long, global = true, env = "AONODE_DATADIR", value_name = "DIR")]
+    pub datadir: Option<PathBuf>,
+    /// Configuration file [default: config.toml in the data directory]
+    #[arg(long, global = true, env = "AONODE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any key of the configuration, e.g. `--set compute.workers=2`
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The node to talk to
+    #[arg(long, global = true, env = "AONODE_ENDPOINT", value_name = "URL", default_value = "http://127.0.0.1:7700")]
+    pub endpoint: String,
+    /// How long to wait for an answer
+    #[arg(long, global = true, env = "AONODE_TIMEOUT", value_name = "DUR", default_value = "30s")]
+    pub timeout: Span,
+    /// What results look like; `json` and `ndjson` carry a schema name
+    #[arg(long, global = true, env = "AONODE_OUTPUT", value_name = "FORM", default_value = "table")]
+    pub output: Output,
+    /// Colours [also: NO_COLOR]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Log levels, e.g. `info,aonode::core=debug`
+    #[arg(long, global = true, value_name = "SPEC")]
+    pub log_level: Option<String>,
+    /// What log lines look like
+    #[arg(long, global = true, value_name = "FORM")]
+    pub log_format: Option<Format>,
+    /// Never ask; fail with exit code 2 instead
+    #[arg(long, global = true, visible_alias = "yes")]
+    pub no_input: bool,
+    /// Only errors in the log
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More in the log; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// What results look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Even in a file.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One node on an embedded chain with well-known funded keys, to develop on
+    #[command(after_help = "Example:\n  aonode dev --port 7700 --persist ./state")]
+    Dev(Dev),
+    /// A demonstration that checks itself: real processes, real messages, each result shown
+    #[command(after_help = "Example:\n  aonode devnet --once   # ends with 0 if everything was as it should be")]
+    Devnet(Devnet),
+    /// Make a data directory: configuration, keys, token
+    #[command(after_help = "Example:\n  aonode init --network local")]
+    Init(Init),
+    /// Run a node on a data directory
+    #[command(after_help = "Example:\n  aonode start --set api.listen=127.0.0.1:7800")]
+    Start(Start),
+    /// What the node is doing; exit code 0 healthy, 5 unreachable, 14 not ready
+    #[command(after_help = "Example:\n  aonode status --output json")]
+    Status,
+    /// Wallets: make, list, show
+    #[command(subcommand, after_help = "Example:\n  aonode keys new --kind rsa --role client")]
+    Keys(Keys),
+    /// Processes: spawn, list, show
+    #[command(subcommand, after_help = "Example:\n  aonode process spawn --tag Name=counter --data @counter.lua --tag On-Boot=Data")]
+    Process(Process),
+    /// Messages: send, trace, result
+    #[command(subcommand, after_help = "Example:\n  aonode message send --process PID --action Ping --wait")]
+    Message(Message),
+    /// Evaluate code in a process you own
+    #[command(after_help = "Example:\n  aonode eval PID '1 + 1'")]
+    Eval(Eval),
+    /// Ask a process without leaving a trace
+    #[command(after_help = "Example:\n  aonode dry-run PID --action Info")]
+    DryRun(DryRun),
+    /// Talk to a process line by line
+    #[command(after_help = "Example:\n  aonode console PID\n  echo 'Inbox' | aonode console PID")]
+    Console(Console),
+    /// Check signatures, ids and hash chains, offline for files
+    #[command(after_help = "Example:\n  aonode verify item.ans104\n  aonode verify schedule.json")]
+    Verify(Verify),
+    /// The configuration: show, check, path
+    #[command(subcommand, after_help = "Example:\n  aonode config show --origin")]
+    Config(ConfigVerb),
+    /// Measure the whole path over HTTP
+    #[command(after_help = "Example:\n  aonode bench --processes 64 --messages 10000 --concurrency 32")]
+    Bench(Bench),
+    /// Shell completions on standard output
+    #[command(after_help = "Example:\n  aonode completions bash > ~/.local/share/bash-completion/completions/aonode")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Version, commit and the formats this binary reads
+    #[command(after_help = "Example:\n  aonode version --output json")]
+    Version,
+    /// What an error code or exit code means
+    #[command(after_help = "Example:\n  aonode explain AON-1004\n  aonode explain 9")]
+    Explain {
+        /// `AON-xxxx` or an exit code; all of them when left out.
+        code: Option<String>,
+    },
+}
+
+/// `dev`.
+#[derive(Debug, Clone, Args)]
+pub struct Dev {
+    /// Port of the HTTP listener on loopback, the two after it for administration and metrics; 0 takes any free ones [default: 7700]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Keep everything in this directory; without it nothing is kept
+    #[arg(long, value_name = "DIR")]
+    pub persist: Option<PathBuf>,
+}
+
+/// `devnet`.
+#[derive(Debug, Clone, Args)]
+pub struct Devnet {
+    /// End after the demonstration
+    #[arg(long)]
+    pub once: bool,
+    /// Port of the HTTP listener on loopback, the two after it for administration and metrics; 0 takes any free ones [default: 7700,
+    /// with --once any free ones]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Keep everything in this directory; without it nothing is kept
+    #[arg(long, value_name = "DIR")]
+    pub persist: Option<PathBuf>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Add what is missing to a directory that is there; nothing is overwritten
+    #[arg(long)]
+    pub force: bool,
+    /// Kind of the wallets that are made
+    #[arg(long, value_name = "KIND", default_value = "ed25519")]
+    pub kind: Kind,
+}
+
+/// `start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Print the configuration that would be used, every key explained, and end
+    #[arg(long)]
+    pub dump_config: bool,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a wallet
+    New {
+        /// Sort of key; wallets are the only one so far
+        #[arg(long = "type", value_name = "TYPE", default_value = "wallet")]
+        key_type: KeyType,
+        /// Kind of the wallet
+        #[arg(long, default_value = "ed25519")]
+        kind: Kind,
+        /// What it shall sign from now on
+        #[arg(long)]
+        role: Option<Role>,
+    },
+    /// All wallets
+    List,
+    /// One wallet: address, kind, roles, file; never the secret
+    Show {
+        /// Its address.
+        address: String,
+    },
+}
+
+/// Sorts of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeyType {
+    /// Signs data items.
+    Wallet,
+}
+
+/// `process`.
+#[derive(Debug, Subcommand)]
+pub enum Process {
+    /// Create a process
+    Spawn {
+        /// Module item; the node's embedded Lua module when left out
+        #[arg(long, value_name = "ID")]
+        module: Option<String>,
+        /// Address that orders its messages; the node's own when left out
+        #[arg(long, value_name = "ADDRESS")]
+        scheduler: Option<String>,
+        /// What it carries.
+        #[command(flatten)]
+        content: Content,
+        /// Wait until it has booted
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Processes this node orders
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 30)]
+        limit: u32,
+        /// Where the last page ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// One process
+    Show {
+        /// Its id.
+        process: String,
+    },
+}
+
+/// Tags, data and signer of what is sent.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Content {
+    /// A tag; may be repeated
+    #[arg(long = "tag", value_name = "NAME=VALUE")]
+    pub tags: Vec<String>,
+    /// Data: the text itself, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "TEXT|@FILE|-")]
+    pub data: Option<String>,
+    /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
+    #[arg(long, value_name = "FILE|ADDRESS", env = "AONODE_WALLET")]
+    pub wallet: Option<String>,
+}
+
+/// `message`.
+#[derive(Debug, Subcommand)]
+pub enum Message {
+    /// Send a message
+    Send {
+        /// To whom
+        #[arg(long, value_name = "PID")]
+        process: String,
+        /// Shorthand for `--tag Action=…`
+        #[arg(long)]
+        action: Option<String>,
+        /// What it carries.
+        #[command(flatten)]
+        content: Content,
+        /// Wait for the result
+        #[arg(long)]
+        wait: bool,
+    },
+    /// How far a message came, and what it caused
+    Trace {
+        /// Its id.
+        message: String,
+    },
+    /// The result of a message; exit code 13 if the process answered with an error
+    Result {
+        /// Its id.
+        message: String,
+        /// Its process; found by itself when left out
+        #[arg(long, value_name = "PID")]
+        process: Option<String>,
+    },
+}
+
+/// `eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// The process.
+    pub process: String,
+    /// Code; `-` for standard input.
+    pub code: String,
+    /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
+    #[arg(long, value_name = "FILE|ADDRESS", env = "AONODE_WALLET")]
+    pub wallet: Option<String>,
+}
+
+/// `dry-run`.
+#[derive(Debug, Args)]
+pub struct DryRun {
+    /// The process.
+    pub process: String,
+    /// Shorthand for `--tag Action=…`
+    #[arg(long)]
+    pub action: Option<String>,
+    /// A tag; may be repeated
+    #[arg(long = "tag", value_name = "NAME=VALUE")]
+    pub tags: Vec<String>,
+    /// Data: the text itself, `@FILE`, or `-` for standard input
+    #[arg(long, value_name = "TEXT|@FILE|-")]
+    pub data: Option<String>,
+    /// Who asks [default: the client's address]
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: Option<String>,
+}
+
+/// `console`.
+#[derive(Debug, Args)]
+pub struct Console {
+    /// The process.
+    pub process: String,
+    /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
+    #[arg(long, value_name = "FILE|ADDRESS", env = "AONODE_WALLET")]
+    pub wallet: Option<String>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// A file with a data item, a bundle or a schedule page; or the id of an item or process on the node.
+    pub subject: String,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Every key and its value
+    Show {
+        /// Say where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Say whether `start` would accept it
+    Check,
+    /// Where the file is
+    Path,
+}
+
+/// `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct Bench {
+    /// Processes the messages are spread over
+    #[arg(long, default_value_t = 1)]
+    pub processes: usize,
+    /// Messages in all
+    #[arg(long, default_value_t = 2_000)]
+    pub messages: usize,
+    /// Requests in flight
+    #[arg(long, default_value_t = 16)]
+    pub concurrency: usize,
+    /// Kind of key that signs the messages; signing happens before the clock starts
+    #[arg(long, default_value = "ed25519")]
+    pub signer: Kind,
+    /// Module of the processes
+    #[arg(long, default_value = "lua")]
+    pub module: BenchModule,
+    /// Bytes of data in each message
+    #[arg(long, default_value_t = 64)]
+    pub payload: usize,
+    /// Measure the node at --endpoint instead of one started inside this process
+    #[arg(long)]
+    pub remote: bool,
+}
+
+/// Modules `bench` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchModule {
+    /// The embedded Lua module.
+    Lua,
+    /// A real AOS module in WebAssembly, from the cache.
+    Aos,
+}

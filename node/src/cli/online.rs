@@ -1,0 +1,305 @@
+//! Verbs that ask a running node: `status`, `process`, `message`, `eval`, `dry-run`.
+
+use ao_types::{Id, Signer as _, Tag, Wallet};
+use serde_json::{Value, json};
+
+use super::args::{Content, DryRun, Eval, Message, Process};
+use super::client::Client;
+use super::context::{self, Context};
+use super::exit::{Exit, Failure};
+use super::output::{pairs, printable};
+use super::{items, show};
+
+/// `status`.
+pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let (ready, _) = client.get_any("readyz").await?;
+    let status = client.get("v1/status").await?;
+    let identity = client.get("v1/identity").await?;
+    let exit = if ready < 300 { Exit::Ok } else { Exit::NotReady };
+    let record = json!({ "endpoint": client.endpoint(), "ready": exit == Exit::Ok, "identity": identity, "status": status });
+    context.printer.record("status/v1", record, || {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), printable);
+        let mut out = pairs(&[
+            ("Node", format!("{} (aonode {})", client.endpoint(), text(&status["version"]))),
+            ("Ready", if exit == Exit::Ok { "yes".into() } else { "no".into() }),
+            ("Network", text(&identity["network"])),
+            ("Engine", text(&identity["engine"])),
+            ("Scheduler", text(&identity["scheduler"])),
+            ("Authority", text(&identity["authority"])),
+            ("Module", text(&identity["module"])),
+            ("Block height", text(&status["block_height"])),
+            ("Items", text(&status["items"])),
+        ]);
+        for check in status["checks"].as_array().into_iter().flatten() {
+            let mark = if check["ok"] == true { "ok" } else { "FAILS" };
+            out.push_str(&format!("Check {}: {mark}  {}\n", text(&check["name"]), text(&check["reason"])));
+        }
+        out
+    })?;
+    Ok(exit)
+}
+
+/// `process`.
+pub async fn process(context: &mut Context<'_>, verb: Process) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    match verb {
+        Process::Spawn { module, scheduler, content, wait } => {
+            let (wallet, tags, data) = content_of(context, &content, None)?;
+            let identity = client.get("v1/identity").await?;
+            let or_nodes_own =
+                |given: Option<String>, field: &str| given.or_else(|| identity[field].as_str().map(str::to_owned)).unwrap_or_default();
+            let (module, scheduler) = (or_nodes_own(module, "module"), or_nodes_own(scheduler, "scheduler"));
+            // Pushed messages are only trusted from an authority; without one the process would hear nobody but its owner.
+            let mut tags = tags;
+            if !tags.iter().any(|tag| tag.name == "Authority") {
+                tags.push(Tag::new("Authority", or_nodes_own(None, "authority")));
+            }
+            let item = items::process(&wallet, &module, &scheduler, tags, data)?;
+            let accepted = client.submit("v1/processes", &item).await?;
+            let id = item.id();
+            let boot = if wait { Some(client.result(&id, &id).await?) } else { None };
+            let failed = boot.as_ref().and_then(show::error);
+            let record = json!({ "id": id, "module": module, "scheduler": scheduler, "owner": wallet.address().to_string(),
+                "slot": accepted["slot"], "timestamp": accepted["timestamp"], "result": boot });
+            context.printer.record("spawn/v1", record, || match &failed {
+                Some(error) => format!("{id}\nError: {}", printable(error)),
+                None => id.to_string(),
+            })?;
+            Ok(if failed.is_some() { Exit::ProcessError } else { Exit::Ok })
+        }
+        Process::List { limit, cursor } => {
+            let cursor = cursor.map(|cursor| format!("&cursor={}", encoded(&cursor))).unwrap_or_default();
+            let page = client.get(&format!("v1/processes?limit={limit}{cursor}")).await?;
+            let rows = page["items"].as_array().cloned().unwrap_or_default();
+            let columns = [("process", "id"), ("slot", "slot"), ("owner", "owner"), ("module", "module")];
+            context.printer.list("process/v1", rows, &columns, page["next_cursor"].as_str())?;
+            Ok(Exit::Ok)
+        }
+        Process::Show { process } => {
+            let id = context::id(&process)?;
+            let shown = client.get(&format!("v1/processes/{id}")).await?;
+            context.printer.record("process/v1", shown.clone(), || describe(&shown))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn describe(process: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::Null => "-".into(),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    };
+    let mut out = pairs(&[
+        ("Process", text(&process["id"])),
+        ("Owner", text(&process["owner"])),
+        ("Module", text(&process["module"])),
+        ("Scheduler", text(&process["scheduler"])),
+        ("Parent", text(&process["parent"])),
+        ("Spawned at", text(&process["timestamp"])),
+        ("Head slot", text(&process["head"]["slot"])),
+        ("Hash chain", text(&process["head"]["hash_chain"])),
+        ("Confirmed slot", text(&process["confirmed_slot"])),
+        ("Evaluated slot", text(&process["evaluated"]["slot"])),
+        ("Halted", text(&process["evaluated"]["halted"])),
+    ]);
+    for tag in process["tags"].as_array().into_iter().flatten() {
+        out.push_str(&format!("Tag {}: {}\n", text(&tag["name"]), text(&tag["value"])));
+    }
+    out
+}
+
+/// `message`.
+pub async fn message(context: &mut Context<'_>, verb: Message) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    match verb {
+        Message::Send { process, action, content, wait } => {
+            let process = context::id(&process)?;
+            let (wallet, tags, data) = content_of(context, &content, action.as_deref())?;
+            let item = items::message(&wallet, process, tags, data)?;
+            let accepted = client.submit("v1/messages", &item).await?;
+            let id = item.id();
+            if !wait {
+                let slot = accepted["slot"].clone();
+                let record =
+                    json!({ "id": id, "process": process, "slot": slot, "state": accepted["state"], "timestamp": accepted["timestamp"] });
+                context.printer.record("message/v1", record, || format!("{id}\nslot {slot}"))?;
+                return Ok(Exit::Ok);
+            }
+            let result = waited(client.result(&process, &id).await, &id)?;
+            show::result(
+                &mut context.printer,
+                "result/v1",
+                json!({ "id": id, "process": process, "slot": accepted["slot"], "result": result }),
+                &result,
+            )
+        }
+        Message::Trace { message } => {
+            let id = context::id(&message)?;
+            let trace = client.get(&format!("v1/messages/{id}/trace")).await?;
+            context.printer.record("trace/v1", trace.clone(), || tree(&trace))?;
+            Ok(Exit::Ok)
+        }
+        Message::Result { message, process } => {
+            let id = context::id(&message)?;
+            let process = match process {
+                Some(process) => context::id(&process)?,
+                None => home_of(&client, &id).await?,
+            };
+            let result = waited(client.result(&process, &id).await, &id)?;
+            show::result(&mut context.printer, "result/v1", json!({ "id": id, "process": process, "result": result }), &result)
+        }
+    }
+}
+
+/// The process in whose log a message is; a process is in its own.
+async fn home_of(client: &Client, message: &Id) -> Result<Id, Failure> {
+    let found = client.get(&format!("v1/messages/{message}")).await?;
+    let process = found["logs"][0]["process"].as_str().and_then(|text| Id::parse(text).ok());
+    process.ok_or_else(|| Failure::new(Exit::NotFound, format!("{message} is in no process's log")))
+}
+
+fn waited(result: Result<Value, Failure>, id: &Id) -> Result<Value, Failure> {
+    result.map_err(|failure| match failure.exit {
+        Exit::TimedOut => Failure { what: format!("{}; message {id} is durable", failure.what), ..failure }
+            .fix(format!("ask later with `aonode message result {id}`")),
+        _ => failure,
+    })
+}
+
+/// A trace: each message under the one that caused it.
+fn tree(trace: &Value) -> String {
+    let entries = trace["entries"].as_array().cloned().unwrap_or_default();
+    if entries.is_empty() {
+        return "in no process's log".into();
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), printable);
+    let mut depth = std::collections::HashMap::new();
+    let mut out = String::new();
+    for entry in &entries {
+        let above = entry["parent"].as_str().and_then(|parent| depth.get(parent)).map_or(0, |depth| depth + 1);
+        depth.insert(text(&entry["message"]), above);
+        let compute = &entry["compute"];
+        let failed = if compute["failed"] == true { ", failed" } else { "" };
+        out.push_str(&format!(
+            "{}{}  slot {} of {}  {}, {}{failed}\n",
+            "  ".repeat(above),
+            text(&entry["message"]),
+            entry["slot"],
+            text(&entry["process"]),
+            text(&entry["state"]),
+            text(&compute["state"]),
+        ));
+        for pushed in entry["pushed"].as_array().into_iter().flatten() {
+            let outcome = &pushed["outcome"];
+            if outcome["state"] != "assigned" {
+                let reason = outcome["reason"].as_str().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
+                out.push_str(&format!(
+                    "{}  {} {} {}{reason}\n",
+                    "  ".repeat(above),
+                    text(&pushed["kind"]),
+                    pushed["index"],
+                    text(&outcome["state"])
+                ));
+            }
+        }
+        for pending in entry["pending"].as_array().into_iter().flatten() {
+            out.push_str(&format!(
+                "{}  {} {} waiting, {} attempts\n",
+                "  ".repeat(above),
+                text(&pending["kind"]),
+                pending["index"],
+                pending["attempts"]
+            ));
+        }
+    }
+    if trace["more"] == true {
+        out.push_str("… and more\n");
+    }
+    out
+}
+
+/// `eval`.
+pub async fn eval(context: &mut Context<'_>, arguments: &Eval) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let process = context::id(&arguments.process)?;
+    let wallet = context.wallet(arguments.wallet.as_deref())?;
+    let code = context.data(Some(arguments.code.as_str()))?.unwrap_or_default();
+    let (id, result) = evaluate(&client, &wallet, process, code).await?;
+    show::result(&mut context.printer, "result/v1", json!({ "id": id, "process": process, "result": result }), &result)
+}
+
+/// Sends code and waits for what it gives.
+pub async fn evaluate(client: &Client, wallet: &Wallet, process: Id, code: Vec<u8>) -> Result<(Id, Value), Failure> {
+    let item = items::message(wallet, process, vec![Tag::new("Action", "Eval")], code)?;
+    client.submit("v1/messages", &item).await?;
+    let id = item.id();
+    Ok((id, waited(client.result(&process, &id).await, &id)?))
+}
+
+/// `dry-run`.
+pub async fn dry_run(context: &mut Context<'_>, arguments: &DryRun) -> Result<Exit, Failure> {
+    let client = context.client()?;
+    let process = context::id(&arguments.process)?;
+    let tags = with_action(context::tags(&arguments.tags)?, arguments.action.as_deref());
+    let data = context.data(arguments.data.as_deref())?.unwrap_or_default();
+    let data = String::from_utf8(data).map_err(|_| Failure::usage("--data: a dry run carries text, and this is not UTF-8"))?;
+    let from = match &arguments.from {
+        Some(from) => from.clone(),
+        // Somebody has to ask; without a wallet it is nobody in particular, as clients do it.
+        None => context.wallet(None).map_or_else(|_| "1234".to_owned(), |wallet| wallet.address().to_string()),
+    };
+    let message = dry_message(&process, &from, &tags, &data);
+    let result = client.dry_run(&process, &message).await?;
+    show::result(&mut context.printer, "result/v1", json!({ "process": process, "result": result }), &result)
+}
+
+/// A dry run's message in the reference unit's form.
+pub fn dry_message(process: &Id, from: &str, tags: &[Tag], data: &str) -> Value {
+    let mut all: Vec<Value> = tags.iter().map(|tag| json!({ "name": tag.name, "value": tag.value })).collect();
+    for (name, value) in [("Data-Protocol", "ao"), ("Type", "Message"), ("Variant", "ao.TN.1")] {
+        all.push(json!({ "name": name, "value": value }));
+    }
+    json!({ "Id": "1234", "Target": process, "Owner": from, "Anchor": "0", "Data": if data.is_empty() { "1234" } else { data }, "Tags": all })
+}
+
+fn with_action(mut tags: Vec<Tag>, action: Option<&str>) -> Vec<Tag> {
+    if let Some(action) = action {
+        tags.insert(0, Tag::new("Action", action));
+    }
+    tags
+}
+
+fn content_of(context: &mut Context<'_>, content: &Content, action: Option<&str>) -> Result<(Wallet, Vec<Tag>, Vec<u8>), Failure> {
+    let tags = with_action(context::tags(&content.tags)?, action);
+    let data = context.data(content.data.as_deref())?.unwrap_or_default();
+    Ok((context.wallet(content.wallet.as_deref())?, tags, data))
+}
+
+/// `text` as a query value.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces_are_trees() {
+        let entry = |message: &str, parent: Value, state: &str| {
+            json!({ "message": message, "parent": parent, "slot": 1, "process": "P", "state": "confirmed",
+                "compute": { "state": state, "failed": message == "b" }, "pushed": [], "pending": [] })
+        };
+        let trace = json!({ "entries": [entry("a", Value::Null, "pushed"), entry("b", json!("a"), "computed")], "more": true });
+        assert_eq!(tree(&trace), "a  slot 1 of P  confirmed, pushed\n  b  slot 1 of P  confirmed, computed, failed\n… and more\n");
+        assert_eq!(tree(&json!({})), "in no process's log");
+    }
+
+    #[test]
+    fn query_values_are_encoded() {
+        assert_eq!(encoded("a-b_c/+&é"), "a-b_c%2F%2B%26%C3%A9");
+    }
+}

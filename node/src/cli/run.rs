@@ -1,0 +1,191 @@
+//! `start` and `dev`: run a node until it is told to stop.
+//!
+//! The order of a start: configuration, log, data directory (lock, permissions), listeners, node, ready line. Whatever fails before the
+//! ready line ends the process with the exit code of what failed, and nothing is left behind.
+
+use std::path::{Path, PathBuf};
+
+use ao_types::Signer as _;
+use serde_json::{Value, json};
+
+use super::args::{Dev, Start};
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::service::{Service, Setup};
+use crate::config::Loaded;
+use crate::datadir::{DataDir, Layout};
+use crate::demo::wallets;
+use crate::keys::{self, Keys, Role};
+use crate::logging;
+
+/// `start`.
+pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failure> {
+    let layout = context.layout()?;
+    let loaded = context.config(&layout)?;
+    if arguments.dump_config {
+        context.printer.line(loaded.annotated().trim_end())?;
+        return Ok(Exit::Ok);
+    }
+    let levels = log(context, &loaded)?;
+    let data = DataDir::open(layout.root(), &loaded.config.network.name)?;
+    runtime()?.block_on(async {
+        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new() }).await?;
+        ready(context, &service, &[])?;
+        service.until_told().await
+    })
+}
+
+/// `dev`.
+pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> {
+    let home = Home::new(arguments.persist.as_deref())?;
+    let loaded = dev_config(context, &home, arguments.port)?;
+    let levels = log(context, &loaded)?;
+    let (data, shown) = home.open()?;
+    runtime()?.block_on(async {
+        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: funded()? }).await?;
+        ready(context, &service, &shown)?;
+        service.until_told().await
+    })
+}
+
+/// The configuration of a development node: ports beside each other, and no rates that a test run on this machine could meet.
+pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>) -> Result<Loaded, Failure> {
+    let at = |offset: u16| match port {
+        None => Ok(7700 + offset),
+        Some(0) => Ok(0),
+        Some(port) => {
+            port.checked_add(offset).ok_or_else(|| Failure::usage(format!("--port {port}: the two ports after it are needed as well")))
+        }
+    };
+    let address = |offset| at(offset).map(|port| format!("127.0.0.1:{port}"));
+    let defaults = [("network.name", wallets::NETWORK.to_owned()), ("admin.listen", address(1)?), ("metrics.listen", address(2)?)];
+    let flags: Vec<_> = port.map(|_| address(0)).transpose()?.into_iter().map(|listen| ("--port", "api.listen", listen)).collect();
+    let loaded = context.config_with(&Layout::new(home.root()), &defaults, &flags)?;
+    if loaded.config.network.name != wallets::NETWORK {
+        let origin = loaded.origin("network.name");
+        return Err(Failure::new(Exit::Precondition, format!("{origin}: a development node is on network `{}`", wallets::NETWORK))
+            .fix("leave the network out, or run a node of your own with `aonode init` and `aonode start`"));
+    }
+    Ok(loaded)
+}
+
+/// Where a development node keeps its data: a directory of the user's, or one that goes when the node ends.
+pub struct Home {
+    root: PathBuf,
+    temporary: bool,
+}
+
+impl Home {
+    /// In `persist`, or in a new temporary directory.
+    ///
+    /// # Errors
+    /// The system gives no temporary directory.
+    pub fn new(persist: Option<&Path>) -> Result<Self, Failure> {
+        if let Some(root) = persist {
+            return Ok(Self { root: root.to_owned(), temporary: false });
+        }
+        let mut tail = [0; 8];
+        crate::datadir::entropy(&mut tail).map_err(|error| Failure::new(Exit::Bug, format!("no entropy: {error}")))?;
+        Ok(Self { root: std::env::temp_dir().join(format!("aonode-dev-{}", hex::encode(tail))), temporary: true })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Opens it, made and filled with the well-known keys where it is new, and gives the wallets to show with their files.
+    ///
+    /// # Errors
+    /// It is in use, another network's, readable by others.
+    pub fn open(&self) -> Result<(DataDir, Vec<keys::Entry>), Failure> {
+        let data = if Layout::new(&self.root).exists() {
+            DataDir::open(&self.root, wallets::NETWORK)?
+        } else {
+            let mut config = crate::config::Config::default();
+            config.network.name = wallets::NETWORK.into();
+            // A file with every key in it would win over the command's own defaults.
+            let text =
+                "# Configuration of this development node; `aonode start --dump-config` lists every key.\n[network]\nname = \"dev\"\n";
+            DataDir::create(&self.root, wallets::NETWORK, text, false)?
+        };
+        let keys = Keys::new(Layout::clone(&data));
+        let bug = |error: wallets::Error| Failure::new(Exit::Bug, error.to_string());
+        let known = wallets::wallets(wallets::NETWORK).map_err(bug)?;
+        let [scheduler, messenger] = wallets::node(wallets::NETWORK).map_err(bug)?;
+        for (role, wallet) in [(Role::Scheduler, &scheduler), (Role::Messenger, &messenger), (Role::Client, &known[0])] {
+            if keys.with_role(role).is_err() {
+                keys.store(wallet)?;
+                keys.assign(role, &wallet.address())?;
+            }
+        }
+        let entries = known.iter().map(|wallet| keys.store(wallet)).collect::<Result<_, _>>()?;
+        Ok((data, entries))
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if self.temporary {
+            drop(std::fs::remove_dir_all(&self.root));
+        }
+    }
+}
+
+/// Balances of the well-known wallets.
+pub fn funded() -> Result<Vec<(String, u128)>, Failure> {
+    let known = wallets::wallets(wallets::NETWORK).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
+    Ok(known.iter().map(|wallet| (wallet.address().to_string(), wallets::BALANCE)).collect())
+}
+
+/// Starts the log of a node.
+pub fn log(context: &Context<'_>, loaded: &Loaded) -> Result<Option<logging::Levels>, Failure> {
+    let log = &loaded.config.log;
+    let colour = context.printer.colour && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A second node in one process (tests do that) shares the first one's log.
+    Ok(logging::install(&log.level, log.format, colour).ok())
+}
+
+/// Threads for a node: HTTP and timers; the core and the workers have their own.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    super::runtime(tokio::runtime::Builder::new_multi_thread())
+}
+
+/// Says that the node is ready, where it is, and how to use it.
+pub fn ready(context: &mut Context<'_>, service: &Service, known: &[keys::Entry]) -> Result<(), Failure> {
+    let record = ready_record(service, known);
+    context.printer.event("ready/v1", record, || ready_text(service, known))
+}
+
+fn ready_record(service: &Service, known: &[keys::Entry]) -> Value {
+    let identity = service.identity();
+    json!({
+        "endpoints": { "api": service.api(), "admin": service.admin(), "metrics": service.metrics() },
+        "network": identity.network, "engine": identity.engine, "scheduler": identity.scheduler.to_string(),
+        "authority": identity.messenger.to_string(), "module": identity.default_module, "datadir": service.root(),
+        "ready_ms": service.ready_ms(), "version": crate::VERSION, "pid": std::process::id(),
+        "wallets": known.iter().map(|entry| json!({ "address": entry.address, "kind": entry.kind, "path": entry.path })).collect::<Vec<_>>(),
+    })
+}
+
+fn ready_text(service: &Service, known: &[keys::Entry]) -> String {
+    let identity = service.identity();
+    let off = || "off".to_owned();
+    let mut rows = vec![
+        ("HTTP", service.api().to_owned()),
+        ("Admin", service.admin().map_or_else(off, str::to_owned)),
+        ("Metrics", service.metrics().map_or_else(off, |url| format!("{url}/metrics"))),
+        ("Network", format!("{} ({} engine)", identity.network, identity.engine)),
+        ("Scheduler", identity.scheduler.to_string()),
+        ("Authority", identity.messenger.to_string()),
+        ("Module (Lua)", identity.default_module.to_string()),
+        ("Data", service.root().display().to_string()),
+    ];
+    rows.extend(known.iter().take(2).map(|entry| ("Wallet (RSA)", entry.path.display().to_string())));
+    let mut out = format!("aonode {} is ready after {} ms\n\n{}", crate::VERSION, service.ready_ms(), super::output::pairs(&rows));
+    if let Some(wallet) = known.first() {
+        out.push_str(&format!("\n{}", super::paste::lines(service.api(), identity, &wallet.path)));
+    }
+    out.push_str("\nCtrl-C stops it.");
+    out
+}

@@ -1,0 +1,398 @@
+//! A node with its listeners, as `start`, `dev`, `devnet` and `bench` run it.
+//!
+//! Owns the order in which things are opened and closed, and what is sampled for metrics and the heartbeat. Decides nothing about
+//! messages. Stopping: no new writes, listeners end, states are written down; at most [`STOP_WITHIN`], and at once on a second signal.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ao_storage::{Durability, WriteBatch, rocks, schema};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Exit, Failure, io_exit};
+use crate::config::Config;
+use crate::datadir::DataDir;
+use crate::handle::{Identity, Node};
+use crate::http::{self, AdminHooks, App, Limits, Mode, Rates};
+use crate::keys::{Keys, Role};
+use crate::logging::Levels;
+use crate::metrics::labels::{Label as _, State};
+use crate::metrics::{Build, Metrics};
+use crate::shell::{Options, Running, StartError, StateHashes};
+use crate::wiring;
+
+/// A graceful stop takes no longer.
+pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How often gauges are sampled and the vital threads are looked at.
+const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// How often the log says that all is well.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
+
+/// What a node is started with.
+pub struct Setup {
+    /// Checked configuration.
+    pub config: Config,
+    /// Its directory, locked.
+    pub data: DataDir,
+    /// Handle on the log's levels, where this process has a log of its own.
+    pub levels: Option<Levels>,
+    /// Balances on the embedded chain, in winston, by address; kept where there is one already.
+    pub accounts: Vec<(String, u128)>,
+}
+
+/// A running node.
+pub struct Service {
+    node: Node,
+    running: Option<Running>,
+    app: App,
+    metrics_of: Metrics,
+    listeners: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+    shutdown: CancellationToken,
+    api: String,
+    admin: Option<String>,
+    metrics: Option<String>,
+    ready: Duration,
+    // Last: the lock is given back when everything else has ended.
+    data: DataDir,
+}
+
+/// The bounds of HTTP as configured.
+pub fn http_limits(config: &Config, connections: u32) -> Limits {
+    let api = &config.api;
+    Limits {
+        body_bytes_max: usize::try_from(api.body_max.0).unwrap_or(usize::MAX),
+        connections_max: connections as usize,
+        connections_per_ip_max: api.connections_per_ip as usize,
+        rates: Rates {
+            read_per_s: api.reads_per_s,
+            write_per_s: api.writes_per_s,
+            dry_run_per_s: api.dry_runs_per_s,
+            burst_s: api.burst_s,
+            loopback_free: api.loopback_free,
+        },
+        ..Limits::default()
+    }
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<(TcpListener, String), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(io_exit(&error), format!("{key} = {address}: cannot listen: {error}"))
+            .fix(format!("stop whoever has that port, or choose another with --set {key}=ADDRESS:PORT"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
+    Ok((listener, format!("http://{at}")))
+}
+
+impl Service {
+    /// Opens everything. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// A port is taken, a key is missing, the store does not open; nothing is left running.
+    pub async fn start(setup: Setup) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let Setup { config, data, levels, accounts } = setup;
+        let connections = super::limits::connections(config.api.connections_max)?;
+        let api = bind("api.listen", config.api.listen).await?;
+        let admin = if config.admin.enabled { Some(bind("admin.listen", config.admin.listen).await?) } else { None };
+        let metrics_at = if config.metrics.enabled { Some(bind("metrics.listen", config.metrics.listen).await?) } else { None };
+        let token = data.admin_token()?;
+
+        let metrics =
+            Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
+        let (node, running) = open(&config, &data, &metrics)?;
+        if let Err(failure) = fund(&node, &accounts) {
+            running.stop(STOP_WITHIN);
+            return Err(failure);
+        }
+
+        let (stop, shutdown) = (CancellationToken::new(), CancellationToken::new());
+        let app = App::new(Arc::new(node.clone()), http_limits(&config, connections), metrics.clone(), stop.clone());
+        let mut listeners = vec![tokio::spawn(http::serve(api.0, app.public(), stop.clone()))];
+        let admin_url = admin.as_ref().map(|(_, url)| url.clone());
+        if let Some((listener, _)) = admin {
+            let name = config.admin.listen.ip().to_string();
+            listeners.push(tokio::spawn(http::serve(
+                listener,
+                app.admin(hooks(levels, shutdown.clone()), token, vec![name]),
+                stop.clone(),
+            )));
+        }
+        let metrics_url = metrics_at.as_ref().map(|(_, url)| url.clone());
+        if let Some((listener, _)) = metrics_at {
+            listeners.push(tokio::spawn(http::serve(listener, app.metrics(), stop.clone())));
+        }
+        let sampler = Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone(), root: data.root().to_owned() };
+        sampler.look();
+        listeners.push(tokio::spawn(sampler.run(stop.clone())));
+        let ready = began.elapsed();
+        tracing::info!(event = "ready", api = %api.1, ms = ready.as_millis() as u64, "the node is ready");
+        let running = Some(running);
+        Ok(Self {
+            node,
+            running,
+            app,
+            metrics_of: metrics,
+            listeners,
+            stop,
+            shutdown,
+            api: api.1,
+            admin: admin_url,
+            metrics: metrics_url,
+            ready,
+            data,
+        })
+    }
+
+    /// The node itself.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        self.node.identity()
+    }
+    /// URL of the public listener.
+    pub fn api(&self) -> &str {
+        &self.api
+    }
+    /// URL of the operator's listener.
+    pub fn admin(&self) -> Option<&str> {
+        self.admin.as_deref()
+    }
+    /// URL of the metrics listener, without the path.
+    pub fn metrics(&self) -> Option<&str> {
+        self.metrics.as_deref()
+    }
+    /// Its data directory.
+    pub fn root(&self) -> PathBuf {
+        super::context::Context::shown(self.data.root())
+    }
+    /// Milliseconds from the start to ready.
+    pub fn ready_ms(&self) -> u64 {
+        self.ready.as_millis() as u64
+    }
+    /// Its counters.
+    pub fn counters(&self) -> &Metrics {
+        &self.metrics_of
+    }
+
+    /// Runs until a signal or the operator says stop, then stops. Gives the exit code of what ended it.
+    ///
+    /// # Errors
+    /// A vital thread ended by itself: a bug.
+    pub async fn until_told(self) -> Result<Exit, Failure> {
+        let mut signals = Signals::new()?;
+        let ended = tokio::select! {
+            exit = signals.next() => Ok(exit),
+            () = self.shutdown.cancelled() => Ok(Exit::Ok),
+            () = self.vital_thread_ended() => Err(Failure::new(Exit::Bug, "a vital thread of the node ended; the log above says why")),
+        };
+        tracing::info!(event = "stopping", "stopping; a second signal stops at once");
+        tokio::select! {
+            () = self.stop() => ended,
+            exit = signals.next() => {
+                tracing::warn!(event = "stopped_at_once", "stopped at once: what was not written down is evaluated again at the next start");
+                // Threads that are in the middle of something cannot be waited for; everything acknowledged is durable already.
+                std::process::exit(exit as i32)
+            }
+        }
+    }
+
+    async fn vital_thread_ended(&self) {
+        while self.running.as_ref().is_some_and(|running| !running.is_finished()) {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Stops gracefully.
+    pub async fn stop(mut self) {
+        let began = Instant::now();
+        self.app.set_mode(Mode::Draining);
+        self.metrics_of.ready.set(0);
+        self.stop.cancel();
+        for listener in std::mem::take(&mut self.listeners) {
+            drop(listener.await);
+        }
+        if let Some(running) = self.running.take() {
+            let left = STOP_WITHIN.saturating_sub(began.elapsed()).max(Duration::from_millis(500));
+            drop(tokio::task::spawn_blocking(move || running.stop(left)).await);
+        }
+        tracing::info!(event = "stopped", ms = began.elapsed().as_millis() as u64, "stopped");
+    }
+}
+
+fn hooks(levels: Option<Levels>, shutdown: CancellationToken) -> AdminHooks {
+    AdminHooks {
+        set_log_level: Arc::new(move |spec| match &levels {
+            Some(levels) => levels.set(spec),
+            None => Err("this process's log belongs to somebody else".into()),
+        }),
+        shutdown: Arc::new(move || shutdown.cancel()),
+    }
+}
+
+/// The node on its store and machine.
+fn open(config: &Config, data: &DataDir, metrics: &Metrics) -> Result<(Node, Running), Failure> {
+    let keys = Keys::new(crate::datadir::Layout::clone(data));
+    let signer = |role| keys.with_role(role).map(Arc::new);
+    let mut options = Options::new(&config.network.name, signer(Role::Scheduler)?, signer(Role::Messenger)?, metrics.clone());
+    if config.compute.workers > 0 {
+        options.evaluators = config.compute.workers;
+    }
+    options.instance_bytes_max = config.compute.hot_memory.0;
+    options.checkpoint_slots = config.compute.checkpoint_slots;
+    options.state_hashes = if config.compute.hash_every_slot { StateHashes::Every } else { StateHashes::Rest };
+    options.data_dir = Some(data.db());
+    if config.storage.reserve.0 > 0 {
+        options.disk_reserve_bytes = config.storage.reserve.0;
+    }
+    let machine = ao_vm::Settings {
+        cache: Some(data.modules()),
+        memory_limit_max: config.compute.memory_max.0,
+        compute_limit_max: config.compute.gas_max,
+        wall_clock: config.compute.wall_guard.0,
+        ..ao_vm::Settings::default()
+    };
+    let setup = wiring::Setup::standard(machine, config.chain.block_interval.0.as_millis() as u64).map_err(refused)?;
+    Node::start(options, setup, Some(&data.db()), &rocks::Settings::default()).map_err(refused)
+}
+
+fn refused(error: StartError) -> Failure {
+    use ao_storage::Error as E;
+    let exit = match &error {
+        StartError::Store(E::Corrupt { .. }) => Exit::Corruption,
+        StartError::Store(E::TooNew { .. } | E::Locked(_)) => Exit::Precondition,
+        StartError::Store(E::DiskFull(_)) | StartError::Thread { .. } => Exit::Exhausted,
+        _ => Exit::Bug,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// Gives balances to accounts that have none.
+fn fund(node: &Node, accounts: &[(String, u128)]) -> Result<(), Failure> {
+    let failed = |error: ao_storage::Error| refused(StartError::Store(error));
+    let mut batch = WriteBatch::default();
+    for (address, balance) in accounts {
+        if schema::ACCOUNTS.get(node.store(), address).map_err(failed)?.is_none() {
+            schema::ACCOUNTS.put(&mut batch, address, &schema::AccountRow { balance: *balance });
+        }
+    }
+    if batch.writes.is_empty() { Ok(()) } else { node.store().write(batch, Durability::Synced).map_err(failed) }
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::new(Exit::Bug, format!("cannot take signals: {error}"));
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) -> Exit {
+        tokio::select! {
+            _ = self.interrupt.recv() => Exit::Interrupted,
+            _ = self.terminate.recv() => Exit::Terminated,
+        }
+    }
+}
+
+/// Looks at what nobody counts, for metrics and the heartbeat.
+struct Sampler {
+    node: Node,
+    app: App,
+    metrics: Metrics,
+    root: PathBuf,
+}
+
+impl Sampler {
+    async fn run(self, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(SAMPLE_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut heard, mut computed) = (Instant::now(), self.computed());
+        loop {
+            tokio::select! { () = stop.cancelled() => return, _ = tick.tick() => {} }
+            self.look();
+            let since = heard.elapsed();
+            if since >= HEARTBEAT_EVERY {
+                let now = self.computed();
+                self.heartbeat(now.saturating_sub(computed) as f64 / since.as_secs_f64());
+                (heard, computed) = (Instant::now(), now);
+            }
+        }
+    }
+
+    fn computed(&self) -> u64 {
+        self.metrics.messages_total.of(State::Computed).get()
+    }
+
+    fn look(&self) {
+        let mut ready = self.app.mode() == Mode::Serving;
+        for check in self.node.health() {
+            self.metrics.health_check_ok.of(check.check).set(i64::from(check.ok));
+            ready &= check.ok || !check.vital;
+            if !check.ok {
+                tracing::warn!(
+                    event = "health",
+                    check = check.check.text(),
+                    reason = check.reason,
+                    fix = check.fix,
+                    "a health check fails"
+                );
+            }
+        }
+        self.metrics.ready.set(i64::from(ready));
+        if let Ok(free) = ao_storage::free_bytes(Path::new(&self.root)) {
+            self.metrics.disk_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
+        for (table, bytes) in self.node.store().sizes().unwrap_or_default() {
+            self.metrics.db_bytes(table.name(), bytes);
+        }
+    }
+
+    fn heartbeat(&self, per_s: f64) {
+        tracing::info!(
+            event = "heartbeat",
+            height = self.node.tip().0,
+            behind = self.metrics.replay_behind_slots.get(),
+            outbox = self.metrics.outbox_pending.get(),
+            messages_per_s = format!("{per_s:.1}"),
+            instances = self.metrics.wasm_instances.get(),
+            resident_mib = super::limits::resident_bytes() >> 20,
+            "running"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two places have the defaults of HTTP's bounds: the library for those who use it, the configuration for operators. They are one.
+    #[test]
+    fn the_default_configuration_is_the_default_of_http() {
+        let config = Config::default();
+        assert_eq!(http_limits(&config, config.api.connections_max), Limits::default());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_names_the_key_and_the_way_out() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let failure = bind("api.listen", taken.local_addr().unwrap()).await.unwrap_err();
+        assert_eq!(failure.exit, Exit::Precondition);
+        assert!(failure.to_string().contains("--set api.listen="), "{failure}");
+    }
+}
