@@ -30,6 +30,9 @@ pub enum ViewError {
     /// A tag that must be there is not.
     #[error("tag {0} is missing")]
     Missing(&'static str),
+    /// A message without a target.
+    #[error("the target field is empty: it names the process, no tag does")]
+    NoTarget,
     /// A tag's value is not of its form.
     #[error("tag {tag} is `{found}`, not {expected}")]
     Malformed {
@@ -230,7 +233,7 @@ impl Message {
         Ok(Self {
             id: item.id(),
             owner: item.address(),
-            target: item.target().ok_or(ViewError::Missing("target field, which names the process, not a tag; it"))?,
+            target: item.target().ok_or(ViewError::NoTarget)?,
             from_process: non_empty(item, "From-Process"),
             pushed_for: pushed_for(item),
             variant: protocol_tag(item, "Variant").unwrap_or(VARIANT_TN1).to_owned(),

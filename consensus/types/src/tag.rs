@@ -96,7 +96,6 @@ impl<'a> TagReader<'a> {
     }
 
     /// The next tag, `None` after the last one. After an error the reader has ended.
-    #[allow(clippy::should_implement_trait, reason = "the Iterator below does, with the error type spelled out once")]
     fn advance(&mut self) -> Result<Option<TagRef<'a>>, TagError> {
         if self.done {
             return Ok(None);
@@ -259,7 +258,7 @@ pub fn read_long(bytes: &[u8]) -> Option<i64> {
     reader.long().ok().filter(|_| reader.at == bytes.len())
 }
 
-/// The zig-zag varint of a number that is not negative.
+/// The zig-zag varint of a number that is not negative, below 2^63.
 pub fn encode_long(number: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(10);
     write_long(&mut out, number);

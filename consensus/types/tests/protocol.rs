@@ -71,7 +71,7 @@ fn every_rule_of_acceptance_bites() {
     assert_eq!(refusal(message().tag("x+link", "y")), Unlawful::Link { name: "x+link".to_owned() });
     assert_eq!(refusal(message().tag("x", "y+link")), Unlawful::Link { name: "x".to_owned() });
     let untargeted = ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", "Message");
-    assert!(matches!(refusal(untargeted), Unlawful::Tags(ViewError::Missing(_))));
+    assert_eq!(refusal(untargeted), Unlawful::Tags(ViewError::NoTarget));
     let spawn = || ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", "Process");
     assert_eq!(refusal(spawn().tag("Scheduler", "s")), Unlawful::Tags(ViewError::Missing("Module")));
     assert_eq!(refusal(spawn().tag("Module", id(3).to_string())), Unlawful::Tags(ViewError::Missing("Scheduler")));

@@ -42,3 +42,42 @@ fn place_of(owner: &[u8]) -> usize {
     let low = owner.last_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
     (low >> 1) as usize & (SIGNER_CACHE_ENTRIES - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::data_item::Profile;
+
+    static ITEM: &[u8] = include_bytes!("../../benches/item-1kib.bin");
+
+    fn parse(bytes: &[u8]) -> DataItem {
+        DataItem::parse(Bytes::copy_from_slice(bytes), Profile::Strict).unwrap()
+    }
+
+    #[test]
+    fn a_known_signer_is_checked_like_a_new_one() {
+        let item = parse(ITEM);
+        let known = || TABLE[place_of(item.owner())].lock().unwrap().as_ref().is_some_and(|one| one.key.modulus() == item.owner());
+        let tampered = |at: usize| {
+            let mut bytes = ITEM.to_vec();
+            bytes[at] ^= 1;
+            parse(&bytes)
+        };
+        let (data, signature) = (ITEM.len() - 1, 100);
+        assert_eq!(verify(&tampered(data)), Err(ItemError::Signature));
+        assert!(!known(), "a signature that does not hold puts nobody into the table");
+        for _ in 0..2 {
+            assert_eq!(verify(&item), Ok(()));
+            assert!(known());
+            assert_eq!(verify(&tampered(data)), Err(ItemError::Signature));
+            assert_eq!(verify(&tampered(signature)), Err(ItemError::Signature));
+        }
+        // Another owner with the same low bytes has the same place, and is not taken for this one.
+        let neighbour = tampered(2 + 512 + 100);
+        assert_eq!(place_of(neighbour.owner()), place_of(item.owner()));
+        assert_eq!(verify(&neighbour), Err(ItemError::Signature));
+        assert!(known());
+    }
+}
