@@ -157,16 +157,13 @@ impl OutboxSpawn {
     /// The message that tells the parent the new process's id: the spawn's tags and `Action: Spawned`.
     ///
     /// aos finds the coroutine that waits for it by `From`, hence by the `From-Process` among the spawn's tags; it is kept where the
-    /// module put one, with the only value it may have.
+    /// module put one, with the only value it may have. (The reference drops `Data-Protocol` only where it is `ao`; another one beside
+    /// ours would be a repeat, which schedulers refuse.)
     pub fn notice(&self, context: &PushContext, created: Id) -> ItemBuilder {
-        let mut tags: Vec<Tag> = self
-            .tags
-            .iter()
-            .filter(|tag| !is_named(tag.name.as_bytes(), "Data-Protocol") || tag.value != "ao")
-            .filter(|tag| !is_named(tag.name.as_bytes(), "Variant") && !is_named(tag.name.as_bytes(), "Type"))
-            .cloned()
-            .collect();
+        let mut tags = without(&self.tags, &["Data-Protocol", "Type", "Variant", "Assignments"]);
         vouch_for_module(&mut tags, context);
+        let mut named = false;
+        tags.retain(|tag| tag.name != "From-Process" || !std::mem::replace(&mut named, true));
         tags.iter_mut().filter(|tag| tag.name == "From-Process").for_each(|tag| tag.value = context.process.to_string());
         tags.push(Tag::new("Data-Protocol", "ao"));
         tags.push(Tag::new("Type", "Message"));
