@@ -26,6 +26,7 @@ use crate::{ModuleSource, Refusal};
 mod convention;
 mod digest;
 mod host;
+mod image;
 mod limits;
 mod wire;
 

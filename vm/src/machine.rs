@@ -56,7 +56,11 @@ pub struct Machine {
     clock: Arc<Clocked>,
     cache: Cache,
     programs: Mutex<LruCache<Id, Slot>>,
+    compiled: Mutex<LruCache<Key, Shared>>,
 }
+
+/// Compiled code. Modules may share it: every Lua source runs on one guest, which is compiled and held once.
+type Shared = Arc<Mutex<Option<wasmtime::Module>>>;
 
 /// One module: empty until prepared. Whoever prepares it holds the inner lock; others wait for that module only.
 type Slot = Arc<Mutex<Option<Result<Arc<Program>, Refusal>>>>;
@@ -70,7 +74,9 @@ impl Machine {
         let clock = Arc::new(Clocked::new(settings.wall_clock).map_err(Error::NotEvaluated)?);
         let cache = Cache::open(settings.cache.as_deref(), &clock.engine);
         let capacity = std::num::NonZeroUsize::new(PROGRAMS_MAX + REFUSALS_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
-        Ok(Self { settings, clock, cache, programs: Mutex::new(LruCache::new(capacity)) })
+        let shared = std::num::NonZeroUsize::new(PROGRAMS_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
+        let (programs, compiled) = (Mutex::new(LruCache::new(capacity)), Mutex::new(LruCache::new(shared)));
+        Ok(Self { settings, clock, cache, programs, compiled })
     }
 
     /// Names of the module formats this machine runs.
@@ -105,22 +111,34 @@ impl Machine {
         let options = format.rewrites();
         let engine = &self.clock.engine;
         let key = Key::new(engine, &wasm, options);
-        let compiled = match self.cache.load(engine, key) {
-            Some(compiled) => compiled,
-            None => {
-                let refused = |reason| Refusal::Module { id: module.id, reason };
-                let survey = admission::survey(&module.id, &wasm)?;
-                let rewritten = rewrite::rewrite(&wasm, &survey, options).map_err(refused)?;
-                let code = crate::compile::compile(engine, rewritten, &module.id)?;
-                self.cache.store(key, &code);
-                // SAFETY: the bytes were just produced by this engine's compiler.
-                unsafe { wasmtime::Module::deserialize(engine, &code) }.map_err(|error| Error::NotEvaluated(error.to_string()))?
+        let compiled = self.compiled(key, || {
+            if let Some(compiled) = self.cache.load(engine, key) {
+                return Ok(compiled);
             }
-        };
+            let refused = |reason| Refusal::Module { id: module.id, reason };
+            let survey = admission::survey(&module.id, &wasm)?;
+            let rewritten = rewrite::rewrite(&wasm, &survey, options).map_err(refused)?;
+            let code = crate::compile::compile(engine, rewritten, &module.id)?;
+            self.cache.store(key, &code);
+            // SAFETY: the bytes were just produced by this engine's compiler.
+            unsafe { wasmtime::Module::deserialize(engine, &code) }.map_err(|error| Error::NotEvaluated(error.to_string()))
+        })?;
         let name = format.names().iter().find(|name| Some(**name) == tags::value(&module.tags, "Module-Format"));
         let name = name.or(format.names().first()).copied().unwrap_or_default();
         let identity = Identity { module: module.id, format: format.identity(name) };
         Ok(Arc::new(Program::link(identity, self.clock.clone(), format, &compiled)?))
+    }
+
+    /// The compiled code of that key: held already, or made now while others who want it wait.
+    fn compiled(&self, key: Key, make: impl FnOnce() -> Result<wasmtime::Module, Error>) -> Result<wasmtime::Module, Error> {
+        let slot = self.compiled.lock().get_or_insert(key, Shared::default).clone();
+        let mut slot = slot.lock();
+        if let Some(compiled) = &*slot {
+            return Ok(compiled.clone());
+        }
+        let compiled = make()?;
+        *slot = Some(compiled.clone());
+        Ok(compiled)
     }
 
     fn ceilings(&self) -> Limits {

@@ -7,6 +7,7 @@ use ao_types::{Environment, Invocation};
 use wasmtime::Func;
 
 use super::host::Routes;
+use super::image;
 use super::limits::{INPUT_BYTES_MAX, RESULT_BYTES_MAX};
 use super::wire::{Reader, Writer};
 use crate::ModuleSource;
@@ -58,6 +59,19 @@ impl Convention {
         guest.write(at, input)?;
         let record = guest.call(function, &[length])?;
         read(guest, record).map(Some)
+    }
+
+    /// Loads the runtime library, and keeps what comes of it for other processes.
+    fn load(&self, guest: &mut Guest, exports: &Exports) -> wasmtime::Result<()> {
+        if let Some(constructors) = guest.function("__wasm_call_ctors") {
+            guest.call(&constructors, &[])?;
+        }
+        let record = guest.call(&exports.init, &[])?;
+        if let Record::Error(text) = read(guest, record)? {
+            return Err(Halt::fault(format!("the runtime library does not load: {text}")));
+        }
+        image::keep(guest, self.stack_end);
+        Ok(())
     }
 
     /// What `math.random` starts from: the process and the message, hence different for each message and the same on every node.
@@ -115,12 +129,9 @@ impl Abi for Convention {
 
     fn boot(&mut self, guest: &mut Guest) -> wasmtime::Result<()> {
         let exports = self.exports()?;
-        if let Some(constructors) = guest.function("__wasm_call_ctors") {
-            guest.call(&constructors, &[])?;
-        }
-        let record = guest.call(&exports.init, &[])?;
-        if let Record::Error(text) = read(guest, record)? {
-            return Err(Halt::fault(format!("the runtime library does not load: {text}")));
+        match image::found() {
+            Some(image) => image.copy(guest)?,
+            None => self.load(guest, exports)?,
         }
         match Self::pass(guest, exports, &exports.boot, &self.boot)? {
             Some(Record::Value(_)) => Ok(()),

@@ -1,0 +1,71 @@
+//! Memory of the guest after the runtime library has loaded, the same for every process: made once, copied into each new one.
+//!
+//! Loading the library takes the guest some milliseconds, all of it compiling Lua. Its outcome depends on nothing outside the guest, so a
+//! process that starts from a copy is byte for byte the process that loads for itself.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::guest::{Guest, Halt};
+use crate::limits::{PAGE, WASM_PAGE};
+
+/// Pages that are not zero, in runs, and the size of the memory they belong to.
+pub(crate) struct Image {
+    pages: u64,
+    runs: Vec<(u64, Vec<u8>)>,
+}
+
+/// The image, once a process has made it.
+static IMAGE: OnceLock<Arc<Image>> = OnceLock::new();
+
+/// The image, if there is one yet.
+pub(crate) fn found() -> Option<Arc<Image>> {
+    IMAGE.get().cloned()
+}
+
+/// Keeps the memory of `guest` as the image. `dead` bytes at its start, the C stack, count as zero.
+pub(crate) fn keep(guest: &Guest, dead: usize) {
+    IMAGE.get_or_init(|| Arc::new(Image::of(guest.bytes(), dead)));
+}
+
+impl Image {
+    fn of(memory: &[u8], dead: usize) -> Self {
+        let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+        for (index, page) in memory.chunks(PAGE).enumerate().skip(dead.div_ceil(PAGE)) {
+            if page.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            let at = (index * PAGE) as u64;
+            match runs.last_mut() {
+                Some((start, run)) if *start + run.len() as u64 == at => run.extend_from_slice(page),
+                _ => runs.push((at, page.to_vec())),
+            }
+        }
+        Self { pages: (memory.len() / WASM_PAGE) as u64, runs }
+    }
+
+    /// Makes the memory of a fresh instance that of the image. What instantiation wrote lies in pages the image has as well.
+    pub(crate) fn copy(&self, guest: &mut Guest) -> wasmtime::Result<()> {
+        let missing = self.pages.saturating_sub(guest.memory.size(&guest.store));
+        guest.memory.grow(&mut guest.store, missing).map_err(|error| wasmtime::Error::new(Halt::Local(error.to_string())))?;
+        for (at, run) in &self.runs {
+            guest.write(*at, run)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_the_pages_that_are_not_zero_behind_the_stack() {
+        let mut memory = vec![0; WASM_PAGE];
+        for at in [0, PAGE, 3 * PAGE + 7, 4 * PAGE, 9 * PAGE + 1] {
+            memory[at] = 1;
+        }
+        let image = Image::of(&memory, 2 * PAGE);
+        let runs: Vec<_> = image.runs.iter().map(|(at, run)| (*at as usize / PAGE, run.len() / PAGE)).collect();
+        assert_eq!((image.pages, runs), (1, vec![(3, 2), (9, 1)]));
+    }
+}
