@@ -64,7 +64,7 @@ pub struct Core {
     engine: Box<dyn Consensus>,
     term: Term,
     mode: Mode,
-    low_disk: bool,
+    room: Room,
     tip: Block,
     chain: ChainTip,
     next_sequence: u64,
@@ -89,6 +89,17 @@ enum Mode {
     Running,
 }
 
+/// How much may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Room {
+    /// Anything.
+    Enough,
+    /// What was accepted; nothing new begins.
+    Reserve,
+    /// Nothing: the last write found no room. Trying on would only fail again.
+    Full,
+}
+
 impl Core {
     /// A core that has not seen its store: it refuses everything until [`Input::Recovered`] of term 0 comes.
     pub fn new(fixed: Fixed, chain: ao_consensus::Chain, tip: Block) -> Self {
@@ -98,7 +109,7 @@ impl Core {
             engine,
             term: 0,
             mode: Mode::Recovering,
-            low_disk: false,
+            room: Room::Enough,
             tip,
             chain: ChainTip::opened(chain),
             next_sequence: 0,
@@ -173,8 +184,11 @@ impl Core {
     }
 
     fn on_reserve(&mut self, now: Timestamp, low: bool, out: &mut Vec<Effect>) {
-        self.low_disk = low;
-        if !low && self.mode == Mode::Running {
+        let before = self.room;
+        self.room = if low { self.room.max(Room::Reserve) } else { Room::Enough };
+        if self.room == Room::Enough && before != Room::Enough && self.mode == Mode::Running {
+            let ids: Vec<Id> = self.processes.keys().copied().collect();
+            ids.into_iter().for_each(|id| self.advance(now, id, out));
             self.pump_outbox(now, out);
         }
     }
@@ -183,7 +197,7 @@ impl Core {
     fn refusal(&self) -> Option<Rejection> {
         match self.mode {
             Mode::Recovering => Some(Rejection::retry(Code::Unavailable, "the node is reading its store; try again in a moment", 1)),
-            Mode::Running if self.low_disk => {
+            Mode::Running if self.room > Room::Enough => {
                 Some(Rejection::retry(Code::ReadOnly, "room on disk is below the reserve: this node only reads until there is more", 30))
             }
             Mode::Running => None,

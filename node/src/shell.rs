@@ -519,11 +519,11 @@ fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> bool {
 }
 
 fn reserve_loop(shared: &Shared) {
-    let Some(path) = shared.data_dir.clone() else { return };
+    let path = shared.data_dir.clone();
     while !shared.stopping.load(Ordering::Relaxed) {
         let was = shared.low_disk.load(Ordering::Relaxed);
-        let low = is_low(&path, shared.disk_reserve_bytes, was);
-        if let Ok(free) = ao_storage::free_bytes(&path) {
+        let low = path.as_deref().is_some_and(|path| is_low(path, shared.disk_reserve_bytes, was));
+        if let Some(Ok(free)) = path.as_deref().map(ao_storage::free_bytes) {
             shared.metrics.disk_free_bytes.set(free.min(i64::MAX as u64) as i64);
         }
         if low != was {

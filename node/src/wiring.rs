@@ -39,14 +39,9 @@ impl Setup {
     /// What this binary is made of.
     pub fn standard(machine: ao_vm::Settings, block_interval_ms: u64) -> Result<Self, StartError> {
         let machine = ao_vm::Machine::new(machine).map_err(|error| StartError::Machine(error.to_string()))?;
-        Ok(Self { vm: Arc::new(machine), default_module: default_module(), block_interval_ms })
+        let module = ao_vm::lua::default_module();
+        Ok(Self { vm: Arc::new(machine), default_module: (module.tags, module.data), block_interval_ms })
     }
-}
-
-/// Tags and source of the module that every node knows.
-fn default_module() -> (Vec<Tag>, Bytes) {
-    let module = ao_vm::lua::default_module();
-    (module.tags, module.data)
 }
 
 impl Node {

@@ -12,7 +12,7 @@ use ao_types::Id;
 
 use super::effect::Effect;
 use super::input::Batch;
-use super::{ChainTip, Core};
+use super::{ChainTip, Core, Room};
 
 /// The batch that is being built and the one that is being written.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Building {
 impl Core {
     /// Sends the batch that is being built on its way, if there is one and the disk is free.
     pub(super) fn flush(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if self.batches.writing.is_some() || self.batches.building.is_empty() {
+        if self.batches.writing.is_some() || self.batches.building.is_empty() || self.room == Room::Full {
             return;
         }
         let Building { mut rows, heads, entries, mut visible, synced } = std::mem::take(&mut self.batches.building);

@@ -4,12 +4,12 @@ use ao_consensus::Timestamp;
 use ao_storage::schema::{self, EvaluationHead, EvaluationKey, Head, OutboxKey, OutboxRow};
 use ao_types::{Id, Slot};
 
-use super::Core;
 use super::batch::Visible;
 use super::cron::Point;
 use super::effect::{Effect, Job, Reply};
 use super::input::{Checkpointed, End, Evaluated, Step};
 use super::process::Retry;
+use super::{Core, Room};
 use crate::error::{Code, Rejection};
 use crate::handle::Event;
 use crate::limits::{RETRY_MS_MAX, RETRY_MS_MIN};
@@ -17,6 +17,9 @@ use crate::limits::{RETRY_MS_MAX, RETRY_MS_MIN};
 impl Core {
     /// Hands a process to an evaluator: confirmed slots first, then, if somebody wants them and the log is at rest, its crons.
     pub(super) fn start_evaluation(&mut self, now: Timestamp, id: Id, out: &mut Vec<Effect>) {
+        if self.room > Room::Enough {
+            return;
+        }
         let monitored = self.monitors.has(&id);
         let Some(process) = self.processes.get_mut(&id) else { return };
         if process.evaluating || process.retry.is_some_and(|retry| retry.at > now) {

@@ -7,11 +7,11 @@ use ao_storage::WriteBatch;
 use ao_storage::schema::{self, Head, ProcessRow, PushOutcome, ScheduleRow};
 use ao_types::Id;
 
-use super::Core;
 use super::effect::{Effect, Reply};
 use super::input::{Origin, Place, Submission};
 use super::process::Process;
 use super::recent::slot_of;
+use super::{Core, Room};
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, Event};
 use crate::limits::PROCESS_QUEUE_MAX;
@@ -66,6 +66,9 @@ impl Core {
     /// Sends the next run of a process to the signer, unless one is there or its crons come first.
     pub(super) fn start_run(&mut self, now: Timestamp, id: Id, out: &mut Vec<Effect>) {
         let Some(process) = self.processes.get_mut(&id) else { return };
+        if self.room == Room::Full {
+            return;
+        }
         let crons_first = process.cron.wanted && process.cron.until.is_none();
         if process.queue.is_empty() || !process.signing.is_empty() || crons_first {
             return;

@@ -9,7 +9,7 @@ use super::monitor::Monitors;
 use super::outbox::Outbox;
 use super::process::Process;
 use super::recent::Recent;
-use super::{Core, Mode};
+use super::{Core, Mode, Room};
 use crate::error::{Code, Rejection};
 
 impl Core {
@@ -18,7 +18,8 @@ impl Core {
         let Recovered { next_sequence, chain, unconfirmed, owing, outbox, monitors, low, .. } = recovered;
         let confirmed = unconfirmed.first().map_or(chain.next_sequence, |frame| frame.header.sequence);
         self.engine = (self.fixed.engine)(chain.chain, confirmed);
-        (self.chain, self.next_sequence, self.low_disk, self.mode) = (chain, next_sequence, low, Mode::Running);
+        (self.chain, self.next_sequence, self.mode) = (chain, next_sequence, Mode::Running);
+        self.room = if low { self.room.max(Room::Reserve) } else { self.room };
         self.outbox = Outbox::of(outbox);
         self.monitors = Monitors::from_rows(monitors, now);
         let owing: Vec<_> = owing.into_iter().map(|(id, facts)| (id, Process::from_facts(facts))).collect();
@@ -38,7 +39,8 @@ impl Core {
     pub(super) fn on_write_failed(&mut self, reason: &str, disk_full: bool, out: &mut Vec<Effect>) {
         let settled: Batch = self.batches.number();
         self.term += 1;
-        (self.mode, self.low_disk) = (Mode::Recovering, self.low_disk || disk_full);
+        self.mode = Mode::Recovering;
+        self.room = if disk_full { Room::Full } else { self.room };
         let refusal = if disk_full {
             Rejection::retry(Code::ReadOnly, "the disk is full: this node only reads until there is room", 30)
         } else {

@@ -127,7 +127,8 @@ impl Evaluator {
         }
     }
 
-    fn turn(&self, job: &Job) {
+    /// One turn of a process: as far as was asked, or as far as one turn goes.
+    pub fn turn(&self, job: &Job) {
         let mut sent = Chunks { evaluator: self, job, steps: Vec::new(), since: Instant::now() };
         match self.take(job.process, job.from).and_then(|mut fold| Ok((self.run(job, &mut fold, &mut sent)?, fold))) {
             Ok((end, mut fold)) => {

@@ -7,8 +7,10 @@ use ao_types::{Id, Slot};
 use super::*;
 use crate::handle::Via;
 
+mod crashes;
 mod rig;
 mod script;
+mod world;
 
 use rig::{Rig, message};
 

@@ -1,5 +1,6 @@
 //! A node on a memory store with a clock in hand.
 
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 
 use ao_storage::schema::{self, EvaluationRow, OutboxKey, ScheduleRow};
@@ -29,8 +30,9 @@ pub struct Rig {
 
 pub fn options() -> Options {
     let key = |seed| Arc::new(Wallet::ed25519_from_seed(&[seed; 32]));
-    let metrics = Metrics::new(&Build::new("solo", "test")).unwrap();
-    Options { clock, ..Options::new("test", key(1), key(2), metrics) }
+    // One registry for all tests: making one costs more than most of them.
+    static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new(&Build::new("solo", "test")).unwrap());
+    Options { clock, ..Options::new("test", key(1), key(2), METRICS.clone()) }
 }
 
 pub fn setup() -> Setup {
