@@ -157,6 +157,7 @@ impl Inputs {
 }
 
 /// What comes through the core's channel.
+#[expect(clippy::large_enum_variant, reason = "almost every note is an input; the other one comes once")]
 pub(crate) enum Note {
     Input(Input),
     Stop,

@@ -266,7 +266,9 @@ impl Fold {
         let scheduled = scheduled.ok_or_else(|| Stop::NotEvaluated(format!("slot {} of {} is not in the store", key.slot, self.id)))?;
         self.arrive(key.slot, Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height });
         if let Some(walk) = &mut self.walk {
-            (0..key.cron).for_each(|_| drop(walk.before(&self.crons, &*ground.blocks, u64::MAX)));
+            for _ in 0..key.cron {
+                walk.before(&self.crons, &*ground.blocks, u64::MAX);
+            }
         }
         self.at = Some((key.slot, key.cron));
         self.last = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };

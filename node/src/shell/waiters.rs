@@ -18,9 +18,12 @@ pub struct ResultWaiters {
     capacity: usize,
 }
 
+/// Readers of one process, by the slot they wait for.
+type Readers = BTreeMap<Slot, Vec<oneshot::Sender<Result<(), Rejection>>>>;
+
 #[derive(Debug)]
 struct Waiting {
-    of: HashMap<Id, BTreeMap<Slot, Vec<oneshot::Sender<Result<(), Rejection>>>>>,
+    of: HashMap<Id, Readers>,
     count: usize,
     /// Processes that this node will not evaluate before it is started again.
     refused: LruCache<Id, Rejection>,
@@ -83,7 +86,7 @@ impl ResultWaiters {
 }
 
 impl Waiting {
-    fn release(&mut self, waiting: BTreeMap<Slot, Vec<oneshot::Sender<Result<(), Rejection>>>>, answer: &Result<(), Rejection>) {
+    fn release(&mut self, waiting: Readers, answer: &Result<(), Rejection>) {
         for sender in waiting.into_values().flatten() {
             self.count = self.count.saturating_sub(1);
             // A reader that went away needs no answer.
