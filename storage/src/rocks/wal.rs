@@ -57,8 +57,13 @@ pub(super) fn inspect(directory: &Path, checksums: bool) -> Result<Vec<Truncatio
     logs.sort();
     let mut truncations = Vec::new();
     for file in logs {
-        let length = file.metadata().map_err(io)?.len();
-        match walk(File::open(&file).map_err(io)?, checksums).map_err(io)? {
+        // In a store that somebody else has open, which RocksDB refuses in a moment, logs grow and go while we look.
+        let log = match File::open(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            log => log.map_err(io)?,
+        };
+        let length = log.metadata().map_err(io)?.len();
+        match walk(log.take(length), checksums).map_err(io)? {
             Verdict::Sound => {}
             Verdict::Torn { at } => truncations.push(Truncation { file, offset: at, bytes: length - at }),
             Verdict::Damaged { at, reason } => {
