@@ -57,7 +57,7 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
         }
         let levels = run::log(context, &loaded)?;
         let (data, _) = home.open()?;
-        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new() }).await?;
+        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new(), modules: home.modules() }).await?;
         let client = Client::new(service.api(), context.globals.timeout.0.max(Duration::from_secs(180)))?;
         let measured = measure(context, arguments, client, Some(&service)).await;
         service.stop().await;

@@ -22,7 +22,7 @@ pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Fai
     let (data, shown) = home.open()?;
     run::runtime()?.block_on(async {
         let module = tokio::task::spawn_blocking(modules::load);
-        let setup = Setup { config: loaded.config, data, levels, accounts: run::funded()? };
+        let setup = Setup { config: loaded.config, data, levels, accounts: run::funded()?, modules: home.modules() };
         let service = Service::start(setup).await?;
         run::ready(context, &service, &shown)?;
         let module = module.await.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;

@@ -3,6 +3,7 @@
 //! The order of a start: configuration, log, data directory (lock, permissions), listeners, node, ready line. Whatever fails before the
 //! ready line ends the process with the exit code of what failed, and nothing is left behind.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ao_types::Signer as _;
@@ -29,7 +30,7 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
     let levels = log(context, &loaded)?;
     let data = DataDir::open(layout.root(), &loaded.config.network.name)?;
     runtime()?.block_on(async {
-        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new() }).await?;
+        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new(), modules: None }).await?;
         ready(context, &service, &[])?;
         service.until_told().await
     })
@@ -42,7 +43,7 @@ pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> 
     let levels = log(context, &loaded)?;
     let (data, shown) = home.open()?;
     runtime()?.block_on(async {
-        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: funded()? }).await?;
+        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: funded()?, modules: home.modules() }).await?;
         ready(context, &service, &shown)?;
         service.until_told().await
     })
@@ -92,6 +93,13 @@ impl Home {
     /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where compiled modules are kept: a directory that goes would have them compiled again and again.
+    pub fn modules(&self) -> Option<PathBuf> {
+        let folder = self.temporary.then(crate::datadir::cache_root).flatten()?.join("compiled");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
+        Some(folder)
     }
 
     /// Opens it, made and filled with the well-known keys where it is new, and gives the wallets to show with their files.

@@ -43,6 +43,8 @@ pub struct Setup {
     pub levels: Option<Levels>,
     /// Balances on the embedded chain, in winston, by address; kept where there is one already.
     pub accounts: Vec<(String, u128)>,
+    /// Where compiled modules are kept, if not in the directory.
+    pub modules: Option<PathBuf>,
 }
 
 /// A running node.
@@ -97,7 +99,7 @@ impl Service {
     /// A port is taken, a key is missing, the store does not open; nothing is left running.
     pub async fn start(setup: Setup) -> Result<Self, Failure> {
         let began = Instant::now();
-        let Setup { config, data, levels, accounts } = setup;
+        let Setup { config, data, levels, accounts, modules } = setup;
         let connections = super::limits::connections(config.api.connections_max)?;
         let api = bind("api.listen", config.api.listen).await?;
         let admin = if config.admin.enabled { Some(bind("admin.listen", config.admin.listen).await?) } else { None };
@@ -106,7 +108,7 @@ impl Service {
 
         let metrics =
             Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-        let (node, running) = open(&config, &data, &metrics)?;
+        let (node, running) = open(&config, &data, modules, &metrics)?;
         if let Err(failure) = fund(&node, &accounts) {
             running.stop(STOP_WITHIN);
             return Err(failure);
@@ -239,7 +241,7 @@ fn hooks(levels: Option<Levels>, shutdown: CancellationToken) -> AdminHooks {
 }
 
 /// The node on its store and machine.
-fn open(config: &Config, data: &DataDir, metrics: &Metrics) -> Result<(Node, Running), Failure> {
+fn open(config: &Config, data: &DataDir, modules: Option<PathBuf>, metrics: &Metrics) -> Result<(Node, Running), Failure> {
     let keys = Keys::new(crate::datadir::Layout::clone(data));
     let signer = |role| keys.with_role(role).map(Arc::new);
     let mut options = Options::new(&config.network.name, signer(Role::Scheduler)?, signer(Role::Messenger)?, metrics.clone());
@@ -254,7 +256,7 @@ fn open(config: &Config, data: &DataDir, metrics: &Metrics) -> Result<(Node, Run
         options.disk_reserve_bytes = config.storage.reserve.0;
     }
     let machine = ao_vm::Settings {
-        cache: Some(data.modules()),
+        cache: Some(modules.unwrap_or_else(|| data.modules())),
         memory_limit_max: config.compute.memory_max.0,
         compute_limit_max: config.compute.gas_max,
         wall_clock: config.compute.wall_guard.0,
