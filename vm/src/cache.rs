@@ -135,3 +135,90 @@ fn remove(path: &Path, reason: &str) {
         tracing::warn!(%error, path = %path.display(), "and could not be");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rewrite::Gas;
+
+    const OPTIONS: Options = Options { gas: Gas::Calls, fold_asyncify: true };
+
+    fn engine() -> Engine {
+        Engine::new(&crate::engine::config()).unwrap()
+    }
+
+    /// A cache with one module in it, and the module's file.
+    fn filled(folder: &Path, engine: &Engine) -> (Cache, Key, PathBuf) {
+        let cache = Cache::open(Some(folder), engine);
+        let wasm = wat::parse_str("(module (func (export \"f\") (result i32) (i32.const 7)))").unwrap();
+        let key = Key::new(engine, &wasm, OPTIONS);
+        assert!(cache.load(engine, key).is_none());
+        cache.store(key, &engine.precompile_module(&wasm).unwrap());
+        let path = cache.path(key).unwrap();
+        assert!(path.exists());
+        (cache, key, path)
+    }
+
+    #[test]
+    fn a_stored_module_is_found_under_its_key_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine();
+        let (cache, key, _) = filled(folder.path(), &engine);
+        assert!(cache.load(&engine, key).unwrap().get_export("f").is_some());
+        for other in [
+            Key::new(&engine, b"another module", OPTIONS),
+            Key::new(&engine, b"", Options { gas: Gas::Inserted, ..OPTIONS }),
+            Key::new(&engine, b"", Options { fold_asyncify: false, ..OPTIONS }),
+        ] {
+            assert_ne!(other, key);
+            assert!(cache.load(&engine, other).is_none());
+        }
+    }
+
+    #[test]
+    fn damage_anywhere_is_found_and_the_file_deleted() {
+        let engine = engine();
+        for at in [0, 9, 50, HEADER, HEADER + 1000] {
+            let folder = tempfile::tempdir().unwrap();
+            let (cache, key, path) = filled(folder.path(), &engine);
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            assert!(cache.load(&engine, key).is_none(), "damage at {at}");
+            assert!(!path.exists());
+        }
+        for len in [0, HEADER - 1, HEADER, HEADER + 100] {
+            let folder = tempfile::tempdir().unwrap();
+            let (cache, key, path) = filled(folder.path(), &engine);
+            fs::File::options().write(true).open(&path).unwrap().set_len(len as u64).unwrap();
+            assert!(cache.load(&engine, key).is_none(), "cut at {len}");
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn what_another_engine_left_is_deleted_and_strangers_files_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = engine();
+        let (_, _, path) = filled(folder.path(), &first);
+        let stranger = folder.path().join("notes.txt");
+        fs::write(&stranger, "mine").unwrap();
+        Cache::open(Some(folder.path()), &first);
+        assert!(path.exists());
+        // Another gas schedule, hence other code.
+        let other = Engine::new(crate::engine::config().consume_fuel(false)).unwrap();
+        Cache::open(Some(folder.path()), &other);
+        assert!(!path.exists() && stranger.exists());
+    }
+
+    #[test]
+    fn a_module_of_another_engine_under_our_name_is_not_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, other) = (engine(), Engine::new(crate::engine::config().consume_fuel(false)).unwrap());
+        let (cache, key, path) = filled(folder.path(), &ours);
+        let wasm = wat::parse_str("(module)").unwrap();
+        cache.store(key, &other.precompile_module(&wasm).unwrap());
+        assert!(cache.load(&ours, key).is_none());
+        assert!(!path.exists());
+    }
+}

@@ -35,6 +35,8 @@ pub(crate) fn config() -> Config {
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
         .gc_support(false)
+        // One thread each: its CPU time is what the budget of a compilation counts.
+        .parallel_compilation(false)
         // Each Lua error crosses the host; a backtrace each time would cost more than the error.
         .wasm_backtrace_max_frames(None)
         .max_wasm_stack(WASM_STACK_BYTES)

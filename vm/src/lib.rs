@@ -33,6 +33,7 @@ pub mod limits;
 pub mod lua;
 mod machine;
 mod memory;
+mod pool;
 mod program;
 mod rewrite;
 mod stack;
@@ -45,6 +46,7 @@ use ao_types::{Environment, Evaluation, Id, Invocation, StateHash, Tag};
 use bytes::Bytes;
 
 pub use machine::{Machine, Settings};
+pub use pool::Pool;
 
 /// Version of everything that may change a state hash: how strings are passed, growth policy, clock, metering.
 pub const HOST_ABI: u32 = 1;

@@ -80,7 +80,7 @@ pub const TABLE_ENTRIES_MAX: u64 = 100_000;
 /// Element and data segments of a module, each.
 pub const SEGMENTS_MAX: u32 = 20_000;
 
-/// Wall clock of one compilation, milliseconds.
+/// CPU time of one compilation, milliseconds.
 pub const COMPILE_MS_MAX: u64 = 60_000;
 /// Compilations at a time, those included that nobody waits for any more.
 pub const COMPILATIONS_MAX: usize = 4;

@@ -23,7 +23,7 @@ use crate::program::{Identity, Program};
 use crate::tags::{self, Limits};
 use crate::{Checkpoint, Error, Instance, ModuleSource, Refusal, Vm, admission, rewrite};
 
-/// What an operator decides about the machine. None of it changes a result, except that the ceilings refuse processes.
+/// What an operator decides about the machine. Only [`Self::fuel`] and the two ceilings show in results: nodes of one network agree on them.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where compiled modules are kept; `None` compiles each time.
@@ -32,6 +32,8 @@ pub struct Settings {
     pub memory_limit_max: u64,
     /// Greatest `Compute-Limit` of a process, gas.
     pub compute_limit_max: u64,
+    /// Fuel of one message; an evaluation that needs more is an error. The reference has no such limit: keep it generous.
+    pub fuel: u64,
     /// Wall clock of one evaluation; beyond it the message is reported as not evaluated.
     pub wall_clock: Duration,
     /// Messages between two commits at most, 1 to [`BATCH_MESSAGES_MAX`]. Seen in speed only.
@@ -44,6 +46,7 @@ impl Default for Settings {
             cache: None,
             memory_limit_max: 1 << 30,
             compute_limit_max: 9_000_000_000_000,
+            fuel: FUEL_MAX,
             wall_clock: Duration::from_secs(60),
             batch: BATCH_MESSAGES_MAX,
         }
@@ -162,8 +165,8 @@ impl Vm for Machine {
         let format = self.format(module)?;
         let program = self.program(module)?;
         let abi = format.abi(module, &environment)?;
-        let tanks =
-            Tanks { fuel: format.fuel(&environment), gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
+        let fuel = format.fuel(&environment).min(self.settings.fuel);
+        let tanks = Tanks { fuel, gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
         Ok(Box::new(Hosted::start(program, abi, tanks, self.settings.batch, chain)?))
     }
 }

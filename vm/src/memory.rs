@@ -284,6 +284,15 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+impl Memory {
+    /// Fills a page of the private view, as a guest would.
+    pub(crate) fn overwrite(&mut self, page: u32, byte: u8) {
+        // SAFETY: no guest runs in the tests that call this.
+        unsafe { self.image.private_mut(page as usize * PAGE, PAGE) }.fill(byte);
+    }
+}
+
 fn page_aligned(range: &Range<usize>, len: usize) -> Range<usize> {
     let host = image::host_page();
     range.start / host * host..range.end.next_multiple_of(host).min(len)

@@ -65,7 +65,12 @@ struct Plan<'a> {
 pub(crate) fn rewrite(wasm: &[u8], survey: &Survey, options: Options) -> Result<Vec<u8>, String> {
     let depth = if options.count_depth { depth::Depth::of(survey) } else { depth::Depth::none(survey) };
     let first = survey.globals.len() as u32;
-    let usegas = survey.imports.iter().position(|(module, name, _)| module == "metering" && name == "usegas").map(|at| at as u32);
+    let counts_gas = |ty: u32| {
+        let ty = &survey.types[ty as usize];
+        ty.results().is_empty() && matches!(ty.params(), [wasmparser::ValType::I32 | wasmparser::ValType::I64])
+    };
+    let usegas = survey.imports.iter().position(|(module, name, ty)| module == "metering" && name == "usegas" && counts_gas(*ty));
+    let usegas = usegas.map(|at| at as u32);
     if usegas.is_some() && options.gas == Gas::Inserted {
         return Err("the module imports metering.usegas, which its format says the host inserts".into());
     }

@@ -110,3 +110,33 @@ pub fn plain(nonce: u64, data: &str) -> Arc<Invocation> {
     message.tags.clear();
     Arc::new(message)
 }
+
+/// A module of our own: `body` is that of `handle`, which then returns the answer at 16; what else is needed goes into `extra`.
+pub fn handler(memory: &str, extra: &str, body: &str) -> ModuleSource {
+    small(&format!(
+        r#"(module
+  {extra}
+  (memory (export "memory") {memory})
+  (data (i32.const 16) "{{\"ok\":true,\"response\":{{\"Output\":\"....\"}}}}\00")
+  (global $top (mut i32) (i32.const 4096))
+  (func (export "malloc") (param i32) (result i32)
+    (global.get $top) (global.set $top (i32.add (global.get $top) (local.get 0))))
+  ;; Shows a number as four digits in the answer.
+  (func $show (param i32)
+    (i32.store8 (i32.const 49) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get 0) (i32.const 1000)) (i32.const 10))))
+    (i32.store8 (i32.const 50) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get 0) (i32.const 100)) (i32.const 10))))
+    (i32.store8 (i32.const 51) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get 0) (i32.const 10)) (i32.const 10))))
+    (i32.store8 (i32.const 52) (i32.add (i32.const 48) (i32.rem_u (local.get 0) (i32.const 10)))))
+  (func (export "handle") (param $message i32) (param $environment i32) (result i32)
+    {body}
+    (i32.const 16)))"#
+    ))
+}
+
+/// Error text of an evaluation, or its output.
+pub fn outcome(evaluated: &ao_vm::Evaluated) -> Result<String, String> {
+    match &evaluated.evaluation.error {
+        Some(error) => Err(error.as_str().map_or_else(|| error.to_string(), str::to_owned)),
+        None => Ok(evaluated.evaluation.output.as_str().unwrap_or_default().to_owned()),
+    }
+}

@@ -1,0 +1,119 @@
+//! The same log gives the same result, fuel and state hash at every slot, however an instance came to where it is.
+
+mod common;
+
+use ao_types::StateHash;
+use ao_vm::{Checkpoint, Evaluated, Instance, Machine, ModuleSource, Settings, Vm, limits};
+
+/// Messages of the log: enough for errors, long jumps, spawns and a growth of the state.
+const SLOTS: usize = 24;
+
+fn machine(batch: usize) -> Machine {
+    common::machine_with(Settings { cache: Some(common::folder("compiled")), batch, ..Settings::default() })
+}
+
+fn start(machine: &Machine, module: &ModuleSource, chain: &[Checkpoint]) -> Box<dyn Instance> {
+    machine.start(module, common::environment(), chain).unwrap()
+}
+
+/// Result and state hash at every slot of one hot instance that commits after each message.
+fn baseline(module: &ModuleSource) -> Vec<(Evaluated, StateHash)> {
+    let mut process = start(&machine(1), module, &[]);
+    let step = |message| {
+        let evaluated = process.evaluate(message).unwrap();
+        (evaluated, process.state_hash().unwrap())
+    };
+    common::messages().iter().take(SLOTS).map(step).collect()
+}
+
+fn every_way_agrees(format: &str) {
+    let module = common::aos(format);
+    let expected = baseline(&module);
+    let messages = common::messages();
+    let messages = &messages[..SLOTS];
+    assert!(expected.iter().any(|(evaluated, _)| evaluated.evaluation.error.is_some()), "the log has failures");
+
+    // Batches of several sizes, looked at only now and then.
+    for (batch, look) in [(3, 5), (limits::BATCH_MESSAGES_MAX, 23)] {
+        let mut process = start(&machine(batch), &module, &[]);
+        for (slot, (message, expected)) in messages.iter().zip(&expected).enumerate() {
+            assert_eq!(process.evaluate(message).unwrap(), expected.0, "slot {slot}, batch {batch}");
+            if slot % look == look - 1 {
+                assert_eq!(process.state_hash().unwrap(), expected.1, "state at slot {slot}, batch {batch}");
+            }
+        }
+        assert_eq!(process.state_hash().unwrap(), expected[SLOTS - 1].1);
+    }
+
+    // Dry runs between, idle now and then; a checkpoint every few slots: full first, then deltas.
+    let machine = machine(limits::BATCH_MESSAGES_MAX);
+    let mut process = start(&machine, &module, &[]);
+    let mut chain = Vec::new();
+    let mut at = Vec::new();
+    for (slot, (message, expected)) in messages.iter().zip(&expected).enumerate() {
+        if slot > 0 {
+            let mut dry = (*messages[(slot * 7) % SLOTS]).clone();
+            dry.read_only = true;
+            process.dry_run(&dry.into()).unwrap();
+        }
+        assert_eq!(process.evaluate(message).unwrap(), expected.0, "slot {slot} after a dry run");
+        if slot % 6 == 2 {
+            process.idle().unwrap();
+        }
+        if slot % 5 == 0 {
+            let made = process.checkpoint(true).unwrap();
+            assert_eq!(made.root, expected.1, "checkpoint at slot {slot}");
+            assert_eq!(made.parent, chain.last().map(|last: &Checkpoint| last.root));
+            chain.push(made);
+            at.push(slot);
+        }
+    }
+    let memory = process.memory().unwrap();
+
+    // Restored from each prefix of the chain, and from a full checkpoint made there.
+    for (count, slot) in at.iter().enumerate() {
+        let mut restored = start(&machine, &module, &chain[..=count]);
+        assert_eq!(restored.state_hash().unwrap(), expected[*slot].1);
+        let full = restored.checkpoint(false).unwrap();
+        assert_eq!(full.root, chain[count].root);
+        let mut again = start(&machine, &module, &[full]);
+        for (message, expected) in messages.iter().zip(&expected).skip(slot + 1).take(3) {
+            assert_eq!(restored.evaluate(message).unwrap(), expected.0);
+            assert_eq!(again.evaluate(message).unwrap(), expected.0);
+            assert_eq!(again.state_hash().unwrap(), expected.1);
+        }
+        if count + 1 == at.len() {
+            for message in &messages[(slot + 4).min(SLOTS)..] {
+                restored.evaluate(message).unwrap();
+            }
+            assert!(restored.memory().unwrap() == memory, "memory, byte for byte");
+        }
+    }
+}
+
+#[test]
+fn aos_64_bit_every_way() {
+    every_way_agrees(common::WASM64);
+}
+
+#[test]
+fn aos_32_bit_every_way() {
+    every_way_agrees(common::WASM32);
+}
+
+/// Fuel is part of what nodes have to agree on: an engine or a rewrite that counts differently is a change of the protocol.
+#[test]
+fn golden_fuel() {
+    let fuel = |module: &ModuleSource, count| {
+        let mut process = start(common::machine(), module, &[]);
+        common::messages().iter().take(count).map(|message| process.evaluate(message).unwrap().fuel).collect::<Vec<_>>()
+    };
+    assert_eq!(fuel(&common::aos(common::WASM64), 4), GOLDEN_64);
+    assert_eq!(fuel(&common::aos(common::WASM32), 4), GOLDEN_32);
+    let body = "(local $n i32) (loop $again (local.set $n (i32.add (local.get $n) (i32.const 1))) (br_if $again (i32.lt_u (local.get $n) (i32.const 1000))))";
+    assert_eq!(fuel(&common::handler("1", "", body), 1), GOLDEN_LOOP);
+}
+
+const GOLDEN_64: [u64; 4] = [116_470_559, 6_811_763, 6_820_795, 6_830_254];
+const GOLDEN_32: [u64; 4] = [111_082_661, 6_224_445, 6_245_198, 6_256_870];
+const GOLDEN_LOOP: [u64; 1] = [8014];
