@@ -141,7 +141,7 @@ mod tests {
     use super::*;
     use crate::rewrite::Gas;
 
-    const OPTIONS: Options = Options { gas: Gas::Calls, fold_asyncify: true };
+    const OPTIONS: Options = Options { gas: Gas::Calls, fold_asyncify: true, count_depth: true };
 
     fn engine() -> Engine {
         Engine::new(&crate::engine::config()).unwrap()

@@ -6,7 +6,7 @@ use crate::limits::STACK_WORDS_MAX;
 fn rewritten(wat: &str, gas: Gas) -> String {
     let wasm = wat::parse_str(wat).unwrap();
     let survey = admission::survey(&ao_types::Id::default(), &wasm).unwrap();
-    let out = rewrite(&wasm, &survey, Options { gas, fold_asyncify: true }).unwrap();
+    let out = rewrite(&wasm, &survey, Options { gas, fold_asyncify: true, count_depth: true }).unwrap();
     wasmparser::validate(&out).unwrap();
     wasmtime::Module::new(&wasmtime::Engine::default(), &out).unwrap();
     operators(&out)
@@ -108,7 +108,7 @@ fn asyncify_is_folded_only_in_the_known_shape() {
 fn modules_without_globals_or_exports_get_the_sections() {
     let wasm = wat::parse_str("(module (memory 1) (func) (data (i32.const 0) \"x\"))").unwrap();
     let survey = admission::survey(&ao_types::Id::default(), &wasm).unwrap();
-    let out = rewrite(&wasm, &survey, Options { gas: Gas::Calls, fold_asyncify: false }).unwrap();
+    let out = rewrite(&wasm, &survey, Options { gas: Gas::Calls, fold_asyncify: false, count_depth: true }).unwrap();
     let module = wasmtime::Module::new(&wasmtime::Engine::default(), &out).unwrap();
     assert_eq!(module.exports().map(|export| export.name().to_owned()).collect::<Vec<_>>(), ["ao:memory", "ao:depth", "ao:gas"]);
 }
@@ -117,7 +117,7 @@ fn modules_without_globals_or_exports_get_the_sections() {
 fn gas_left(wat: &str, mode: Gas, gas: i64) -> Option<i64> {
     let wasm = wat::parse_str(wat).unwrap();
     let survey = admission::survey(&ao_types::Id::default(), &wasm).unwrap();
-    let out = rewrite(&wasm, &survey, Options { gas: mode, fold_asyncify: false }).unwrap();
+    let out = rewrite(&wasm, &survey, Options { gas: mode, fold_asyncify: false, count_depth: true }).unwrap();
     let engine = wasmtime::Engine::default();
     let module = wasmtime::Module::new(&engine, &out).unwrap();
     let mut store = wasmtime::Store::new(&engine, ());
@@ -157,5 +157,5 @@ fn gas_calls_in_the_binary_are_counted_in_place() {
     assert_eq!(gas_left(&wat("-1"), Gas::Calls, 1_000_000), None);
     let wasm = wat::parse_str(wat("1")).unwrap();
     let survey = admission::survey(&ao_types::Id::default(), &wasm).unwrap();
-    assert!(rewrite(&wasm, &survey, Options { gas: Gas::Inserted, fold_asyncify: false }).is_err());
+    assert!(rewrite(&wasm, &survey, Options { gas: Gas::Inserted, fold_asyncify: false, count_depth: true }).is_err());
 }
