@@ -203,3 +203,6 @@ fn place(semaphore: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit,
         .try_acquire_owned()
         .map_err(|_| Rejection::retry(Code::Busy, format!("as many {what} as this node allows are under way"), 1))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -150,7 +150,6 @@ mod tests {
     fn the_text_is_the_one_aos_takes_apart() {
         let cursor = ResultCursor { timestamp: 1_795_345_080_381, ordinate: "1".into(), cron: None, sort: Some(Sort::Descending) };
         let text = cursor.encode();
-        assert!(text.starts_with("eyJ0aW1lc3RhbXAiOi"));
         assert_eq!(STANDARD.decode(&text).unwrap(), br#"{"timestamp":1795345080381,"ordinate":"1","cron":null,"sort":"DESC"}"#);
         assert_eq!(ResultBound::parse("from", &text).unwrap(), ResultBound::Cursor(cursor.clone()));
         assert_eq!(ResultBound::parse("from", text.trim_end_matches('=')).unwrap(), ResultBound::Cursor(cursor));

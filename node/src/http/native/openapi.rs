@@ -122,15 +122,20 @@ fn schemas() -> Value {
         "Messages": array, "Assignments": array, "Spawns": array, "Output": {}, "GasUsed": number, "Error": {},
     });
     let result = json!({
-        "slot": number, "message": maybe_id, "timestamp": number, "block_height": number, "failed": flag, "fuel": number,
+        "process": id, "cron": nullable("object"), "slot": number, "message": maybe_id, "timestamp": number, "block_height": number, "failed": flag, "fuel": number,
         "result_hash": hash, "state_hash": maybe_hash, "result": reference("Evaluation"),
     });
     let entry = json!({
         "process": id, "slot": number, "message": id, "assignment": id, "timestamp": number, "block_height": number, "state": state,
-        "compute": object(&["state"], json!({ "state": { "type": "string", "enum": ["waiting", "computed", "pushed"] } })),
+        "compute": object(&["state"], json!({
+            "state": { "type": "string", "enum": ["waiting", "computed", "pushed"] }, "failed": flag, "fuel": number,
+            "result_hash": hash, "state_hash": maybe_hash,
+        })),
         "pending": array, "pushed": array,
     });
     let entry_fields = ["process", "slot", "message", "assignment", "timestamp", "block_height", "state", "compute", "pending", "pushed"];
+    let mut traced = entry.clone();
+    traced["parent"] = maybe_id.clone();
     json!({
         "Bytes": { "type": "string", "format": "binary" },
         "Id": { "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "32 bytes as base64url." },
@@ -177,7 +182,7 @@ fn schemas() -> Value {
             "id": id, "kind": text, "owner": text, "target": maybe_id, "received": number, "state": state, "tags": tags,
             "logs": { "type": "array", "items": reference("Slot") },
         })),
-        "Trace": object(&["id", "entries", "more"], json!({ "id": id, "more": flag, "entries": { "type": "array", "items": object(&entry_fields, entry) } })),
+        "Trace": object(&["id", "entries", "more"], json!({ "id": id, "more": flag, "entries": { "type": "array", "items": object(&entry_fields, traced) } })),
         "Event": { "type": "string", "description": "`id: CURSOR`, `event: assigned|confirmed|computed|pushed|gap`, `data: JSON`." },
     })
 }

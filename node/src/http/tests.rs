@@ -1,0 +1,11 @@
+//! The routes against a scripted node on a memory store, and the bounds on real sockets.
+
+mod admin;
+mod gateway;
+mod health;
+mod limits;
+mod native;
+mod sockets;
+pub(crate) mod support;
+mod union;
+mod units;
