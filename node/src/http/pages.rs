@@ -95,7 +95,8 @@ pub struct Range {
 }
 
 impl Range {
-    /// From the bounds of a request: `from` exclusive, `to` inclusive, both in the direction of the page.
+    /// From the bounds of a request: `from` exclusive, `to` inclusive, both in the order of the log whatever the direction of the page.
+    /// aos and monitors rely on it: they take a cursor from a descending page and ask for what came after it.
     ///
     /// # Errors
     /// The store cannot answer, or a bound is not one.
@@ -107,31 +108,20 @@ impl Range {
         sort: Sort,
     ) -> Result<Self, Rejection> {
         let at = |slot, cron| EvaluationKey { process, slot: Slot(slot), cron };
-        let (mut first, mut end) = (at(0, 0), at(u64::MAX, u32::MAX));
-        // `inside`: whether the row at the bound itself belongs to the lower side.
-        let edge = |bound: &ResultBound, inside: bool| match bound {
-            ResultBound::Timestamp(timestamp) if inside => after_time(store, process, *timestamp),
-            ResultBound::Timestamp(0) => Ok(at(0, 0)),
-            ResultBound::Timestamp(timestamp) => after_time(store, process, timestamp - 1),
+        // The first row behind a bound: where a range after it begins, and where one that includes it ends.
+        let behind = |bound: &ResultBound| match bound {
+            ResultBound::Timestamp(timestamp) => after_time(store, process, *timestamp),
             ResultBound::Cursor(cursor) => {
                 let slot = cursor.ordinate.parse().map_err(|_| invalid("the cursor's ordinate is not a number"))?;
                 let ordinal = match &cursor.cron {
                     None => 0,
                     Some(cron) => cron_ordinal(store, process, slot, cursor.timestamp, cron).map_err(|error| store_failed(&error))?,
                 };
-                Ok(if inside { after(at(slot, ordinal)) } else { at(slot, ordinal) })
+                Ok(after(at(slot, ordinal)))
             }
         };
-        match sort {
-            Sort::Ascending => {
-                first = from.map_or(Ok(first), |bound| edge(bound, true))?;
-                end = to.map_or(Ok(end), |bound| edge(bound, true))?;
-            }
-            Sort::Descending => {
-                end = from.map_or(Ok(end), |bound| edge(bound, false))?;
-                first = to.map_or(Ok(first), |bound| edge(bound, false))?;
-            }
-        }
+        let first = from.map_or(Ok(at(0, 0)), behind)?;
+        let end = to.map_or(Ok(at(u64::MAX, u32::MAX)), behind)?;
         Ok(Self { from: first, to: end, sort })
     }
 

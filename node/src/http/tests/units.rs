@@ -329,23 +329,23 @@ async fn result_pages_both_ways() {
         ("?sort=desc&limit=1".into(), of(&["3"]), true),
         ("?limit=3".into(), of(&["boot", "1", "tick"]), true),
         ("?limit=4".into(), of(&["boot", "1", "tick", "3"]), false),
-        // `from` is exclusive, and the sort inside it wins.
+        // `from` is exclusive, `to` inclusive, both in the order of the log; the sort inside a cursor wins.
         (format!("?from={}", at(START + 2000, "1", "null", "ASC")), of(&["tick", "3"]), false),
-        (format!("?from={}&sort=ASC", at(START + 4000, "3", "null", "DESC")), of(&["tick", "1", "boot"]), false),
+        (format!("?from={}&sort=ASC", at(START + 2000, "1", "null", "DESC")), of(&["3", "tick"]), false),
+        (format!("?from={}&limit=1", at(START + 2000, "1", "null", "DESC")), of(&["3"]), true),
         (format!("?from={}", at(START + 3100, "2", "\"0-1-second\"", "ASC")), of(&["3"]), false),
-        (format!("?from={}", at(START + 3100, "2", "\"0-1-second\"", "DESC")), of(&["1", "boot"]), false),
-        (format!("?from={}&limit=1", at(START + 4000, "3", "null", "DESC")), of(&["tick"]), true),
+        (format!("?from={}", at(START + 4000, "3", "null", "DESC")), of(&[]), false),
+        (format!("?to={}", at(START + 2000, "1", "null", "ASC")), of(&["boot", "1"]), false),
+        (format!("?to={}", at(START + 3100, "2", "\"0-1-second\"", "DESC")), of(&["tick", "1", "boot"]), false),
         // A bare time.
         (format!("?from={}", START + 2000), of(&["tick", "3"]), false),
         (format!("?from={}", START + 3100), of(&["3"]), false),
         (format!("?from={}", START + 3099), of(&["tick", "3"]), false),
-        (format!("?from={}&sort=DESC", START + 3100), of(&["1", "boot"]), false),
-        (format!("?from={}&sort=DESC", START + 3101), of(&["tick", "1", "boot"]), false),
-        // `to` is inclusive.
+        (format!("?from={}&sort=DESC", START + 2000), of(&["3", "tick"]), false),
         (format!("?to={}", START + 3100), of(&["boot", "1", "tick"]), false),
-        (format!("?to={}", at(START + 2000, "1", "null", "ASC")), of(&["boot", "1"]), false),
-        (format!("?to={}&sort=DESC", START + 3100), of(&["3", "tick"]), false),
-        ("?from=0&sort=DESC".into(), of(&[]), false),
+        (format!("?to={}&sort=DESC", START + 3099), of(&["1", "boot"]), false),
+        (format!("?from={}&to={}&sort=DESC", START + 1000, START + 3100), of(&["tick", "1"]), false),
+        ("?to=0".into(), of(&[]), false),
         ("?from=99999999999999".into(), of(&[]), false),
     ] {
         assert_eq!(world.outputs(&format!("/results/{{P}}{query}")).await, (expected, more), "{query}");
