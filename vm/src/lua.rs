@@ -144,3 +144,59 @@ fn leading_integer(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use wasmparser::{Parser, Payload};
+
+    use super::*;
+
+    #[test]
+    fn the_guest_asks_for_three_imports_and_shows_no_more_than_the_host_calls() {
+        let (mut imports, mut exports) = (BTreeSet::new(), BTreeSet::new());
+        for payload in Parser::new(0).parse_all(GUEST) {
+            match payload.unwrap() {
+                Payload::ImportSection(section) => {
+                    imports.extend(
+                        section.into_imports().map(|import| import.unwrap()).map(|import| format!("{}.{}", import.module, import.name)),
+                    );
+                }
+                Payload::ExportSection(section) => exports.extend(section.into_iter().map(|export| export.unwrap().name)),
+                Payload::CustomSection(section) => panic!("the section {} says how the guest was built", section.name()),
+                _ => {}
+            }
+        }
+        assert_eq!(imports.iter().map(String::as_str).collect::<Vec<_>>(), ["ao.digest", "ao.throw", "ao.try"]);
+        let called = ["memory", "__stack_pointer", "__wasm_call_ctors", "ao_boot", "ao_call", "ao_handle", "ao_init", "ao_input"];
+        assert_eq!(exports, BTreeSet::from(called));
+    }
+
+    #[test]
+    fn nothing_of_the_building_machine_is_in_the_guest() {
+        for trace in [env!("CARGO_MANIFEST_DIR"), env!("OUT_DIR"), "lua-guest", "lua-src", "registry/src", ".c\0"] {
+            let found = GUEST.windows(trace.len()).any(|bytes| bytes == trace.as_bytes());
+            assert!(!found, "{trace}");
+        }
+    }
+
+    #[test]
+    fn fuel_follows_the_process_then_the_module_then_the_default() {
+        let environment = |process: &[&str], module: &[&str]| {
+            let subject = |limits: &[&str]| ao_types::invocation::Subject {
+                id: String::new(),
+                owner: String::new(),
+                tags: limits.iter().map(|limit| Tag::new("Compute-Limit", *limit)).collect(),
+            };
+            Environment { process: subject(process), module: subject(module) }
+        };
+        let fuel = |process: &[&str], module: &[&str]| FORMATS[0].fuel(&environment(process, module));
+        assert_eq!(fuel(&[], &[]), limits::FUEL_DEFAULT);
+        assert_eq!(fuel(&[], &["7"]), 7);
+        assert_eq!(fuel(&["5-gas"], &["7"]), 5);
+        assert_eq!(fuel(&["none"], &["7"]), 7);
+        assert_eq!(fuel(&["99999999999999999"], &[]), crate::limits::FUEL_MAX);
+        assert_eq!(fuel(&["99999999999999999999999"], &[]), limits::FUEL_DEFAULT);
+    }
+}

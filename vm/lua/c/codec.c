@@ -20,6 +20,21 @@ static void push_bytes(lua_State *L, const uint8_t **at, const uint8_t *end) {
   *at += length;
 }
 
+static void read_entries(lua_State *L, const uint8_t **at, const uint8_t *end, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    push_bytes(L, at, end);
+    ao_decode(L, at, end);
+    lua_rawset(L, -3);
+  }
+}
+
+void ao_decode_map(lua_State *L, const uint8_t **at, const uint8_t *end, uint32_t more) {
+  if (*at >= end || *(*at)++ != AO_MAP) __builtin_trap();
+  uint32_t count = read_u32(at, end);
+  lua_createtable(L, 0, (int)(count + more));
+  read_entries(L, at, end, count);
+}
+
 void ao_decode(lua_State *L, const uint8_t **at, const uint8_t *end) {
   if (*at >= end) __builtin_trap();
   luaL_checkstack(L, 4, "value nests too deep");
@@ -56,11 +71,7 @@ void ao_decode(lua_State *L, const uint8_t **at, const uint8_t *end) {
     case AO_MAP: {
       uint32_t count = read_u32(at, end);
       lua_createtable(L, 0, (int)count);
-      for (uint32_t i = 0; i < count; i++) {
-        push_bytes(L, at, end);
-        ao_decode(L, at, end);
-        lua_rawset(L, -3);
-      }
+      read_entries(L, at, end, count);
       break;
     }
     default: __builtin_trap();
@@ -135,30 +146,59 @@ static int goes_out(lua_State *L, int value, int key) {
 
 static void encode_value(lua_State *L, int index, struct ao_buffer *out, int depth);
 
-/* In byte order of the keys: the bytes of a result do not depend on how its tables were filled. */
-static void encode_map(lua_State *L, int table, struct ao_buffer *out, int depth, uint32_t count) {
-  struct key few[KEYS_ON_STACK], *keys = few;
-  int top = lua_gettop(L);
-  if (count > KEYS_ON_STACK) {
-    if (count > AO_RESULT_MAX / 5) luaL_error(L, "result is larger than %d bytes", (int)AO_RESULT_MAX);
-    keys = lua_newuserdata(L, count * sizeof(struct key)); /* collected even when an error is raised below */
+static uint32_t count_entries(lua_State *L, int table) {
+  uint32_t count = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) count++;
+  return count;
+}
+
+/* Keys are few as a rule: sorting by insertion needs no calls through pointers. */
+static void sort_few(struct key *keys, uint8_t *order, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t at = i;
+    for (; at > 0 && key_order(&keys[i], &keys[order[at - 1]]) < 0; at--) order[at] = order[at - 1];
+    order[at] = (uint8_t)i;
   }
-  uint32_t at = 0;
+}
+
+static void encode_entry(lua_State *L, int table, struct ao_buffer *out, int depth, const struct key *key) {
+  put_bytes(L, out, key_text(key), key->length);
+  push_key(L, key);
+  lua_rawget(L, table);
+  encode_value(L, lua_gettop(L), out, depth + 1);
+  lua_pop(L, 1);
+}
+
+/* In byte order of the keys: the bytes of a result do not depend on how its tables were filled. */
+static void encode_map(lua_State *L, int table, struct ao_buffer *out, int depth) {
+  struct key few[KEYS_ON_STACK], *keys = few;
+  uint32_t count = 0, room = KEYS_ON_STACK;
+  int top = lua_gettop(L);
   lua_pushnil(L);
   while (lua_next(L, table)) {
     int wanted = goes_out(L, -1, -2);
     lua_pop(L, 1);
-    if (wanted) read_key(L, &keys[at++]);
+    if (!wanted) continue;
+    if (count == room) { /* more than expected: start again with room for all */
+      lua_settop(L, top);
+      room = count_entries(L, table);
+      if (room > AO_RESULT_MAX / 5) luaL_error(L, "result is larger than %d bytes", (int)AO_RESULT_MAX);
+      keys = lua_newuserdata(L, room * sizeof(struct key)); /* collected even when an error is raised below */
+      count = 0;
+      lua_pushnil(L);
+      continue;
+    }
+    read_key(L, &keys[count++]);
   }
-  qsort(keys, at, sizeof(struct key), key_order);
   put_kind(L, out, AO_MAP);
-  put_u32(L, out, at);
-  for (uint32_t i = 0; i < at; i++) {
-    put_bytes(L, out, key_text(&keys[i]), keys[i].length);
-    push_key(L, &keys[i]);
-    lua_rawget(L, table);
-    encode_value(L, lua_gettop(L), out, depth + 1);
-    lua_pop(L, 1);
+  put_u32(L, out, count);
+  if (keys == few) {
+    uint8_t order[KEYS_ON_STACK];
+    sort_few(keys, order, count);
+    for (uint32_t i = 0; i < count; i++) encode_entry(L, table, out, depth, &keys[order[i]]);
+  } else {
+    qsort(keys, count, sizeof(struct key), key_order);
+    for (uint32_t i = 0; i < count; i++) encode_entry(L, table, out, depth, &keys[i]);
   }
   lua_settop(L, top);
 }
@@ -173,21 +213,30 @@ static void encode_array(lua_State *L, int table, struct ao_buffer *out, int dep
   }
 }
 
-/* A table whose keys are 1..n is an array, as is the empty one; every other table is a map. */
+/* Whether the keys are 1..length and nothing else that goes out. */
+static int is_sequence(lua_State *L, int table, lua_Unsigned length) {
+  lua_Unsigned found = 0;
+  lua_pushnil(L);
+  while (lua_next(L, table)) {
+    lua_Integer i = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    if (i >= 1 && (lua_Unsigned)i <= length) {
+      found++;
+    } else if (goes_out(L, -1, -2)) {
+      lua_pop(L, 2);
+      return 0;
+    }
+    lua_pop(L, 1);
+  }
+  return found == length;
+}
+
+/* A table whose keys are 1..n is an array, as is one of which nothing goes out; every other table is a map. */
 static void encode_table(lua_State *L, int table, struct ao_buffer *out, int depth) {
   if (depth > AO_DEPTH_MAX) luaL_error(L, "result nests deeper than %d tables", AO_DEPTH_MAX);
   luaL_checkstack(L, 6, "result nests too deep");
   lua_Unsigned length = lua_rawlen(L, table);
-  uint32_t sequence = 0, others = 0;
-  lua_pushnil(L);
-  while (lua_next(L, table)) {
-    lua_Integer i = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
-    if (i >= 1 && (lua_Unsigned)i <= length) sequence++;
-    else if (goes_out(L, -1, -2)) others++;
-    lua_pop(L, 1);
-  }
-  if (others == 0 && sequence == length) encode_array(L, table, out, depth, sequence);
-  else encode_map(L, table, out, depth, sequence + others);
+  if (is_sequence(L, table, length)) encode_array(L, table, out, depth, (uint32_t)length);
+  else encode_map(L, table, out, depth);
 }
 
 static void encode_value(lua_State *L, int index, struct ao_buffer *out, int depth) {

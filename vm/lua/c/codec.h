@@ -25,6 +25,9 @@ struct ao_buffer {
 /* Pushes the value that starts at *at and moves *at behind it. Input comes from our own host: malformed bytes trap. */
 void ao_decode(lua_State *L, const uint8_t **at, const uint8_t *end);
 
+/* The same for a map, into a table with room for `more` entries. */
+void ao_decode_map(lua_State *L, const uint8_t **at, const uint8_t *end, uint32_t more);
+
 /* Appends the value at stack index `index`. Metamethods are not consulted. Raises a Lua error at the bounds above. */
 void ao_encode(lua_State *L, int index, struct ao_buffer *out);
 

@@ -80,7 +80,93 @@ static int native_anchor(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg native[] = {{"load", native_load}, {"anchor", native_anchor}, {"digest", native_digest}, {"traceback", native_traceback}, {NULL, NULL}};
+static void push_tag(lua_State *L, int list, lua_Integer at, int name, int value) {
+  lua_createtable(L, 0, 2);
+  lua_pushvalue(L, name);
+  lua_setfield(L, -2, "name");
+  if (lua_type(L, value) == LUA_TSTRING) lua_pushvalue(L, value);
+  else luaL_tolstring(L, value, NULL);
+  lua_setfield(L, -2, "value");
+  lua_rawseti(L, list, at);
+}
+
+#define NAMES_MAX 64
+
+/* root_tags(list, message, fields) appends a tag for every entry of message whose key is a text that is no key of fields and whose value
+   is a text, a number or a boolean, in byte order of the names. Returns false, having done nothing, where there are too many. */
+static int native_root_tags(lua_State *L) {
+  const char *names[NAMES_MAX];
+  size_t lengths[NAMES_MAX];
+  int count = 0;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+    int type = lua_type(L, 5);
+    if (lua_type(L, 4) != LUA_TSTRING || (type != LUA_TSTRING && type != LUA_TNUMBER && type != LUA_TBOOLEAN)) continue;
+    lua_pushvalue(L, 4);
+    int is_field = lua_rawget(L, 3) != LUA_TNIL;
+    lua_pop(L, 1);
+    if (is_field) continue;
+    if (count == NAMES_MAX) {
+      lua_pushboolean(L, 0);
+      return 1;
+    }
+    size_t length;
+    const char *name = lua_tolstring(L, 4, &length);
+    int at = count++;
+    for (; at > 0; at--) { /* the message keeps its keys alive */
+      size_t shorter = lengths[at - 1] < length ? lengths[at - 1] : length;
+      int order = memcmp(names[at - 1], name, shorter);
+      if (order < 0 || (order == 0 && lengths[at - 1] < length)) break;
+      names[at] = names[at - 1], lengths[at] = lengths[at - 1];
+    }
+    names[at] = name, lengths[at] = length;
+  }
+  lua_Integer used = (lua_Integer)lua_rawlen(L, 1);
+  for (int i = 0; i < count; i++) {
+    lua_pushlstring(L, names[i], lengths[i]);
+    lua_pushvalue(L, 4);
+    lua_rawget(L, 2);
+    push_tag(L, 1, used + i + 1, 4, 5);
+    lua_settop(L, 3);
+  }
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* lift_tags(message, reserved) -> name to value of message.Tags, having set every tag as a field of the message too unless its name is
+   reserved. The last of equal names counts. */
+static int native_lift_tags(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_getfield(L, 1, "Tags");
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_Integer count = (lua_Integer)lua_rawlen(L, 3);
+  lua_createtable(L, 0, (int)count);
+  for (lua_Integer i = 1; i <= count; i++) {
+    lua_settop(L, 4);
+    if (lua_rawgeti(L, 3, i) != LUA_TTABLE) continue;
+    lua_getfield(L, 5, "name");
+    lua_getfield(L, 5, "value");
+    if (lua_isnil(L, 6)) continue;
+    lua_pushvalue(L, 6);
+    lua_pushvalue(L, 7);
+    lua_rawset(L, 4);
+    lua_pushvalue(L, 6);
+    if (lua_rawget(L, 2) == LUA_TNIL) {
+      lua_pushvalue(L, 6);
+      lua_pushvalue(L, 7);
+      lua_rawset(L, 1);
+    }
+  }
+  lua_settop(L, 4);
+  return 1;
+}
+
+static const luaL_Reg native[] = {{"load", native_load}, {"anchor", native_anchor}, {"root_tags", native_root_tags}, {"lift_tags", native_lift_tags}, {"digest", native_digest}, {"traceback", native_traceback}, {NULL, NULL}};
 
 void ao_push_native(lua_State *L) { luaL_newlib(L, native); }
 

@@ -7,7 +7,7 @@
 /* base, string, table, math, coroutine, utf8, bit32; without what reads files or compiled chunks. */
 void ao_open_libraries(lua_State *L);
 
-/* Pushes the table `native`: source(name), digest(kind, data), traceback(...). */
+/* Pushes the table `native`: what the runtime library needs of C, for speed or because Lua cannot. */
 void ao_push_native(lua_State *L);
 
 /* Pushes the bundled Lua file of that name as a function, or raises an error. */

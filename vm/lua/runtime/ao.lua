@@ -1,5 +1,6 @@
 -- ao: the process's identity, its outbox, and whom it trusts.
 local rt = ...
+local native = rt.native
 
 -- Entries of one evaluation (limits.rs, OUTBOX_ENTRIES_MAX): the host refuses more as well.
 local OUTBOX_MAX = 10000
@@ -87,6 +88,7 @@ end
 local FIELDS = { Target = true, Data = true, Anchor = true, Tags = true, TagArray = true, From = true, receive = true, onReply = true, reply = true, forward = true }
 
 local function add_root_tags(list, msg)
+  if native.root_tags(list, msg, FIELDS) then return end
   for _, name in ipairs(rt.sorted_keys(msg)) do
     local value = msg[name]
     if not FIELDS[name] and type(name) == "string" and type(value) ~= "function" and type(value) ~= "table" then
@@ -97,7 +99,7 @@ end
 
 local function next_reference()
   ao.reference = ao.reference + 1
-  return tostring(ao.reference), rt.native.anchor(ao.reference)
+  return tostring(ao.reference), native.anchor(ao.reference)
 end
 
 local function put(kind, entry)
@@ -108,8 +110,11 @@ end
 
 local function data_of(msg)
   local data = msg.Data
-  if type(data) == "table" then return require("json").encode(data) end
-  return data ~= nil and tostring(data) or ""
+  if data == nil then return "" end
+  local kind = type(data)
+  if kind == "string" then return data end
+  if kind == "table" then return require("json").encode(data) end
+  return tostring(data)
 end
 
 -- Puts a message into the outbox. The answer can wait for replies: `.receive()` suspends the handler until one comes, `.onReply(f)` calls f.
@@ -124,17 +129,17 @@ function ao.send(msg)
   local target = msg.Target ~= nil and tostring(msg.Target) or nil
   put("Messages", { Target = target, Data = data_of(msg), Anchor = anchor, Tags = tags })
 
-  local sent = { Target = target, Data = msg.Data, Anchor = anchor, Tags = tags }
-  local function reply_spec(from) return { From = from, ["X-Reference"] = reference } end
-  function sent.onReply(first, second)
-    local from, resolver = target, first
-    if second ~= nil then from, resolver = first, second end
-    Handlers.once(reply_spec(from), resolver)
-    return sent
-  end
-  function sent.receive(from)
-    return Handlers.receive(reply_spec(from or target))
-  end
+  local sent
+  sent = {
+    Target = target, Data = msg.Data, Anchor = anchor, Tags = tags,
+    onReply = function(first, second)
+      local from, resolver = target, first
+      if second ~= nil then from, resolver = first, second end
+      Handlers.once({ From = from, ["X-Reference"] = reference }, resolver)
+      return sent
+    end,
+    receive = function(from) return Handlers.receive { From = from or target, ["X-Reference"] = reference } end,
+  }
   return sent
 end
 
@@ -205,12 +210,12 @@ end
 
 -- Adds what aos programs expect of a message: Tags as a table, TagArray, every tag as a field, reply and forward.
 function ao.normalize(msg)
-  local array, tags = msg.Tags or {}, {}
-  for i = 1, #array do
-    local name, value = array[i].name, array[i].value
-    tags[name] = value
-    if not RESERVED[name] then msg[name] = value end
+  local array = msg.Tags
+  if array == nil then
+    array = {}
+    msg.Tags = array
   end
+  local tags = native.lift_tags(msg, RESERVED)
   msg.TagArray, msg.Tags = array, tags
   function msg.reply(answer)
     answer = answer or {}

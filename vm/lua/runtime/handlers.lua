@@ -77,7 +77,8 @@ local function entry_of(...)
   end
   if type(name) ~= "string" then error("handler: name must be a string", 3) end
   if pattern == nil then error("handler '" .. name .. "': a pattern is expected", 3) end
-  return { name = name, pattern = pattern, handle = resolver_of(handle), maxRuns = runs }
+  -- `action` repeats a pattern that is a plain Action, so that evaluate need not ask for its kind
+  return { name = name, pattern = pattern, action = type(pattern) == "string" and pattern or nil, handle = resolver_of(handle), maxRuns = runs }
 end
 
 -- Replaces the handler of that name in its place, else puts the entry at `position` (the end where absent).
@@ -85,7 +86,7 @@ local function put(entry, position)
   local at = index_of(entry.name)
   if at then
     local old = Handlers.list[at]
-    old.pattern, old.handle, old.maxRuns = entry.pattern, entry.handle, entry.maxRuns
+    old.pattern, old.action, old.handle, old.maxRuns = entry.pattern, entry.action, entry.handle, entry.maxRuns
   elseif position then
     table.insert(Handlers.list, position, entry)
   else
@@ -163,10 +164,16 @@ end
 function Handlers.evaluate(msg, env)
   if type(msg) ~= "table" then error("Handlers.evaluate: a message is expected", 2) end
   local handled, list = false, Handlers.list
-  local matches = utils.matchesSpec
+  local matches, action = utils.matchesSpec, msg.Action
   local i, entry = 1, list[1]
   while entry do
-    local answer = verdict(matches(msg, entry.pattern))
+    -- an Action is by far the commonest pattern
+    local pattern, answer = entry.pattern, "skip"
+    if pattern == action then
+      if action ~= nil then answer = "break" end
+    elseif entry.action ~= pattern then
+      answer = verdict(matches(msg, pattern))
+    end
     if answer ~= "skip" then
       if entry.maxRuns then
         if entry.maxRuns <= 1 then Handlers.remove(entry.name) else entry.maxRuns = entry.maxRuns - 1 end

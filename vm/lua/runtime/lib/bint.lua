@@ -18,9 +18,10 @@ local function mag_compare(a, b)
 end
 
 local function mag_add(a, b)
+  if #a < #b then a, b = b, a end
   local sum, carry = {}, 0
-  for i = 1, math.max(#a, #b) do
-    local limb = (a[i] or 0) + (b[i] or 0) + carry
+  for i = 1, #a do
+    local limb = a[i] + (b[i] or 0) + carry
     if limb >= BASE then
       sum[i], carry = limb - BASE, 1
     else
@@ -135,7 +136,11 @@ local function mag_text(mag)
 end
 
 local function mag_parse(digits)
-  digits = digits:match("^0*(%d*)$")
+  if #digits <= DIGITS then
+    local limb = tonumber(digits)
+    return limb > 0 and { limb } or {}
+  end
+  if digits:byte() == 48 then digits = digits:match("^0*(%d*)$") end
   local mag = {}
   for last = #digits, 1, -DIGITS do
     mag[#mag + 1] = tonumber(digits:sub(math.max(1, last - DIGITS + 1), last))
@@ -215,6 +220,7 @@ local function new_class(bits)
 
   function bint.fromstring(text)
     if type(text) ~= "string" then return nil end
+    if text:find("^%d+$") and #text <= bits then return make(false, mag_parse(text)) end
     local sign, hex = text:match("^%s*([+-]?)0[xX](%x+)%s*$")
     if hex then return bint.frombase(sign .. hex, 16) end
     local binary
@@ -303,10 +309,16 @@ local function new_class(bits)
     return make(b.negative, mag_sub(b.mag, a.mag))
   end
 
+  local function subtract(a, b)
+    if a.negative ~= b.negative then return make(a.negative, mag_add(a.mag, b.mag)) end
+    if mag_compare(a.mag, b.mag) >= 0 then return make(a.negative, mag_sub(a.mag, b.mag)) end
+    return make(not a.negative, mag_sub(b.mag, a.mag))
+  end
+
   local function negate(x) return make(not x.negative, x.mag) end
 
   function bint.__add(a, b) return add(new(a), new(b)) end
-  function bint.__sub(a, b) return add(new(a), negate(new(b))) end
+  function bint.__sub(a, b) return subtract(new(a), new(b)) end
   function bint.__unm(x) return negate(new(x)) end
   function bint.__mul(a, b)
     a, b = new(a), new(b)
