@@ -24,12 +24,12 @@ use super::pages::{Range, Walk, slots_until};
 use super::query::{self, Query, invalid, short};
 use super::reply::{self, Legacy, store_failed};
 use super::schedule::{known, unknown};
-use super::{App, body, health, place, su};
+use super::{App, body, place, su};
 use crate::error::{Code, Rejection};
 
 /// Routes under `/cu`.
 pub fn routes() -> Router<App> {
-    Router::new().route("/", get(information)).route("/metrics", get(health::metrics)).merge(shared())
+    Router::new().route("/", get(information)).merge(shared())
 }
 
 /// Routes that mean the same at the root.

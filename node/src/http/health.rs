@@ -25,7 +25,7 @@ pub fn metrics_routes() -> Router<App> {
     Router::new().route("/metrics", get(metrics))
 }
 
-pub async fn metrics(State(app): State<App>) -> Response {
+async fn metrics(State(app): State<App>) -> Response {
     look(&app);
     reply::typed(HeaderValue::from_static(crate::metrics::CONTENT_TYPE), app.metrics.render())
 }

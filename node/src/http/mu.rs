@@ -10,7 +10,7 @@ use serde_json::json;
 use super::query::{self, Query, invalid};
 use super::reply::{self, Legacy};
 use super::su::{assign_item, assignment_of, submit};
-use super::{App, body, health, trace};
+use super::{App, body, trace};
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, Via};
 
@@ -19,10 +19,7 @@ const MONITOR_BYTES_MAX: usize = 64 * 1024;
 
 /// Routes under `/mu`.
 pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/", get(information).post(|app, request| post_item(app, request, Form::Messenger)))
-        .route("/metrics", get(health::metrics))
-        .merge(shared())
+    Router::new().route("/", get(information).post(|app, request| post_item(app, request, Form::Messenger))).merge(shared())
 }
 
 /// Routes that mean the same at the root.

@@ -3,7 +3,6 @@
 //! A route exists by being in [`api`]: path, method, words for the document and handler in one line, so that the document cannot lag.
 
 use axum::Router;
-use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 
@@ -176,8 +175,7 @@ pub fn routes() -> Router<App> {
     router.route("/openapi.json", get(document)).route("/docs", get(docs::page)).route("/docs/errors", get(docs::errors))
 }
 
-async fn document(uri: Uri) -> Response {
+async fn document() -> Response {
     // Small and asked for rarely: made when asked for.
-    let _ = uri;
     reply::json(&openapi::document(api().iter().map(|(route, _)| route)))
 }

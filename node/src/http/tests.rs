@@ -5,6 +5,7 @@ mod gateway;
 mod health;
 mod limits;
 mod native;
+mod real;
 mod sockets;
 pub(crate) mod support;
 mod union;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::http::limits::GRAPHQL_BYTES_MAX;
 
 fn planned(query: &str, variables: Value) -> Result<Vec<Shown>, Wrong> {
     plan(&Request { query: query.into(), variables: variables.as_object().cloned(), operation_name: None })
@@ -120,6 +121,21 @@ fn bombs_are_refused_in_no_time() {
     let values = json!({ "ids": vec![ID; GRAPHQL_VALUES_MAX + 1] });
     let many = planned("query ($ids: [ID!]) { transactions(ids: $ids) { count } }", values).unwrap();
     assert!(Search::parse(&many[0].arguments).unwrap_err().contains("at most"));
+    // As long as a body may be: whatever the grammar does with it, it does once.
+    let long = GRAPHQL_BYTES_MAX - 100;
+    for text in [
+        format!("{{ {} }}", "a ".repeat(long / 2)),
+        format!("{{ {} }}", "a:".repeat(long / 2)),
+        format!("{{ a(b: [{}]) {{ c }} }}", "1 ".repeat(long / 2)),
+        format!("{{ a(b: \"{}\") {{ c }} }}", "x".repeat(long)),
+        format!("#{}", "{".repeat(long)),
+        "fragment a on b { c } ".repeat(long / 22),
+        "query($a:[[[[[[[[Int]]]]]]]]){b} ".repeat(long / 33),
+        "{a}".repeat(long / 3),
+        "@".repeat(long),
+    ] {
+        let _ = planned(&text, Value::Null);
+    }
     assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
 }
 

@@ -4,7 +4,7 @@ use ao_storage::{Store, schema};
 use ao_types::Id;
 use ao_types::data_item::{DataItem, Profile};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
@@ -71,7 +71,7 @@ fn parse(bytes: Bytes) -> Result<DataItem, Rejection> {
 }
 
 /// How far a message is.
-pub async fn one(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Native> {
+pub async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Native> {
     let id = query::id("id", &id)?;
     let shown = app.read(move |store| {
         let read = || -> Result<_, ao_storage::Error> {
@@ -92,7 +92,6 @@ pub async fn one(State(app): State<App>, Path(id): Path<String>, headers: Header
     if shown.pointer("/logs").and_then(serde_json::Value::as_array).is_some_and(|logs| logs.iter().any(|log| log["state"] == "confirmed")) {
         shown["state"] = json!("confirmed");
     }
-    let _ = headers;
     Ok(reply::json(&shown))
 }
 
