@@ -158,6 +158,11 @@ impl Core {
         [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry].into_iter().flatten().min()
     }
 
+    /// Nothing is being written and nothing waits for it: the moment to end.
+    pub fn at_rest(&self) -> bool {
+        self.batches.at_rest() || self.room == Room::Full
+    }
+
     fn on_recovered(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {
         if recovered.term != self.term || self.mode == Mode::Running {
             return;

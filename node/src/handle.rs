@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use ao_consensus::Timestamp;
 use ao_storage::Store;
@@ -17,7 +18,7 @@ use crate::core::effect::{Again, Ask, Reply};
 use crate::core::input::RequestId;
 use crate::error::{Code, Rejection};
 use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
-use crate::metrics::labels::Check;
+use crate::metrics::labels::{Check, Stage};
 use crate::shell::evaluator::Read;
 use crate::shell::modules::store_failed;
 use crate::shell::verify::Task;
@@ -178,6 +179,10 @@ impl Node {
             if let Some(found) = self.stored(process, slot)? {
                 return Ok(found);
             }
+            let head = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
+            if let Some(reason) = head.and_then(|head| head.halted) {
+                return Err(Rejection::new(Code::NotEvaluated, format!("evaluation of {process} stopped: {reason}")));
+            }
             let waiting = self.shared.results.wait(process, slot)?;
             // It may have come before the place was taken.
             if let Some(found) = self.stored(process, slot)? {
@@ -305,7 +310,10 @@ impl Node {
         if item.len() > max {
             return Err(Rejection::new(Code::TooLarge, format!("the item has {} bytes, at most {max} are taken", item.len())));
         }
-        accepted(self.ask(item.len(), |request| Task::Item { request, bytes: item, push, store }).await?)
+        let began = Instant::now();
+        let reply = self.ask(item.len(), |request| Task::Item { request, bytes: item, push, store }).await?;
+        self.shared.metrics.message_stage_seconds.of(Stage::Assign).observe(began.elapsed().as_secs_f64());
+        accepted(reply)
     }
 
     async fn ask(&self, bytes: usize, task: impl FnOnce(RequestId) -> Task) -> Result<Reply, Rejection> {

@@ -33,7 +33,7 @@ pub const EVALUATION_RUN_MAX: usize = 64;
 /// Cron messages of one process evaluated before another process gets the worker.
 pub const CRON_RUN_MAX: usize = 256;
 
-/// Outbox entries of one result that are pushed; those behind are recorded as skipped in one row.
+/// Outbox entries of one result that are pushed; those behind stand in the result and nowhere else.
 pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
 
 /// Outbox entries of one process taken in one turn: a flood of one process waits behind the single message of another.
@@ -78,6 +78,9 @@ pub const REPLAY_SLOTS_MAX: u64 = 10_000;
 
 /// Bytes of idle instances kept in memory before the one unused for longest is written down and dropped.
 pub const INSTANCE_BYTES_DEFAULT: u64 = 512 * 1024 * 1024;
+
+/// Milliseconds after which an instance that nobody wants gives back what can be worked out again.
+pub const TIDY_AFTER_MS: u64 = 5_000;
 
 /// Idle instances kept at most, however small.
 pub const INSTANCES_MAX: usize = 4096;

@@ -152,14 +152,16 @@ pub struct Inputs(Sender<Note>);
 impl Inputs {
     /// Hands an input over. Nothing happens if the core has ended: then the node is stopping.
     pub fn send(&self, input: Input) {
-        drop(self.0.send(Note::Input(input)));
+        drop(self.0.send(Note::Input(input, Instant::now())));
     }
 }
 
 /// What comes through the core's channel.
 #[expect(clippy::large_enum_variant, reason = "almost every note is an input; the other one comes once")]
 pub(crate) enum Note {
-    Input(Input),
+    /// With the moment at which it was sent.
+    Input(Input, Instant),
+    /// Write what there is to write, then end.
     Stop,
 }
 
@@ -358,13 +360,14 @@ fn vital(name: &str, work: impl FnOnce()) {
 
 fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
     let mut effects = Vec::new();
-    let (mut tip, mut looked_at) = (shared.chain.tip((shared.clock)()), Timestamp(0));
-    loop {
+    let (mut tip, mut looked_at, mut ending) = (shared.chain.tip((shared.clock)()), Timestamp(0), false);
+    while !(ending && core.at_rest()) {
         let now = (shared.clock)();
         let wait = core.next_deadline().map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
         let note = match inbox.recv_timeout(Duration::from_millis(wait)) {
             Ok(note) => note,
-            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick),
+            Err(RecvTimeoutError::Timeout) if ending => return,
+            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick, Instant::now()),
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let now = (shared.clock)();
@@ -381,8 +384,11 @@ fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
             }
         }
         match note {
-            Note::Input(input) => core.handle(now, input, &mut effects),
-            Note::Stop => return,
+            Note::Input(input, sent) => {
+                shared.metrics.event_loop_lag_seconds.observe(sent.elapsed().as_secs_f64());
+                core.handle(now, input, &mut effects);
+            }
+            Note::Stop => ending = true,
         }
         for effect in effects.drain(..) {
             carry_out(shared, effect);
@@ -449,6 +455,7 @@ fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
         match job {
             Write::Batch { term, batch, rows, durability } => {
                 let began = Instant::now();
+                let owed = owed(&rows);
                 let written = shared.store.write(rows, durability);
                 if durability == Durability::Synced {
                     shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
@@ -456,6 +463,7 @@ fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 match written {
                     Ok(()) => {
                         shared.settled.through(batch);
+                        shared.metrics.outbox_pending.add(owed);
                         shared.inputs.send(Input::Written { term, batch });
                     }
                     Err(error) => {
@@ -479,6 +487,12 @@ fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
             }
         }
     }
+}
+
+/// By how many rows a batch lengthens the outboxes.
+fn owed(rows: &WriteBatch) -> i64 {
+    let outbox = rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Outbox);
+    outbox.map(|(_, _, row)| if row.is_some() { 1 } else { -1 }).sum()
 }
 
 fn verify_loop(shared: &Shared) {
@@ -536,6 +550,10 @@ fn reserve_loop(shared: &Shared) {
             );
         }
         shared.low_disk.store(low, Ordering::Relaxed);
+        shared.evaluator.tidy();
+        if let Ok(sizes) = shared.store.sizes() {
+            sizes.into_iter().for_each(|(table, bytes)| shared.metrics.db_bytes(table.name(), bytes));
+        }
         // Sent every time: a write that found no room makes the core refuse writes too, until it hears that there is some.
         shared.inputs.send(Input::Reserve { low });
         std::thread::park_timeout(Duration::from_secs(2));
@@ -543,8 +561,8 @@ fn reserve_loop(shared: &Shared) {
 }
 
 impl Running {
-    /// Stops in order: no new requests, those under way are answered, states are written down, threads end. Takes about as long as the
-    /// evaluations that are running, at most `patience` for what can be left out.
+    /// Stops in order: no new requests, those under way are answered, states are written down, threads end. An evaluation that is
+    /// still running after `patience` is left to its fate: it is made again after the next start.
     pub fn stop(self, patience: Duration) {
         let Self { shared, core, writer, evaluators, others } = self;
         let deadline = Instant::now() + patience;
@@ -556,8 +574,9 @@ impl Running {
         let why = Rejection::retry(Code::Unavailable, "the node is shutting down", 5);
         shared.evaluator.lanes.close().into_iter().for_each(|read: Read| read.refuse(why.clone()));
         shared.results.close(&why);
-        join(evaluators);
-        shared.evaluator.save_all(deadline);
+        if join_until(evaluators, deadline) {
+            shared.evaluator.save_all(deadline);
+        }
         shared.tasks.close();
         shared.runs.close();
         shared.turns.close();
@@ -574,6 +593,18 @@ impl Running {
     pub fn is_finished(&self) -> bool {
         self.core.is_finished() || self.writer.is_finished()
     }
+}
+
+/// Whether all have ended by then.
+fn join_until(threads: Vec<JoinHandle<()>>, deadline: Instant) -> bool {
+    while threads.iter().any(|thread| !thread.is_finished()) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+    join(threads);
+    true
 }
 
 fn join(threads: Vec<JoinHandle<()>>) {

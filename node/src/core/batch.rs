@@ -76,6 +76,11 @@ impl Batches {
         &mut self.building
     }
 
+    /// Nothing is being built or written.
+    pub fn at_rest(&self) -> bool {
+        self.writing.is_none() && self.building.is_empty()
+    }
+
     /// Everything that will not be seen, because a batch failed.
     pub fn abandon(self) -> impl Iterator<Item = Visible> {
         self.writing.into_iter().flatten().chain(self.building.visible)

@@ -61,8 +61,8 @@ pub enum Input {
         term: Term,
         /// Whose outbox.
         process: Id,
-        /// In order.
-        entries: Vec<Delivery>,
+        /// In order; an error where they cannot be read now.
+        entries: Result<Vec<Delivery>, String>,
         /// There are more behind these.
         more: bool,
     },

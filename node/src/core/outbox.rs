@@ -141,7 +141,19 @@ impl Core {
         }
     }
 
-    pub(super) fn on_deliveries(&mut self, now: Timestamp, process: Id, entries: Vec<Delivery>, more: bool, out: &mut Vec<Effect>) {
+    pub(super) fn on_deliveries(
+        &mut self,
+        now: Timestamp,
+        process: Id,
+        entries: Result<Vec<Delivery>, String>,
+        more: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let Ok(entries) = entries else {
+            self.outbox.begin(process, 0);
+            self.outbox.settle(now, process, true);
+            return self.pump_outbox(now, out);
+        };
         self.outbox.begin(process, entries.len());
         for Delivery { key, act } in entries {
             match act {

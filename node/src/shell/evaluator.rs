@@ -16,7 +16,7 @@ use super::{Inputs, StateHashes};
 use crate::core::effect::Job;
 use crate::core::input::{End, Evaluated, Input, Step, Term};
 use crate::error::{Code, Rejection};
-use crate::limits::{CRON_RUN_MAX, EVALUATION_CHUNK_MS, EVALUATION_RUN_MAX, INSTANCES_MAX};
+use crate::limits::{CRON_RUN_MAX, EVALUATION_CHUNK_MS, EVALUATION_RUN_MAX, INSTANCES_MAX, TIDY_AFTER_MS};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ComputeFailure, State};
 
@@ -53,8 +53,17 @@ impl Read {
 
 /// Instances between turns: the ones unused for longest go when there are too many or too large.
 struct Pool {
-    folds: LruCache<Id, (Fold, u64)>,
+    folds: LruCache<Id, Resting>,
     bytes: u64,
+}
+
+/// An instance between two turns.
+struct Resting {
+    fold: Fold,
+    bytes: u64,
+    since: Instant,
+    /// It gave back what can be worked out again.
+    tidy: bool,
 }
 
 /// What the workers share.
@@ -120,9 +129,9 @@ impl Evaluator {
     pub fn save_all(&self, deadline: Instant) {
         loop {
             let popped = self.pool.lock().folds.pop_lru();
-            let Some((_, (mut fold, _))) = popped else { return };
+            let Some((_, mut resting)) = popped else { return };
             if Instant::now() < deadline {
-                self.save(&mut fold);
+                self.save(&mut resting.fold);
             }
         }
     }
@@ -278,15 +287,36 @@ impl Evaluator {
         {
             let mut pool = self.pool.lock();
             pool.bytes += bytes;
-            pool.folds.put(fold.id(), (fold, bytes));
+            pool.folds.put(fold.id(), Resting { fold, bytes, since: Instant::now(), tidy: false });
             while pool.folds.len() > 1 && (pool.bytes > self.bytes_max || pool.folds.len() > INSTANCES_MAX) {
-                let Some((_, (fold, bytes))) = pool.folds.pop_lru() else { break };
-                pool.bytes -= bytes;
-                evicted.push(fold);
+                let Some((_, resting)) = pool.folds.pop_lru() else { break };
+                pool.bytes -= resting.bytes;
+                evicted.push(resting.fold);
             }
             self.metrics.wasm_instances.set(pool.folds.len() as i64);
         }
         evicted.iter_mut().for_each(|fold| self.save(fold));
+    }
+
+    /// Instances that nobody wanted for a while give back what can be worked out again.
+    pub fn tidy(&self) {
+        let resting = |resting: &Resting| !resting.tidy && resting.since.elapsed().as_millis() as u64 >= TIDY_AFTER_MS;
+        let found: Vec<Id> = self.pool.lock().folds.iter().filter(|(_, kept)| resting(kept)).map(|(id, _)| *id).collect();
+        for process in found {
+            if !self.lanes.try_take(process) {
+                continue;
+            }
+            let kept = self.pool.lock().remove(&process);
+            if let Some(mut fold) = kept
+                && fold.instance().idle().is_ok()
+            {
+                let bytes = fold.instance().resident_bytes();
+                let mut pool = self.pool.lock();
+                pool.bytes += bytes;
+                pool.folds.put(process, Resting { fold, bytes, since: Instant::now(), tidy: true });
+            }
+            self.lanes.release(process);
+        }
     }
 
     /// Writes a state down before its instance goes away, if evaluating again from the last one would take long.
@@ -321,9 +351,9 @@ impl Evaluator {
 
 impl Pool {
     fn remove(&mut self, process: &Id) -> Option<Fold> {
-        let (fold, bytes) = self.folds.pop(process)?;
-        self.bytes -= bytes;
-        Some(fold)
+        let resting = self.folds.pop(process)?;
+        self.bytes -= resting.bytes;
+        Some(resting.fold)
     }
 }
 

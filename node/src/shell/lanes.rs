@@ -105,7 +105,17 @@ impl<L, R> Lanes<L, R> {
         }
     }
 
-    /// A worker is done with a process: its log goes on first, then one reader gets a turn before the log comes again.
+    /// Takes a process that nobody has and nobody waits for.
+    pub fn try_take(&self, process: Id) -> bool {
+        let mut state = self.state.lock();
+        if state.busy.contains_key(&process) {
+            return false;
+        }
+        state.busy.insert(process, Parked { log: None, reads: VecDeque::new() });
+        true
+    }
+
+    /// A worker is done with a process: what waited for it comes next, the log before readers.
     pub fn release(&self, process: Id) {
         let mut state = self.state.lock();
         let Some(mut parked) = state.busy.remove(&process) else { return };

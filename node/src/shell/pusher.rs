@@ -60,14 +60,14 @@ impl Pusher {
             (Ok(rows), Ok(Some(row))) => (rows, row),
             (rows, row) => {
                 let error = rows.err().or(row.err()).map_or("the process has no record".to_owned(), |error| error.to_string());
-                tracing::warn!(event = "outbox_unreadable", %process, %error, "tried again with the next message of this process");
-                return Input::Deliveries { term, process, entries: Vec::new(), more: false };
+                tracing::warn!(event = "outbox_unreadable", %process, %error, "tried again in a moment");
+                return Input::Deliveries { term, process, entries: Err(error), more: false };
             }
         };
         let more = rows.len() > PUSH_RUN_MAX;
         rows.truncate(PUSH_RUN_MAX);
-        let entries = rows.into_iter().map(|(key, entry)| Delivery { key, act: self.act(term, key, &entry, &row) }).collect();
-        Input::Deliveries { term, process, entries, more }
+        let entries = rows.into_iter().map(|(key, entry)| Delivery { key, act: self.act(term, key, &entry, &row) });
+        Input::Deliveries { term, process, entries: Ok(entries.collect()), more }
     }
 
     fn act(&mut self, term: Term, key: OutboxKey, entry: &OutboxRow, process: &ProcessRow) -> Act {

@@ -192,3 +192,115 @@ fn stopping_answers_everybody() {
     let refused = runtime.block_on(node.submit(bytes::Bytes::from_static(b"x"), Via::Client)).unwrap_err();
     assert_eq!(refused.code, Code::Unavailable);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_stop_writes_states_down_and_the_next_start_goes_on_from_them() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    for _ in 0..5 {
+        let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+        rig.result(process, sent.id).await;
+    }
+    let rig = rig.restart();
+    let saved = rig.checkpoints(process);
+    assert_eq!(saved.iter().map(|(key, _)| key.slot).collect::<Vec<_>>(), [Slot(5)]);
+    // Without the log's first results, only a restored state can count on from five.
+    for slot in 0..5 {
+        rig.forget_evaluation(process, slot);
+    }
+    let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(process, sent.id).await["Output"], "6");
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_that_differs_when_made_again_stops_its_process_and_no_other() {
+    let rig = Rig::start();
+    let (process, other) = (rig.spawn(&[]).await, rig.spawn(&[("N", "2")]).await);
+    let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    rig.result(process, sent.id).await;
+    rig.node.result(other, other).await.unwrap();
+    let rig = rig.restart();
+    rig.forge_result(process, 1);
+    rig.forget_checkpoints(process);
+    let next = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.node.result(process, next.id).await.unwrap_err().code, Code::NotEvaluated);
+    assert!(rig.dry_run(process, &[]).await.is_err());
+    let fine = rig.send(other, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(other, fine.id).await["Output"], "1");
+    // It stays so after a start, and a reader is told at once.
+    let rig = rig.restart();
+    assert_eq!(rig.node.result(process, next.id).await.unwrap_err().code, Code::NotEvaluated);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_log_repeats_is_skipped_by_the_log_alone() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let first = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    let second = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    rig.result(process, second.id).await;
+    // A log of another scheduler: slot 2 holds the item of slot 1 again.
+    let rig = rig.restart();
+    rig.repeat(process, 1, 2);
+    rig.forget_all_evaluations(process);
+    let rig = rig.restart();
+    let third = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(process, third.id).await["Output"], "2", "slots 1 and 3 count, slot 2 does not");
+    assert_eq!(rig.result(process, first.id).await["Output"], "1");
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_of_before_can_be_read() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    for _ in 0..3 {
+        let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+        rig.result(process, sent.id).await;
+    }
+    let memory = |at| rig.node.state(process, at);
+    assert_eq!(memory(None).await.unwrap(), (3u64.to_be_bytes().to_vec().into(), Slot(3)));
+    assert_eq!(memory(Some(Slot(1))).await.unwrap(), (1u64.to_be_bytes().to_vec().into(), Slot(1)));
+    assert_eq!(rig.node.state(Id([9; 32]), None).await.unwrap_err().code, Code::ProcessUnknown);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pushing_an_entry_again_delivers_nothing_twice() {
+    let rig = Rig::start();
+    let (ping, pong) = (rig.spawn(&[]).await, rig.spawn(&[("N", "2")]).await);
+    let mut events = rig.node.events();
+    let sent = rig.send(ping, &[("Action", "Send"), ("To", &pong.to_string()), ("Times", "1")], "").await.unwrap();
+    let pushed = rig.until(&mut events, |event| matches!(event, Event::Pushed { .. })).await;
+    let Event::Pushed { child, .. } = pushed else { unreachable!() };
+    assert_eq!(rig.node.push(ping, sent.id, 0).await.unwrap(), child);
+    assert_eq!(rig.log(pong).len(), 2);
+    assert_eq!(rig.node.push(ping, sent.id, 1).await.unwrap_err().code, Code::MessageUnknown);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_loud_process_does_not_hold_up_a_quiet_one() {
+    let rig = Rig::start();
+    let (loud, quiet, target) = (rig.spawn(&[]).await, rig.spawn(&[("N", "2")]).await, rig.spawn(&[("N", "3")]).await);
+    let mut events = rig.node.events();
+    let flood = limits::PUSH_RUN_MAX * 20;
+    let to = target.to_string();
+    let sent = rig.send(loud, &[("Action", "Send"), ("To", &to), ("Times", &flood.to_string())], "").await.unwrap();
+    rig.result(loud, sent.id).await;
+    rig.send(quiet, &[("Action", "Send"), ("To", &to), ("Times", "1")], "").await.unwrap();
+    let (mut before, mut heard) = (0, false);
+    while before < flood || !heard {
+        match rig.until(&mut events, |event| matches!(event, Event::Pushed { .. })).await {
+            Event::Pushed { process, .. } if process == quiet => {
+                assert!(before < flood, "the quiet one waited for all of the flood");
+                heard = true;
+            }
+            _ => before += 1,
+        }
+    }
+    assert_eq!(rig.log(target).len(), flood + 2);
+    rig.stop();
+}

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 
-use ao_storage::schema::{self, EvaluationRow, OutboxKey, ScheduleRow};
+use ao_storage::schema::{self, CheckpointRow, EvaluationKey, EvaluationRow, OutboxKey, ScheduleRow};
 use ao_storage::{Direction, MemoryStore};
-use ao_types::{Assignment, DataItem, Evaluation, Invocation, ItemBuilder, Tag, Verified, Wallet};
+use ao_types::{Assignment, DataItem, Evaluation, Invocation, ItemBuilder, Slot, Tag, Verified, Wallet};
 use bytes::Bytes;
 
 use super::script::{FORMAT, Script};
@@ -142,6 +142,48 @@ impl Rig {
     pub fn crons(&self, process: Id) -> Vec<EvaluationRow> {
         let rows = schema::EVALUATIONS.prefix(&*self.store, &process, Direction::Forward, 10_000).unwrap();
         rows.into_iter().filter(|(key, _)| key.cron > 0).map(|(_, row)| row).collect()
+    }
+
+    pub fn checkpoints(&self, process: Id) -> Vec<(EvaluationKey, CheckpointRow)> {
+        schema::CHECKPOINTS.prefix(&*self.store, &process, Direction::Forward, 100).unwrap()
+    }
+
+    pub fn forget_checkpoints(&self, process: Id) {
+        let keys = self.checkpoints(process);
+        self.change(|rows| keys.iter().for_each(|(key, _)| schema::CHECKPOINTS.delete(rows, key)));
+    }
+
+    pub fn forget_evaluation(&self, process: Id, slot: u64) {
+        self.change(|rows| schema::EVALUATIONS.delete(rows, &EvaluationKey { process, slot: Slot(slot), cron: 0 }));
+    }
+
+    pub fn forget_all_evaluations(&self, process: Id) {
+        self.forget_checkpoints(process);
+        for slot in 0..self.log(process).len() as u64 {
+            self.forget_evaluation(process, slot);
+        }
+        self.change(|rows| schema::EVALUATION_HEADS.delete(rows, &process));
+    }
+
+    /// As if another result had been stored.
+    pub fn forge_result(&self, process: Id, slot: u64) {
+        let key = EvaluationKey { process, slot: Slot(slot), cron: 0 };
+        let mut row = schema::EVALUATIONS.get(&*self.store, &key).unwrap().unwrap();
+        row.result_hash = ao_types::ResultHash([9; 32]);
+        self.change(|rows| schema::EVALUATIONS.put(rows, &key, &row));
+    }
+
+    /// As if the scheduler had given the item of one slot another slot as well.
+    pub fn repeat(&self, process: Id, of: u64, at: u64) {
+        let log = self.log(process);
+        let row = ScheduleRow { item: log[of as usize].item, ..log[at as usize].clone() };
+        self.change(|rows| schema::SCHEDULE.put(rows, &(process, Slot(at)), &row));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut WriteBatch)) {
+        let mut rows = WriteBatch::default();
+        change(&mut rows);
+        self.store.write(rows, Durability::Synced).unwrap();
     }
 
     /// Slots without gap, a hash chain that follows, no item twice.

@@ -213,7 +213,7 @@ impl World {
                 // Inputs of one evaluator come in order.
                 let inputs: Vec<Note> = self.inbox.try_iter().collect();
                 for note in inputs {
-                    if let Note::Input(input) = note {
+                    if let Note::Input(input, _) = note {
                         self.give(input);
                     }
                 }
