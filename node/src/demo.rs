@@ -45,12 +45,15 @@ impl Step {
     }
 }
 
+/// Hears of every step.
+type Teller<'t> = Box<dyn FnMut(&Step) -> Result<(), Failure> + 't>;
+
 /// A demonstration in progress. `tell` hears of every step when it is done.
 pub struct Demo<'t> {
     client: Client,
     wallet: Wallet,
     identity: Identity,
-    tell: Box<dyn FnMut(&Step) -> Result<(), Failure> + 't>,
+    tell: Teller<'t>,
     wrong: usize,
 }
 
@@ -179,8 +182,8 @@ impl<'t> Demo<'t> {
         let aos = self.spawn("aos (WebAssembly)", &id, "").await?;
         for (code, expected) in [("1 + 1", "2"), ("Greeting = 'hello from aos'; return Greeting", "hello from aos")] {
             let began = Instant::now();
-            let (_, result) = online::evaluate(&self.client, &self.wallet, aos, code.as_bytes().to_vec()).await?;
-            self.step(format!("eval aos  {code}"), began, said(&result), expected)?;
+            let evaluated = online::evaluate(&self.client, &self.wallet, aos, code.as_bytes().to_vec()).await?;
+            self.step(format!("eval aos  {code}"), began, said(&evaluated.result), expected)?;
         }
         let began = Instant::now();
         let mut code = String::new();

@@ -176,6 +176,8 @@ fn the_console_evaluates_lines_and_shows_prints() {
     let lines = "Send({ Target = ao.id, Action = 'Add', Quantity = '7' })\nTotal\n";
     let (exit, out, err) = lab.run_with(&["console", &process], lines);
     assert_eq!(exit, Exit::Ok, "{err}{out}");
+    let (_, out, _) = lab.run_with(&["console", &process], "print('said once'); return 2\n1 + 1\n");
+    assert_eq!(out.matches("said once").count(), 1, "{out}");
     let (exit, _, _) = lab.run_with(&["console", &process], "error('x')\n");
     assert_eq!(exit, Exit::ProcessError);
 }

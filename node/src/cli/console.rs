@@ -71,9 +71,9 @@ impl Session {
                 .map_err(|error| Failure::new(super::exit::io_exit(&error), format!("cannot read {}: {error}", file.trim())))?,
             None => line.as_bytes().to_vec(),
         };
-        let (_, result) = online::evaluate(&self.client, &self.wallet, self.process, code).await?;
-        self.take_prompt(&result);
-        Ok(result)
+        let evaluated = online::evaluate(&self.client, &self.wallet, self.process, code).await?;
+        self.take_prompt(&evaluated.result);
+        Ok(evaluated.result)
     }
 }
 

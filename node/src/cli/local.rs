@@ -33,6 +33,11 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
         "datadir": root, "network": network, "config": Context::shown(&layout.config()),
         "scheduler": scheduler, "messenger": messenger, "client": client,
     });
+    let next = match (&context.globals.datadir, &context.globals.network) {
+        (Some(datadir), _) => format!("aonode start --datadir {}", datadir.display()),
+        (None, Some(network)) => format!("aonode start --network {network}"),
+        (None, None) => "aonode start".to_owned(),
+    };
     context.printer.record("init/v1", record, || {
         let rows = [
             ("Data directory", root.display().to_string()),
@@ -41,7 +46,7 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
             ("Messenger", messenger.clone()),
             ("Client", client.clone()),
         ];
-        format!("{}\nNext: aonode start{}", pairs(&rows), if context.globals.datadir.is_some() { " --datadir DIR" } else { "" })
+        format!("{}\nNext: {next}", pairs(&rows))
     })?;
     Ok(Exit::Ok)
 }

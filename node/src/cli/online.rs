@@ -226,16 +226,30 @@ pub async fn eval(context: &mut Context<'_>, arguments: &Eval) -> Result<Exit, F
     let process = context::id(&arguments.process)?;
     let wallet = context.wallet(arguments.wallet.as_deref())?;
     let code = context.data(Some(arguments.code.as_str()))?.unwrap_or_default();
-    let (id, result) = evaluate(&client, &wallet, process, code).await?;
-    show::result(&mut context.printer, "result/v1", json!({ "id": id, "process": process, "result": result }), &result)
+    let Evaluated { id, slot, result } = evaluate(&client, &wallet, process, code).await?;
+    show::result(&mut context.printer, "result/v1", json!({ "id": id, "process": process, "slot": slot, "result": result }), &result)
+}
+
+/// Code that was evaluated.
+pub struct Evaluated {
+    /// The message.
+    pub id: Id,
+    /// Its slot.
+    pub slot: Option<u64>,
+    /// What came of it.
+    pub result: Value,
 }
 
 /// Sends code and waits for what it gives.
-pub async fn evaluate(client: &Client, wallet: &Wallet, process: Id, code: Vec<u8>) -> Result<(Id, Value), Failure> {
+///
+/// # Errors
+/// As [`Client::submit`] and [`Client::result`].
+pub async fn evaluate(client: &Client, wallet: &Wallet, process: Id, code: Vec<u8>) -> Result<Evaluated, Failure> {
     let item = items::message(wallet, process, vec![Tag::new("Action", "Eval")], code)?;
-    client.submit("v1/messages", &item).await?;
+    let accepted = client.submit("v1/messages", &item).await?;
     let id = item.id();
-    Ok((id, waited(client.result(&process, &id).await, &id)?))
+    let result = waited(client.result(&process, &id).await, &id)?;
+    Ok(Evaluated { id, slot: accepted["slot"].as_u64(), result })
 }
 
 /// `dry-run`.

@@ -5,7 +5,7 @@ use super::*;
 fn fresh() -> (tempfile::TempDir, Keys) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("data");
-    let data = crate::datadir::DataDir::create(&root, "local", "", false).unwrap();
+    let data = datadir::DataDir::create(&root, "local", "", false).unwrap();
     (dir, Keys::new(Layout::clone(&data)))
 }
 

@@ -9,8 +9,7 @@ fn written(spec: &str, format: Format, log: impl FnOnce(&Levels)) -> String {
     let into = Arc::clone(&out);
     let (subscriber, levels) = subscriber(spec, format, false, Arc::new(move |line| into.lock().push_str(line))).unwrap();
     tracing::subscriber::with_default(subscriber, || log(&levels));
-    let text = out.lock().clone();
-    text
+    Arc::try_unwrap(out).map_or_else(|out| out.lock().clone(), Mutex::into_inner)
 }
 
 const ID: &str = "fcoN_xJeisVsPXA-trzVAuIiqO3ydLQxM-L4XbrQKzY";

@@ -59,7 +59,8 @@ fn a_true_log_holds() {
 
 #[test]
 fn every_lie_is_found() {
-    let cases: [(&str, &dyn Fn(&mut AssignmentContent)); 4] = [
+    type Lie<'l> = (&'l str, &'l dyn Fn(&mut AssignmentContent));
+    let cases: [Lie<'_>; 4] = [
         ("is followed by slot", &|content| {
             if content.slot.0 > 2 {
                 content.slot.0 += 1
