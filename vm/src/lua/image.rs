@@ -2,6 +2,9 @@
 //!
 //! Loading the library takes the guest some milliseconds, all of it compiling Lua. Its outcome depends on nothing outside the guest, so a
 //! process that starts from a copy is byte for byte the process that loads for itself.
+//!
+//! That includes the dead C stack, which is zero in a copy: Lua copies whole values, padding and all, so what an earlier call left on the
+//! stack ends up in the heap. [`keep`] therefore clears it in the process that loads as well.
 
 use std::sync::{Arc, OnceLock};
 
@@ -22,8 +25,13 @@ pub(crate) fn found() -> Option<Arc<Image>> {
     IMAGE.get().cloned()
 }
 
-/// Keeps the memory of `guest` as the image. `dead` bytes at its start, the C stack, count as zero.
-pub(crate) fn keep(guest: &Guest, dead: usize) {
+/// Keeps the memory of `guest` as the image. The first `dead` bytes, the C stack, count as zero, and become so in `guest`.
+pub(crate) fn keep(guest: &mut Guest, dead: usize) {
+    for page in guest.memory.data_mut(&mut guest.store)[..dead].chunks_mut(PAGE) {
+        if page.iter().any(|byte| *byte != 0) {
+            page.fill(0);
+        }
+    }
     IMAGE.get_or_init(|| Arc::new(Image::of(guest.bytes(), dead)));
 }
 

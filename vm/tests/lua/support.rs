@@ -69,7 +69,7 @@ impl Process {
 
     /// With little fuel, so that bombs end soon.
     pub fn frugal(source: &str) -> Self {
-        Self::start("lua-5.3-handle", source, &[("Compute-Limit", "150000000")], &[])
+        Self::start("lua-5.3-handle", source, &[("Compute-Limit", "40000000")], &[])
     }
 
     pub fn deliver(&mut self, mut message: Invocation) -> Evaluated {
