@@ -10,19 +10,37 @@ use std::collections::HashSet;
 use ao_storage::schema::{self, ItemRow};
 use ao_storage::typed::{Key, TableOf, after_prefix};
 use ao_storage::{Direction, Error, Store};
-use ao_types::{Address, DataItem, Id};
+use ao_types::{DataItem, Id};
+use bytes::Bytes;
 
 use super::plan::{Search, Sort, TagFilter};
-use crate::http::limits::GRAPHQL_ROWS_MAX;
+use crate::http::limits::{GRAPHQL_READ_BYTES_MAX, GRAPHQL_ROWS_MAX};
 use crate::http::pages::Walk;
 use crate::http::text;
 
 /// One result.
 pub struct Found {
-    /// The item.
+    /// The item without its data: a page of a thousand must not hold a thousand uploads.
     pub item: DataItem,
+    /// Length of the data.
+    pub data_bytes: usize,
     /// Its index row.
     pub row: ItemRow,
+}
+
+/// How much one search may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Rows of an index.
+    pub rows: usize,
+    /// Bytes of items.
+    pub bytes: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { rows: GRAPHQL_ROWS_MAX, bytes: GRAPHQL_READ_BYTES_MAX }
+    }
 }
 
 /// A page of results.
@@ -32,7 +50,7 @@ pub struct Page {
     pub found: Vec<Found>,
     /// There are more, or there may be.
     pub more: bool,
-    /// Where the next page begins, if looking stopped before a page was full.
+    /// The last one looked at: where the next page begins, also if looking stopped before this one was full.
     pub looked_until: Option<u64>,
 }
 
@@ -41,36 +59,48 @@ pub struct Page {
 /// # Errors
 /// The store cannot answer.
 pub fn one(store: &dyn Store, id: &Id) -> Result<Option<Found>, Error> {
-    let Some(row) = schema::ITEM_INDEX.get(store, id)? else { return Ok(None) };
-    Ok(text::item(store, id)?.map(|item| Found { item, row }))
+    match schema::ITEM_INDEX.get(store, id)? {
+        Some(row) => load(store, id, row),
+        None => Ok(None),
+    }
+}
+
+fn load(store: &dyn Store, id: &Id, row: ItemRow) -> Result<Option<Found>, Error> {
+    let Some(item) = text::item(store, id)? else { return Ok(None) };
+    let data_bytes = item.data().len();
+    let head = Bytes::copy_from_slice(&item.as_bytes()[..item.data_offset()]);
+    Ok(Some(Found { item: text::stored(head, &id.to_string())?, data_bytes, row }))
 }
 
 /// A page of what a search finds.
 ///
 /// # Errors
 /// The store cannot answer.
-pub fn search(store: &dyn Store, search: &Search) -> Result<Page, Error> {
+pub fn search(store: &dyn Store, search: &Search, budget: Budget) -> Result<Page, Error> {
     let mut page = Page::default();
     let mut seen = HashSet::new();
-    for (looked, candidate) in candidates(store, search)?.enumerate() {
+    let mut left = budget;
+    for candidate in candidates(store, search)? {
         let (sequence, id) = candidate?;
-        if looked == GRAPHQL_ROWS_MAX {
+        if left.rows == 0 || left.bytes == 0 {
             page.more = true;
             return Ok(page);
+        }
+        left.rows -= 1;
+        let row = if seen.insert(id) { schema::ITEM_INDEX.get(store, &id)? } else { None };
+        if let Some(row) = row.filter(|row| fits(row, search)) {
+            if let Some(found) = load(store, &id, row)? {
+                left.bytes = left.bytes.saturating_sub(found.item.as_bytes().len() + found.data_bytes);
+                if search.tags.iter().all(|filter| has_tag(&found.item, filter)) {
+                    if page.found.len() == search.first {
+                        page.more = true;
+                        return Ok(page);
+                    }
+                    page.found.push(found);
+                }
+            }
         }
         page.looked_until = Some(sequence);
-        if !seen.insert(id) {
-            continue;
-        }
-        let Some(found) = one(store, &id)? else { continue };
-        if !matches(&found, search) {
-            continue;
-        }
-        if page.found.len() == search.first {
-            page.more = true;
-            return Ok(page);
-        }
-        page.found.push(found);
     }
     Ok(page)
 }
@@ -173,15 +203,12 @@ fn is_after(sequence: u64, after: Option<u64>, sort: Sort) -> bool {
     }
 }
 
-fn matches(found: &Found, search: &Search) -> bool {
-    let any = |list: &Option<Vec<Address>>| list.as_ref().is_none_or(|list| list.contains(&found.row.owner));
-    let to = |list: &Option<Vec<Id>>| list.as_ref().is_none_or(|list| found.row.recipient.is_some_and(|id| list.contains(&id)));
-    let height = found.row.block_height;
-    any(&search.owners)
-        && to(&search.recipients)
-        && search.min.is_none_or(|min| height.is_some_and(|height| height >= min))
-        && search.max.is_none_or(|max| height.is_some_and(|height| height <= max))
-        && search.tags.iter().all(|filter| has_tag(&found.item, filter))
+/// Whether the filters that need no tags hold.
+fn fits(row: &ItemRow, search: &Search) -> bool {
+    search.owners.as_ref().is_none_or(|owners| owners.contains(&row.owner))
+        && search.recipients.as_ref().is_none_or(|recipients| row.recipient.is_some_and(|id| recipients.contains(&id)))
+        && search.min.is_none_or(|min| row.block_height.is_some_and(|height| height >= min))
+        && search.max.is_none_or(|max| row.block_height.is_some_and(|height| height <= max))
 }
 
 fn has_tag(item: &DataItem, filter: &TagFilter) -> bool {

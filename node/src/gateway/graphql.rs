@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::find::{self, Found, Page};
+use super::find::{self, Budget, Found, Page};
 use super::plan::{self, Request, Search, Shown, Wrong};
 use crate::error::Rejection;
 use crate::http::limits::GRAPHQL_BYTES_MAX;
@@ -22,7 +22,7 @@ use crate::http::{App, Backend, body, cursor};
 pub async fn answer(State(app): State<App>, request: HttpRequest) -> Result<Response, Legacy> {
     let request: Request = body::json(&app, request, GRAPHQL_BYTES_MAX).await?;
     let backend = app.backend.clone();
-    let answer = app.read(move |store| run(backend.as_ref(), store, &request)).await?;
+    let answer = app.read(move |store| run(backend.as_ref(), store, &request, Budget::default())).await?;
     Ok(reply::json(&answer))
 }
 
@@ -30,7 +30,7 @@ pub async fn answer(State(app): State<App>, request: HttpRequest) -> Result<Resp
 ///
 /// # Errors
 /// The store cannot answer. A bad query is no error of this kind: it is an answer with `errors`.
-pub fn run(backend: &dyn Backend, store: &dyn Store, request: &Request) -> Result<Value, Rejection> {
+pub fn run(backend: &dyn Backend, store: &dyn Store, request: &Request, budget: Budget) -> Result<Value, Rejection> {
     let wrong = |wrong: Wrong| json!({ "data": null, "errors": [{ "message": wrong }] });
     let roots = match plan::plan(request) {
         Ok(roots) => roots,
@@ -38,7 +38,7 @@ pub fn run(backend: &dyn Backend, store: &dyn Store, request: &Request) -> Resul
     };
     let mut data = Map::new();
     for root in roots {
-        match resolve(backend, store, &root)? {
+        match resolve(backend, store, &root, budget)? {
             Ok(value) => data.insert(root.alias, value),
             Err(message) => return Ok(wrong(message)),
         };
@@ -46,11 +46,11 @@ pub fn run(backend: &dyn Backend, store: &dyn Store, request: &Request) -> Resul
     Ok(json!({ "data": data }))
 }
 
-fn resolve(backend: &dyn Backend, store: &dyn Store, root: &Shown) -> Result<Result<Value, Wrong>, Rejection> {
+fn resolve(backend: &dyn Backend, store: &dyn Store, root: &Shown, budget: Budget) -> Result<Result<Value, Wrong>, Rejection> {
     let failed = |error| store_failed(&error);
     Ok(match root.name.as_str() {
         "transactions" => match Search::parse(&root.arguments) {
-            Ok(search) => connection(backend, &find::search(store, &search).map_err(failed)?, &root.fields),
+            Ok(search) => connection(backend, &find::search(store, &search, budget).map_err(failed)?, &root.fields),
             Err(wrong) => Err(wrong),
         },
         "transaction" => match root.arguments.get("id").and_then(Value::as_str) {
@@ -137,7 +137,7 @@ fn node(backend: &dyn Backend, found: &Found, field: &Shown) -> Result<Value, Wr
             _ => Err(no_field("Amount", field)),
         }),
         "data" => object(&field.fields, |field| match field.name.as_str() {
-            "size" => Ok(json!(item.data().len().to_string())),
+            "size" => Ok(json!(found.data_bytes.to_string())),
             "type" => Ok(json!(item.tag("Content-Type"))),
             "__typename" => Ok(json!("MetaData")),
             _ => Err(no_field("MetaData", field)),

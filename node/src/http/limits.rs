@@ -45,6 +45,8 @@ pub const LIST_PAGE: (usize, usize) = (30, 100);
 pub const GRAPHQL_PAGE: (usize, usize) = (10, 1000);
 /// Index rows that one GraphQL query may look at; beyond, the page ends and says that there is more.
 pub const GRAPHQL_ROWS_MAX: usize = 20_000;
+/// Bytes of items that one GraphQL query may read to compare their tags; beyond, the same.
+pub const GRAPHQL_READ_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Nesting of a GraphQL query, brackets of all kinds.
 pub const GRAPHQL_DEPTH_MAX: usize = 16;
 /// Selections that one GraphQL query may contain after fragments are laid in.

@@ -3,14 +3,19 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::super::find::Budget;
 use super::super::plan::Request;
 use super::run;
 use crate::http::Backend as _;
 use crate::http::tests::support::{HEIGHT, Script, message_item, process_item, wallet};
 
 fn ask(script: &Arc<Script>, query: &str) -> Value {
+    ask_within(script, query, Budget::default())
+}
+
+fn ask_within(script: &Arc<Script>, query: &str, budget: Budget) -> Value {
     let request = Request { query: query.into(), variables: None, operation_name: None };
-    run(script.as_ref(), script.store(), &request).unwrap()
+    run(script.as_ref(), script.store(), &request, budget).unwrap()
 }
 
 fn data_of(answer: &Value) -> Vec<String> {
@@ -89,6 +94,18 @@ fn a_node_shows_all_that_is_known() {
 }
 
 #[test]
+fn results_do_not_hold_the_data_of_items() {
+    let (script, process) = world(0);
+    let item = message_item(process, &[("N", "big")], vec![b'x'; 1_000_000]);
+    script.schedule(process, &item, &[]);
+    let found = super::super::find::one(script.store(), &item.id()).unwrap().unwrap();
+    assert_eq!((found.data_bytes, found.item.id()), (1_000_000, item.id()));
+    assert!(found.item.as_bytes().len() < 1_000);
+    let answer = ask(&script, &format!("{{ transaction(id: \"{}\") {{ data {{ size }} }} }}", item.id()));
+    assert_eq!(answer["data"]["transaction"]["data"]["size"], "1000000");
+}
+
+#[test]
 fn blocks_for_crons() {
     let (script, _) = world(0);
     let ask = |arguments: &str| {
@@ -136,5 +153,32 @@ proptest! {
             after = connection["edges"].as_array().unwrap().last().unwrap()["cursor"].as_str().unwrap().to_owned();
         }
         prop_assert_eq!(joined, whole);
+    }
+
+    /// However little a query may look at, its pages join to the whole by `endCursor`, and none looks at more.
+    #[test]
+    fn pages_cut_short_join_to_the_whole(messages in 0_usize..12, rows in 1_usize..5, few_bytes: bool, ascending: bool) {
+        let (script, _) = world(messages);
+        let sort = if ascending { "HEIGHT_ASC" } else { "HEIGHT_DESC" };
+        let budget = Budget { rows, bytes: if few_bytes { 1 } else { usize::MAX } };
+        let query = |after: &str| format!(
+            "{{ transactions(first: 1000, sort: {sort}, after: \"{after}\", tags: [{{name: \"Even\", values: [\"yes\"], op: NEQ}}]) {{
+                pageInfo {{ hasNextPage endCursor }} edges {{ node {{ tags {{ value }} }} }} }} }}"
+        );
+        let whole = data_of(&ask(&script, &query("")));
+        let (mut joined, mut after, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let answer = ask_within(&script, &query(&after), budget);
+            joined.extend(data_of(&answer));
+            pages += 1;
+            let info = &answer["data"]["transactions"]["pageInfo"];
+            if info["hasNextPage"] == false {
+                break;
+            }
+            after = info["endCursor"].as_str().unwrap().to_owned();
+        }
+        prop_assert_eq!(joined, whole);
+        let at_once = if few_bytes { 1 } else { rows };
+        prop_assert!(pages >= (messages + 1).div_ceil(at_once), "{} pages", pages);
     }
 }

@@ -265,6 +265,24 @@ async fn pages_join_to_the_whole_schedule_and_its_chain_holds() {
 }
 
 #[tokio::test]
+async fn pages_of_large_items_end_early() {
+    let world = world();
+    for n in 0..3 {
+        let data = vec![b'a' + n; crate::http::limits::PAGE_BYTES_MAX / 2 + 1];
+        world.script.schedule(world.process, &message_item(world.process, &[], data), &[]);
+    }
+    let (cursors, more) = world.slots("/su/{P}?process-id={P}&from-nonce=3&limit=1000").await;
+    assert_eq!((cursors, more), (vec!["4".to_owned(), "5".to_owned()], true));
+    let (cursors, more) = world.slots("/su/{P}?process-id={P}&from-nonce=5&limit=1000").await;
+    assert_eq!((cursors, more), (vec!["6".to_owned()], false));
+    let large = json!({ "Output": { "data": "x".repeat(crate::http::limits::PAGE_BYTES_MAX) }, "GasUsed": 0 }).to_string();
+    world.script.evaluate(world.process, 3, 0, &large, false);
+    world.script.evaluate(world.process, 4, 0, &result("4"), false);
+    let (outputs, more) = world.outputs(&format!("/results/{{P}}?from={}", START + 3000)).await;
+    assert_eq!((outputs.len(), more), (1, true));
+}
+
+#[tokio::test]
 async fn results_are_the_stored_bytes() {
     let world = world();
     let message = world.get("/{P}?process-id={P}&from-nonce=0&limit=1").await.json()["edges"][0]["node"]["message"]["id"].clone();
