@@ -88,6 +88,12 @@ pub const INSTANCES_MAX: usize = 4096;
 /// Results parsed for pushing that are kept: one long outbox is read in many turns.
 pub const PUSH_RESULTS_KEPT: usize = 16;
 
+/// Milliseconds after which an evaluation counts as slow and lets another one start beside it.
+pub const SLOW_MS: u64 = 20;
+
+/// Slow evaluations at once; half as many slow reads.
+pub const SLOW_JOBS_MAX: usize = 12;
+
 /// Stack of an evaluator: guests run on it.
 pub const EVALUATOR_STACK_BYTES: usize = 16 * 1024 * 1024;
 

@@ -50,6 +50,7 @@ pub mod waiters;
 use evaluator::{Evaluator, Habits, Read};
 use facts::Settled;
 use fold::Ground;
+use lanes::Bounds;
 use modules::Modules;
 use pusher::Pusher;
 use queue::Queue;
@@ -79,9 +80,9 @@ pub struct Options {
     pub verifiers: usize,
     /// Threads that sign assignments.
     pub signers: usize,
-    /// Threads that evaluate.
+    /// Processes evaluated at once, not counting those that take long.
     pub evaluators: usize,
-    /// Threads for dry runs and state reads.
+    /// Dry runs and state reads at once, not counting those that take long.
     pub readers: usize,
     /// Bytes of idle instances.
     pub instance_bytes_max: u64,
@@ -265,7 +266,12 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         bytes_max: options.instance_bytes_max,
         checkpoint_slots: options.checkpoint_slots,
         hashes: options.state_hashes,
-        reads_max: limits::DRY_RUNS_MAX,
+        bounds: Bounds {
+            logs: options.evaluators.max(1),
+            reads: options.readers.max(1),
+            reads_waiting: limits::DRY_RUNS_MAX,
+            slow: Duration::from_millis(limits::SLOW_MS),
+        },
     };
     let ground = Ground { store: store.clone(), vm, modules, blocks };
     let shared = Arc::new(Shared {
@@ -331,10 +337,10 @@ fn spawn(
     others.push(with("push", push_loop)?);
     others.push(with("reserve", reserve_loop)?);
     let mut workers = Vec::new();
-    for n in 0..evaluators.max(1) {
+    for n in 0..evaluators.max(1) + limits::SLOW_JOBS_MAX {
         workers.push(guests(&format!("evaluate-{n}"), |shared| shared.evaluator.work_log())?);
     }
-    for n in 0..readers.max(1) {
+    for n in 0..readers.max(1) + limits::SLOW_JOBS_MAX / 2 {
         workers.push(guests(&format!("read-{n}"), |shared| shared.evaluator.work_reads())?);
     }
     let (for_core, for_writer) = (shared.clone(), shared.clone());

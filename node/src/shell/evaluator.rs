@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::fold::{self, At, Fold, Ground, Stop};
-use super::lanes::Lanes;
+use super::lanes::{Bounds, Lanes};
 use super::{Inputs, StateHashes};
 use crate::core::effect::Job;
 use crate::core::input::{End, Evaluated, Input, Step, Term};
@@ -88,8 +88,8 @@ pub struct Habits {
     pub checkpoint_slots: u64,
     /// When state hashes are worked out.
     pub hashes: StateHashes,
-    /// Readers that may wait.
-    pub reads_max: usize,
+    /// Width of the lanes.
+    pub bounds: Bounds,
 }
 
 impl Evaluator {
@@ -98,7 +98,7 @@ impl Evaluator {
         Self {
             ground,
             pool: Mutex::new(Pool { folds: LruCache::unbounded(), bytes: 0 }),
-            lanes: Lanes::new(habits.reads_max),
+            lanes: Lanes::new(habits.bounds),
             inputs,
             term: AtomicU64::new(0),
             bytes_max: habits.bytes_max,

@@ -79,7 +79,8 @@ impl World {
         });
         let (notes, inbox) = std::sync::mpsc::channel();
         let ground = Ground { store: store.clone(), vm: Arc::new(Script), modules, blocks: Arc::new(chain.clone()) };
-        let habits = Habits { bytes_max: 128, checkpoint_slots: 3, hashes: StateHashes::Rest, reads_max: 4 };
+        let bounds = Bounds { logs: 1, reads: 1, reads_waiting: 4, slow: Duration::from_secs(600) };
+        let habits = Habits { bytes_max: 128, checkpoint_slots: 3, hashes: StateHashes::Rest, bounds };
         let evaluator = Evaluator::new(ground, Inputs(notes), habits, options.metrics);
         let pusher = Pusher::new(verifier.clone(), options.messenger);
         let fixed = Fixed { network_id: [0; 32], engine: |chain, next| Box::new(ao_consensus::Solo::resume(chain, next)) };
