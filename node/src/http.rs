@@ -15,7 +15,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use ao_storage::Store;
 use axum::Router;
@@ -74,6 +74,8 @@ pub struct Inner {
     scans: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     mode: AtomicU8,
+    /// Open connections of all listeners.
+    connections: AtomicUsize,
     /// The listeners' stop: streams end with it.
     stop: CancellationToken,
 }
@@ -109,6 +111,7 @@ impl App {
             scans: semaphore(limits.scans_max),
             streams: semaphore(limits.streams_max),
             mode: AtomicU8::new(Mode::Serving as u8),
+            connections: AtomicUsize::new(0),
             backend,
             limits,
             metrics,
@@ -155,6 +158,11 @@ impl App {
         if mode == Mode::Serving {
             let _ = self.mode.compare_exchange(Mode::Paused as u8, Mode::Serving as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    /// Open connections of all listeners.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Whether an item is here.

@@ -88,16 +88,16 @@ pub fn search(store: &dyn Store, search: &Search, budget: Budget) -> Result<Page
         }
         left.rows -= 1;
         let row = if seen.insert(id) { schema::ITEM_INDEX.get(store, &id)? } else { None };
-        if let Some(row) = row.filter(|row| fits(row, search)) {
-            if let Some(found) = load(store, &id, row)? {
-                left.bytes = left.bytes.saturating_sub(found.item.as_bytes().len() + found.data_bytes);
-                if search.tags.iter().all(|filter| has_tag(&found.item, filter)) {
-                    if page.found.len() == search.first {
-                        page.more = true;
-                        return Ok(page);
-                    }
-                    page.found.push(found);
+        if let Some(row) = row.filter(|row| fits(row, search))
+            && let Some(found) = load(store, &id, row)?
+        {
+            left.bytes = left.bytes.saturating_sub(found.item.as_bytes().len() + found.data_bytes);
+            if search.tags.iter().all(|filter| has_tag(&found.item, filter)) {
+                if page.found.len() == search.first {
+                    page.more = true;
+                    return Ok(page);
                 }
+                page.found.push(found);
             }
         }
         page.looked_until = Some(sequence);

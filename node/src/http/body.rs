@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
+use axum::http::header::EXPECT;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -36,10 +37,14 @@ pub struct Held {
 /// taken, `RequestInvalid` when the connection broke or the transfer coding is wrong.
 pub async fn collect(app: &App, request: Request, max: usize) -> Result<Held, Rejection> {
     let max = max.min(app.limits.body_bytes_max);
+    // Whoever asks before sending has sent nothing yet: the answer is enough.
+    let asks_first = request.headers().contains_key(EXPECT);
     let mut reader = Reader::new(request.into_body(), &app.limits);
     let declared = reader.body.size_hint().exact();
     if let Some(declared) = declared.filter(|bytes| *bytes > max as u64) {
-        reader.drain(declared).await;
+        if !asks_first {
+            reader.drain(declared).await;
+        }
         return Err(too_large(&format!("{declared} bytes"), max));
     }
     let mut room: Option<OwnedSemaphorePermit> = None;

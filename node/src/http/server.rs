@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -21,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::App;
 use super::edge::Edge;
 use super::limits::{ACCEPT_BACKOFF, H2_STREAMS_MAX, HEAD_BUFFER_BYTES, HEADER_BYTES_MAX, HEADERS_MAX, STOP_GRACE};
 use super::rate::{is_loopback, network};
@@ -68,9 +70,10 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>, stop: CancellationTok
             continue;
         };
         let (edge, stop, abandon) = (edge.clone(), stop.clone(), abandon.clone());
+        let open = Open::new(edge.app());
         connections.spawn(async move {
             connection(socket, peer.ip(), &edge, &stop, &abandon).await;
-            drop((slot, place));
+            drop((slot, place, open));
         });
     }
     drop(listener);
@@ -130,6 +133,22 @@ async fn connection(socket: TcpStream, peer: IpAddr, edge: &Arc<Edge>, stop: &Ca
             }
             () = abandon.cancelled() => return,
         }
+    }
+}
+
+/// One open connection, counted.
+struct Open(App);
+
+impl Open {
+    fn new(app: &App) -> Self {
+        app.connections.fetch_add(1, Ordering::Relaxed);
+        Self(app.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -146,7 +146,7 @@ fn schemas() -> Value {
         "Status": object(&["version", "network", "engine", "mode", "block_height", "items", "checks"], json!({
             "version": text, "commit": text, "network": text, "engine": text,
             "mode": { "type": "string", "enum": ["serving", "paused", "draining"] },
-            "block_height": number, "block_timestamp": number, "items": number,
+            "block_height": number, "block_timestamp": number, "items": number, "connections": number,
             "checks": { "type": "array", "items": object(&["name", "ok", "reason"], json!({ "name": text, "ok": flag, "reason": text })) },
         })),
         "Identity": object(&["scheduler", "authority", "module", "engine", "network", "version"], json!({

@@ -109,11 +109,17 @@ async fn a_body_over_the_limit_is_refused_clearly_to_a_client_that_writes_first(
     }
     client.send("0\r\n\r\n").await;
     refused(&client.until("}").await);
+    // A client that asks before it sends is told not to.
+    let mut client = server.connect().await;
+    client.send(format!("POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n", eleven.len())).await;
+    let answer = client.until("}").await;
+    assert!(!answer.contains("100 Continue"), "{answer}");
+    refused(&answer);
     // So much that it is not even read: the answer comes before the body.
     let mut client = server.connect().await;
     client.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", DRAIN_BYTES_MAX + 1)).await;
     refused(&client.until("}").await);
-    assert_eq!(server.rejected(HttpRejection::BodySize), 3);
+    assert_eq!(server.rejected(HttpRejection::BodySize), 4);
     assert!(script.calls.lock().is_empty(), "none of it reached the node");
 }
 
@@ -285,7 +291,11 @@ async fn rates_are_per_address_and_kind() {
     };
     let elsewhere = std::net::IpAddr::from([10, 1, 2, 3]);
     assert_eq!(send_from(&edge, elsewhere, dry()).await.status, 200);
-    assert_eq!(send_from(&edge, elsewhere, dry()).await.status, 429);
+    let mut refused = 0;
+    for _ in 0..20 {
+        refused += u32::from(send_from(&edge, elsewhere, dry()).await.status == 429);
+    }
+    assert!(refused > 0);
     assert_eq!(send_from(&edge, HOME, dry()).await.status, 200);
 }
 
@@ -332,12 +342,12 @@ async fn a_client_that_does_not_read_is_left() {
     let mut deaf = server.connect().await;
     deaf.send(format!("GET /result/{process}?process-id={process} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     // The server lets go although nothing was read; what the kernels hold is less than the answer.
-    deaf.0.readable().await.unwrap();
-    let metrics = || server.app.metrics.render();
-    while !metrics().contains("route=\"/result/{message}\"") {
+    while server.app.connections() == 0 {
         tokio::task::yield_now().await;
     }
-    tokio::time::sleep(SHORT * 4).await;
+    while server.app.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
     assert!(deaf.rest().await.len() < big.len());
 }
 
