@@ -108,7 +108,7 @@ pub const CHECKPOINT_CHAIN_MAX: usize = 256;
 
 const _: () = assert!(MEMORY_BYTES_INITIAL_MAX <= MEMORY_BYTES_MAX);
 const _: () = assert!(MEMORY_BYTES_MAX <= MEMORY_RESERVATION);
-const _: () = assert!(MEMORY_BYTES_MAX % WASM_PAGE == 0 && MEMORY_BYTES_INITIAL_MAX % WASM_PAGE == 0);
+const _: () = assert!(MEMORY_BYTES_MAX.is_multiple_of(WASM_PAGE) && MEMORY_BYTES_INITIAL_MAX.is_multiple_of(WASM_PAGE));
 const _: () = assert!(STACK_WORDS_MAX as usize * 8 * 4 <= WASM_STACK_BYTES);
 const _: () = assert!(WASM_STACK_BYTES * 2 <= THREAD_STACK_BYTES);
-const _: () = assert!(CHECKPOINT_FRAME_MAX % PAGE == 0);
+const _: () = assert!(CHECKPOINT_FRAME_MAX.is_multiple_of(PAGE));

@@ -185,7 +185,8 @@ fn compile_bombs_are_refused_by_shape() {
         format!("(module (memory (export \"memory\") 1) {types})")
     };
     let code = |bytes: usize| body(&"(nop)".repeat(bytes));
-    let shapes: [(&dyn Fn(usize) -> String, usize, &str); 5] = [
+    type Make<'a> = &'a dyn Fn(usize) -> String;
+    let shapes: [(Make<'_>, usize, &str); 5] = [
         (&locals, 5_000, "locals of a function"),
         (&targets, 10_000, "targets of a br_table"),
         (&blocks, 999, "nesting of blocks"),

@@ -64,7 +64,7 @@ fn chains_have_to_fit_together() {
     assert!(same(&[a.clone(), b.clone()]).unwrap_err().contains("after another"));
     let header = Header { identity: identity(), len: 4 << 20, root: a.root, parent: Some(b.root), pages: vec![], zeroed: vec![] };
     let delta = Checkpoint { root: a.root, bytes: header.write().into(), parent: Some(b.root) };
-    assert!(same(&[delta.clone()]).unwrap_err().contains("a delta to"));
+    assert!(same(std::slice::from_ref(&delta)).unwrap_err().contains("a delta to"));
     assert!(same(&[a.clone(), delta.clone()]).unwrap_err().contains("a delta to"));
     assert!(same(&[b, delta]).unwrap_err().contains("hash to"));
     let many = vec![a; CHECKPOINT_CHAIN_MAX + 2];
@@ -76,10 +76,10 @@ fn another_module_format_or_root_is_refused() {
     let checkpoint = full(&[(0, 1)]);
     let mut other = identity();
     other.module = Id([4; 32]);
-    assert!(restore(&mut empty(), &other, &[checkpoint.clone()]).unwrap_err().to_string().contains("it is of module"));
+    assert!(restore(&mut empty(), &other, std::slice::from_ref(&checkpoint)).unwrap_err().to_string().contains("it is of module"));
     let mut other = identity();
     other.format = "tess".into();
-    assert!(restore(&mut empty(), &other, &[checkpoint.clone()]).is_err());
+    assert!(restore(&mut empty(), &other, std::slice::from_ref(&checkpoint)).is_err());
     assert!(refused(&Checkpoint { root: StateHash([1; 32]), ..checkpoint }).contains("for root"));
 }
 

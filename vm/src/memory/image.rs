@@ -35,7 +35,7 @@ unsafe impl Sync for Image {}
 impl Image {
     /// Maps an empty memory that can grow to `capacity` bytes. Nothing is resident until written.
     pub(super) fn new(capacity: usize) -> io::Result<Arc<Self>> {
-        let capacity = capacity.min(MEMORY_RESERVATION).max(WASM_PAGE).next_multiple_of(WASM_PAGE);
+        let capacity = capacity.clamp(WASM_PAGE, MEMORY_RESERVATION).next_multiple_of(WASM_PAGE);
         // SAFETY: plain system calls; every result is checked, and what was made is undone on the way out of an error.
         unsafe {
             let file = libc::memfd_create(c"aonode-memory".as_ptr(), libc::MFD_CLOEXEC);
