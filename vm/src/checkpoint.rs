@@ -1,7 +1,7 @@
 //! States as bytes: root, full checkpoints, deltas, and the reference's raw form (`vm-abi.md`, section 10).
 //!
 //! The root is BLAKE3 over magic, module id, format, memory length, and index and hash of every page that is not zero. A checkpoint is a
-//! header ([`header`]) and the pages in independent zstd frames. Whoever restores one trusts nothing but the root: sizes are checked as
+//! header (`checkpoint/header.rs`) and the pages in independent zstd frames. Whoever restores one trusts nothing but the root: sizes are checked as
 //! declared and as they come, pages as hashed, and a checkpoint that does not add up to its root changes nothing.
 
 mod header;

@@ -1,7 +1,7 @@
 //! The registry: module format → how such modules are loaded and called.
 //!
-//! A format is one file that implements [`Format`] and [`Abi`], and one line in [`FORMATS`]. It brings the wasm to run, its imports and
-//! its calling convention; commit, roll-back, dry runs, limits, hashes and checkpoints are the same for all ([`crate::hosted`]).
+//! A format is one file that implements `Format` and `Abi`, and one line in `formats`. It brings the wasm to run, its imports and
+//! its calling convention; commit, roll-back, dry runs, limits, hashes and checkpoints are the same for all (`hosted.rs`).
 //!
 //! ```text
 //!   ModuleSource ── Format::wasm ──► admission ► rewrite ► compile ► Format::link ► InstancePre     (once per module)

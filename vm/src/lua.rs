@@ -1,7 +1,7 @@
 //! Lua processes: Lua 5.3 compiled to wasm, on the same machine as everything else (`vm-abi.md`, section 13).
 //!
 //! Owns the guest (built by `build.rs` from the Lua sources, `lua/c` and `lua/runtime`), its imports and its calling convention. Refuses
-//! to know about memory, commits, fuel or checkpoints: those are [`crate::hosted`]'s.
+//! to know about memory, commits, fuel or checkpoints: those are `hosted.rs`'s.
 //!
 //! ```text
 //!   boot      ao_init: the runtime library loads         ao_boot: environment kept, the module's source runs
