@@ -8,13 +8,12 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub mod labels;
 
-use labels::{Asked, By, CacheOutcome, Check, ComputeFailure, HttpRejection, Label, Outcome, Stage, State};
+use labels::{Asked, By, Check, ComputeFailure, HttpRejection, Label, Outcome, Stage, State};
 
 use crate::error::Code;
 
@@ -58,8 +57,6 @@ pub struct Metrics {
     pub messages_total: By<State, IntCounter>,
     /// Time between levels.
     pub message_stage_seconds: By<Stage, Histogram>,
-    /// Age of the oldest message waiting for a stage.
-    pub oldest_pending_seconds: By<Stage, Gauge>,
     /// Outbox rows that have not reached their target.
     pub outbox_pending: IntGauge,
     /// Attempts to deliver an outbox row.
@@ -72,8 +69,6 @@ pub struct Metrics {
     pub compute_failures_total: By<ComputeFailure, IntCounter>,
     /// Processes in memory.
     pub wasm_instances: IntGauge,
-    /// Look-ups of compiled modules.
-    pub module_cache_requests_total: By<CacheOutcome, IntCounter>,
     /// Slots that are assigned and not yet evaluated, over all processes.
     pub replay_behind_slots: IntGauge,
     /// Processes stopped because a second evaluation gave another result.
@@ -131,24 +126,18 @@ impl Metrics {
         let info =
             IntGaugeVec::new(Opts::new("aonode_build_info", "1; the labels say what runs."), &["version", "commit", "plugin", "network"])?;
         m.add(info)?.with_label_values(&[build.version, build.commit, build.plugin.as_str(), build.network.as_str()]).set(1);
-        let oldest = m.add(GaugeVec::new(
-            Opts::new("aonode_oldest_pending_seconds", "Age of the oldest message waiting for a stage."),
-            &[Stage::NAME],
-        )?)?;
         Ok(Self {
             ready: m.gauge("aonode_ready", "1 while the node takes writes.")?,
             health_check_ok: m.gauges_by("aonode_health_check_ok", "1 for each health check that holds.")?,
             event_loop_lag_seconds: m.histogram("aonode_event_loop_lag_seconds", "How late the core takes its next input.")?,
             messages_total: m.counters_by("aonode_messages_total", "Messages by the level they reached.")?,
             message_stage_seconds: m.seconds_by("aonode_message_stage_seconds", "Time a message took for a stage, queueing included.")?,
-            oldest_pending_seconds: By::new(&oldest)?,
             outbox_pending: m.gauge("aonode_outbox_pending", "Outbox rows that have not reached their target.")?,
             push_attempts_total: m.counters_by("aonode_push_attempts_total", "Attempts to deliver an outbox row.")?,
             compute_seconds: m.histogram("aonode_compute_seconds", "Evaluation of one message, without queueing.")?,
             compute_fuel_total: m.counter("aonode_compute_fuel_total", "Fuel consumed by evaluations.")?,
             compute_failures_total: m.counters_by("aonode_compute_failures_total", "Evaluations that ended in an error, or not at all.")?,
             wasm_instances: m.gauge("aonode_wasm_instances", "Processes in memory.")?,
-            module_cache_requests_total: m.counters_by("aonode_module_cache_requests_total", "Look-ups of compiled modules.")?,
             replay_behind_slots: m.gauge("aonode_replay_behind_slots", "Slots assigned and not yet evaluated, over all processes.")?,
             state_divergence_total: m
                 .counter("aonode_state_divergence_total", "Processes stopped because a second evaluation gave another result.")?,

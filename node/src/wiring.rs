@@ -53,7 +53,17 @@ impl Node {
         settings: &rocks::Settings,
     ) -> Result<(Self, Running), StartError> {
         let store: Arc<dyn Store> = match directory {
-            Some(directory) => ao_storage::failpoint::from_env(Arc::new(RocksStore::open(directory, settings)?)),
+            Some(directory) => {
+                let store = RocksStore::open(directory, settings)?;
+                for cut in store.truncations() {
+                    options.metrics.wal_truncations_total.inc();
+                    tracing::warn!(
+                        event = "wal_truncated", file = %cut.file.display(), offset = cut.offset, bytes = cut.bytes,
+                        "the last record of a log was torn and is cut off: it was never acknowledged; look at the disk if this comes again"
+                    );
+                }
+                ao_storage::failpoint::from_env(Arc::new(store))
+            }
             None => Arc::new(MemoryStore::new()),
         };
         Self::start_on(store, options, setup)

@@ -1,5 +1,9 @@
 //! What the operating system allows this process, looked at once before anything is opened (`faults.md`, F53).
 
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
 use super::exit::{Exit, Failure};
 
 /// Descriptors the node needs besides connections: store, modules, memory images of processes, listeners, logs.
@@ -53,6 +57,20 @@ fn raise_open_files() -> u64 {
     limit.rlim_cur
 }
 
+/// Room kept free on a disk of `disk` bytes where nobody said how much: the larger of 2 GiB and 2 %.
+pub fn default_reserve(disk: u64) -> u64 {
+    (2 << 30).max(disk / 50)
+}
+
+/// Size of the file system `path` is on, bytes; 0 where the system does not say.
+pub fn disk_bytes(path: &Path) -> u64 {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return 0 };
+    let mut found = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: the path is a C string and the pointer is to a zeroed statvfs, which the call fills; a zeroed one is valid as well.
+    let (answer, found) = unsafe { (libc::statvfs(path.as_ptr(), found.as_mut_ptr()), found.assume_init()) };
+    if answer == 0 { found.f_frsize.saturating_mul(found.f_blocks) } else { 0 }
+}
+
 /// Bytes this process has in memory; 0 where the system does not say.
 pub fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -63,6 +81,13 @@ pub fn resident_bytes() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reserve_follows_the_disk() {
+        assert_eq!((default_reserve(0), default_reserve(10 << 40)), (2 << 30, (10 << 40) / 50));
+        assert!(disk_bytes(&std::env::temp_dir()) > 1 << 20);
+        assert_eq!(disk_bytes(Path::new("/nonexistent/path")), 0);
+    }
 
     #[test]
     fn connections_follow_descriptors() {

@@ -59,7 +59,9 @@ pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>) -> Resu
         }
     };
     let address = |offset| at(offset).map(|port| format!("127.0.0.1:{port}"));
-    let defaults = [("network.name", wallets::NETWORK.to_owned()), ("admin.listen", address(1)?), ("metrics.listen", address(2)?)];
+    // Whoever tries things on a nearly full laptop should be able to.
+    let reserve = ("storage.reserve", "64MiB".to_owned());
+    let defaults = [reserve, ("network.name", wallets::NETWORK.to_owned()), ("admin.listen", address(1)?), ("metrics.listen", address(2)?)];
     let flags: Vec<_> = port.map(|_| address(0)).transpose()?.into_iter().map(|listen| ("--port", "api.listen", listen)).collect();
     let loaded = context.config_with(&Layout::new(home.root()), &defaults, &flags)?;
     if loaded.config.network.name != wallets::NETWORK {

@@ -4,11 +4,11 @@
 //! messages. Stopping: no new writes, listeners end, states are written down; at most [`STOP_WITHIN`], and at once on a second signal.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ao_storage::{Durability, WriteBatch, rocks, schema};
+use ao_storage::{Direction, Durability, WriteBatch, rocks, schema};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -30,6 +30,8 @@ use crate::wiring;
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How often gauges are sampled and the vital threads are looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
+/// Processes looked at to say how many slots wait for their evaluation.
+const BEHIND_PROCESSES_MAX: usize = 10_000;
 /// How often the log says that all is well.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 
@@ -130,7 +132,7 @@ impl Service {
         if let Some((listener, _)) = metrics_at {
             listeners.push(tokio::spawn(http::serve(listener, app.metrics(), stop.clone())));
         }
-        let sampler = Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone(), root: data.root().to_owned() };
+        let sampler = Arc::new(Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone() });
         sampler.look();
         listeners.push(tokio::spawn(sampler.run(stop.clone())));
         let ready = began.elapsed();
@@ -252,9 +254,10 @@ fn open(config: &Config, data: &DataDir, modules: Option<PathBuf>, metrics: &Met
     options.checkpoint_slots = config.compute.checkpoint_slots;
     options.state_hashes = if config.compute.hash_every_slot { StateHashes::Every } else { StateHashes::Rest };
     options.data_dir = Some(data.db());
-    if config.storage.reserve.0 > 0 {
-        options.disk_reserve_bytes = config.storage.reserve.0;
-    }
+    options.disk_reserve_bytes = match config.storage.reserve.0 {
+        0 => super::limits::default_reserve(super::limits::disk_bytes(data.root())),
+        bytes => bytes,
+    };
     let machine = ao_vm::Settings {
         cache: Some(modules.unwrap_or_else(|| data.modules())),
         memory_limit_max: config.compute.memory_max.0,
@@ -317,11 +320,10 @@ struct Sampler {
     node: Node,
     app: App,
     metrics: Metrics,
-    root: PathBuf,
 }
 
 impl Sampler {
-    async fn run(self, stop: CancellationToken) {
+    async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut tick = tokio::time::interval(SAMPLE_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut heard, mut computed) = (Instant::now(), self.computed());
@@ -330,6 +332,11 @@ impl Sampler {
             self.look();
             let since = heard.elapsed();
             if since >= HEARTBEAT_EVERY {
+                let looking = Arc::clone(&self);
+                let behind = tokio::task::spawn_blocking(move || looking.behind()).await;
+                if let Ok(Ok(behind)) = behind {
+                    self.metrics.replay_behind_slots.set(behind);
+                }
                 let now = self.computed();
                 self.heartbeat(now.saturating_sub(computed) as f64 / since.as_secs_f64());
                 (heard, computed) = (Instant::now(), now);
@@ -357,12 +364,17 @@ impl Sampler {
             }
         }
         self.metrics.ready.set(i64::from(ready));
-        if let Ok(free) = ao_storage::free_bytes(Path::new(&self.root)) {
-            self.metrics.disk_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    }
+
+    /// Slots that have a place in a log and no result yet, over all processes: what a restart or a slow process leaves to do.
+    fn behind(&self) -> Result<i64, ao_storage::Error> {
+        let store = self.node.store();
+        let mut behind = 0;
+        for (process, head) in schema::HEADS.all(store, Direction::Forward, BEHIND_PROCESSES_MAX)? {
+            let done = schema::EVALUATION_HEADS.get(store, &process)?.map_or(0, |at| at.slot.0 + 1);
+            behind += (head.slot.0 + 1).saturating_sub(done);
         }
-        for (table, bytes) in self.node.store().sizes().unwrap_or_default() {
-            self.metrics.db_bytes(table.name(), bytes);
-        }
+        Ok(i64::try_from(behind).unwrap_or(i64::MAX))
     }
 
     fn heartbeat(&self, per_s: f64) {

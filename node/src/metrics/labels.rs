@@ -96,18 +96,6 @@ label! {
 }
 
 label! {
-    /// Where a compiled module came from.
-    CacheOutcome = "outcome" {
-        /// In memory.
-        Hit = "hit",
-        /// Compiled before, read from disk.
-        Disk = "disk",
-        /// Compiled now.
-        Miss = "miss",
-    }
-}
-
-label! {
     /// What a health check looks at.
     Check = "check" {
         /// The store answers.
