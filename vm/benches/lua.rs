@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p ao-vm --bench lua`. Times are CPU time of the evaluating thread, user and system, so that a busy machine does not change
 //! them. Targets: transfer ≥ 10 000/s and core (≤ 100 µs), boot ≤ 5 ms.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -66,7 +66,7 @@ fn a_log_has_one_history() {
     assert_eq!(full.root, hot[third - 1].1);
     history(&mut first, &log[third..two_thirds]);
     let delta = first.instance.checkpoint(true).unwrap();
-    assert_eq!(history(&mut start(&[full.clone()]), &log[third..]), hot[third..]);
+    assert_eq!(history(&mut start(std::slice::from_ref(&full)), &log[third..]), hot[third..]);
     assert_eq!(history(&mut start(&[full, delta]), &log[two_thirds..]), hot[two_thirds..]);
 
     // With a dry run before each message.
