@@ -21,6 +21,7 @@ pub mod exit;
 pub mod items;
 pub mod limits;
 pub mod local;
+pub mod location;
 pub mod online;
 pub mod output;
 pub mod paste;

@@ -132,6 +132,8 @@ impl Service {
         if let Some((listener, _)) = metrics_at {
             listeners.push(tokio::spawn(http::serve(listener, app.metrics(), stop.clone())));
         }
+        let public = if config.api.public_url.is_empty() { api.1.as_str() } else { config.api.public_url.trim_end_matches('/') };
+        super::location::publish(&node, &Keys::new(crate::datadir::Layout::clone(&data)).with_role(Role::Scheduler)?, public).await;
         let sampler = Arc::new(Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone() });
         sampler.look();
         listeners.push(tokio::spawn(sampler.run(stop.clone())));

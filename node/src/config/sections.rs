@@ -66,6 +66,8 @@ sections! {
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 7700));
         /// Needed to listen anywhere but on loopback: there is no TLS here, put a proxy in front.
         allow_remote: bool = false;
+        /// What clients reach the public listener by, published as this scheduler's location. Empty: the address it listens on.
+        public_url: String = String::new();
         /// Largest request body. Data items themselves end at 10 MiB, whatever this says.
         body_max: ByteSize = ByteSize(16 << 20);
         /// Connections in all.
