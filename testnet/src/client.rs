@@ -123,7 +123,7 @@ impl Client {
         Ok(self.get("/").await?.success()?.json["address"].as_str().context("GET / names the scheduler")?.to_owned())
     }
 
-    /// Who the node is: `scheduler`, `messenger`, `default_module`.
+    /// Who the node is: `scheduler`, `authority`, `module` (the embedded one).
     ///
     /// # Errors
     /// The node does not say.
@@ -147,10 +147,10 @@ impl Client {
     pub async fn process_item(&self, owner: &Person, module: Option<Id>, tags: &[(&str, &str)], data: &str) -> Result<Item> {
         let identity = self.identity().await?;
         let text = |name: &str| identity[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {identity}"));
-        let (scheduler, messenger) = (text("scheduler")?, text("messenger")?);
+        let (scheduler, messenger) = (text("scheduler")?, text("authority")?);
         let module = match module {
             Some(module) => module.to_string(),
-            None => text("default_module")?,
+            None => text("module")?,
         };
         let own = [("Module", module.as_str()), ("Scheduler", scheduler.as_str()), ("Authority", messenger.as_str())];
         let tags: Vec<_> = tags.iter().copied().chain(own).collect();

@@ -55,8 +55,9 @@ impl Person {
 
     /// A module.
     pub fn module(&self, format: &str, memory_limit: &str, data: impl Into<Bytes>) -> Item {
-        let tags =
-            [("Module-Format", format), ("Input-Encoding", "JSON-V1"), ("Output-Encoding", "JSON-V1"), ("Memory-Limit", memory_limit)];
+        let encodings = [("Input-Encoding", "JSON-V1"), ("Output-Encoding", "JSON-V1")];
+        let limits = [("Memory-Limit", memory_limit), ("Compute-Limit", "9000000000000")];
+        let tags = [&[("Module-Format", format)], &encodings[..], &limits].concat();
         self.item("Module", None, &tags, data)
     }
 }

@@ -20,7 +20,7 @@ const refused = async (raw, expectations) => {
 test('a replay of the very same item is refused and named a duplicate', async () => {
   const { id, raw } = await messageItem({ target: process })
   assert.equal((await postItem(raw)).status, 202)
-  await refused(raw, { match: /MessageExists|exist|duplicate|before/i })
+  await refused(raw, { match: /MessageExists|exist|duplicate|already/i })
   await refused(raw)
   const edges = await schedule(process)
   assertChain(process, edges)
@@ -33,7 +33,7 @@ test('the same process item twice is refused', async () => {
   const { identity } = await import('../lib/node.mjs')
   const { moduleOf } = await import('../lib/ao.mjs')
   const { scheduler } = await identity()
-  const { raw } = await item({ tags: [tag('Module', await moduleOf('lua')), tag('Scheduler', scheduler), ...protocol('Process')] })
+  const { raw } = await item({ tags: [tag('Module', await moduleOf()), tag('Scheduler', scheduler), ...protocol('Process')] })
   assert.equal((await postItem(raw)).status, 202)
   await refused(raw)
 })

@@ -96,7 +96,7 @@ test('unknown process: result, message and record are refused at once', async ()
 })
 
 test('result without process-id, or with one that is no id, is refused', async () => {
-  assertRefused(await ask(`/result/${strangeId('message')}`), { match: /process-id/ })
+  assertRefused(await ask(`/result/${strangeId('message')}`), { match: /process-?id/i })
   assertRefused(await ask(`/result/${strangeId('message')}?process-id=short`))
   assertRefused(await ask(`/result/short?process-id=${strangeId('process')}`))
 })

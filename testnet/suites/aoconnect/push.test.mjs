@@ -48,7 +48,7 @@ test('push: tags of a pushed message, in their order, signed by the messenger', 
     assert.equal(names.filter(each => each === name).length, 1, `${name} is there once`)
   }
   assert.equal(valueOf(message.tags, 'From-Process'), one)
-  assert.equal(valueOf(message.tags, 'From-Module'), await moduleOf('lua'))
+  assert.equal(valueOf(message.tags, 'From-Module'), await moduleOf())
   assert.equal(valueOf(message.tags, 'Pushed-For'), origin)
   assert.equal(valueOf(message.tags, 'Action'), 'Note')
   assert.equal(valueOf(message.tags, 'Own'), 'x')
@@ -90,7 +90,7 @@ test('push: a reply to a wallet is stored and not scheduled', async () => {
 
 test('spawn from inside: the child runs, the parent is told with Spawned', async () => {
   const parent = await spawn()
-  const module = await moduleOf('lua')
+  const module = await moduleOf()
   const { messenger, scheduler } = await identity()
   await evaluate(parent, `Handlers.add("Spawned", "Spawned", function (msg) Child = msg.Process Note = msg.Note end)
     Handlers.add("Hello", "Hello", function (msg) Greeted = msg.From end)`)
@@ -120,7 +120,7 @@ test('spawn from inside: the parent owns the child', async () => {
   const parent = await spawn()
   const { messenger } = await identity()
   await evaluate(parent, 'Handlers.add("Spawned", "Spawned", function (msg) Child = msg.Process end)')
-  await evaluate(parent, `Spawn("${await moduleOf('lua')}", { Data = " ", Tags = { Authority = "${messenger}" } })`)
+  await evaluate(parent, `Spawn("${await moduleOf()}", { Data = " ", Tags = { Authority = "${messenger}" } })`)
   const child = await until('the child', async () => {
     const id = await peek(parent, 'tostring(Child)')
     return id !== 'nil' && id

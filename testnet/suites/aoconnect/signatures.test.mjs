@@ -46,7 +46,7 @@ test('ethereum: a process of its own, evaluated by it alone', async () => {
   const { item, protocol } = await import('../lib/items.mjs')
   const signer = new EthereumSigner(randomBytes(32).toString('hex'))
   const { scheduler } = await identity()
-  const { id: process, raw } = await item({ signer, tags: [tag('Module', await moduleOf('lua')), tag('Scheduler', scheduler), ...protocol('Process')] })
+  const { id: process, raw } = await item({ signer, tags: [tag('Module', await moduleOf()), tag('Scheduler', scheduler), ...protocol('Process')] })
   assert.equal((await postItem(raw)).status, 202)
   const code = await messageItem({ signer, target: process, tags: [tag('Action', 'Eval')], data: 'Mine = Owner' })
   assert.equal((await postItem(code.raw)).status, 202)

@@ -58,13 +58,13 @@ test('spawn: a module that nobody has is refused by client and node', async () =
 })
 
 test('spawn: a process of another scheduler is refused', async () => {
-  const { raw } = await processItem([tag('Module', await moduleOf('lua')), tag('Scheduler', strangeId('scheduler'))])
+  const { raw } = await processItem([tag('Module', await moduleOf()), tag('Scheduler', strangeId('scheduler'))])
   assertRefused(await postItem(raw))
 })
 
 test('spawn: Module and Scheduler are compulsory, and may not be given twice', async () => {
   const { scheduler } = await identity()
-  const module = await moduleOf('lua')
+  const module = await moduleOf()
   for (const tags of [
     [tag('Module', module)],
     [tag('Scheduler', scheduler)],
@@ -75,7 +75,7 @@ test('spawn: Module and Scheduler are compulsory, and may not be given twice', a
 test('spawn: a cron interval that cannot fire is refused', async () => {
   const { scheduler } = await identity()
   for (const crons of [[tag('Cron-Interval', '2-months')], [tag('Cron-Tag-Action', 'Tick')], [tag('Cron-Interval', 'often')]]) {
-    const { raw } = await processItem([tag('Module', await moduleOf('lua')), tag('Scheduler', scheduler), ...crons])
+    const { raw } = await processItem([tag('Module', await moduleOf()), tag('Scheduler', scheduler), ...crons])
     assertRefused(await postItem(raw))
   }
 })

@@ -47,7 +47,7 @@ test('only the owner may Eval', async () => {
 test('a child spawned by a stranger\'s forged From-Process belongs to nobody else', async () => {
   const victim = await spawn()
   const { scheduler } = await identity()
-  const child = await ao.spawn({ module: await moduleOf('lua'), scheduler, signer: signer('bob'), tags: [tag('From-Process', victim)] })
+  const child = await ao.spawn({ module: await moduleOf(), scheduler, signer: signer('bob'), tags: [tag('From-Process', victim)] })
   await evaluate(victim, 'Own = 1')
   const parentBefore = await peek(victim, 'Own')
   assert.equal(parentBefore, '1')

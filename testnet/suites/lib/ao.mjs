@@ -24,9 +24,12 @@ export const kinds = {
   'aos 32-bit': { file: 'aos2_0_4_32.wasm', format: 'wasm32-unknown-emscripten4', memory: '1-gb' }
 }
 
+/** What the suites spawn where the machine does not matter: AO_KIND runs them all on another one. */
+export const KIND = process.env.AO_KIND ?? 'lua'
+
 const uploads = new Map()
 /** The id of the module of a kind; wasm files are uploaded through the gateway first. */
-export function moduleOf (kind) {
+export function moduleOf (kind = KIND) {
   if (!uploads.has(kind)) uploads.set(kind, upload(kinds[kind]))
   return uploads.get(kind)
 }
@@ -41,7 +44,7 @@ async function upload ({ file, format, memory }) {
 export async function uploadModule (data, format, memory = '64-mb', more = []) {
   const tags = [
     tag('Data-Protocol', 'ao'), tag('Variant', 'ao.TN.1'), tag('Type', 'Module'), tag('Module-Format', format),
-    tag('Input-Encoding', 'JSON-V1'), tag('Output-Encoding', 'JSON-V1'), tag('Memory-Limit', memory), ...more
+    tag('Input-Encoding', 'JSON-V1'), tag('Output-Encoding', 'JSON-V1'), tag('Memory-Limit', memory), tag('Compute-Limit', '9000000000000'), ...more
   ]
   const { id, raw } = await item({ data, tags })
   const { status, text, json } = await postItem(raw, '/tx')
@@ -51,7 +54,7 @@ export async function uploadModule (data, format, memory = '64-mb', more = []) {
 }
 
 /** Spawns with aoconnect; the node's messenger is trusted so that pushed messages have effect. */
-export async function spawn ({ kind = 'lua', module, tags = [], data, from = 'alice', trust = true } = {}) {
+export async function spawn ({ kind = KIND, module, tags = [], data, from = 'alice', trust = true } = {}) {
   const { scheduler, messenger } = await identity()
   return ao.spawn({
     module: module ?? await moduleOf(kind),
@@ -75,7 +78,7 @@ export async function call (process, message) {
 /** Lua evaluated by the owner; fails the test when the process says error. */
 export async function evaluate (process, code, from = 'alice') {
   const result = await call(process, { action: 'Eval', data: code, from })
-  assert.equal(result.Error, undefined, `Eval of ${code}: ${result.Error}`)
+  assert.equal(result.Error ?? result.error, undefined, `Eval of ${code}: ${JSON.stringify(result)}`)
   return result
 }
 

@@ -51,7 +51,7 @@ export function identity () {
     if (process.env.AO_AUTHORITY) return { scheduler: root.address, messenger: process.env.AO_AUTHORITY, module: process.env.AO_MODULE }
     const own = (await ask('/v1/identity')).json
     assert.equal(own.scheduler, root.address)
-    return { scheduler: own.scheduler, messenger: own.messenger, module: own.default_module }
+    return { scheduler: own.scheduler, messenger: own.authority, module: own.module }
   })()
   return known
 }

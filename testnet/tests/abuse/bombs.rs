@@ -16,16 +16,8 @@ use super::bystander::Bystander;
 /// The shipped promise is 100 ms on a release build; unoptimised builds on a busy machine get this much.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
-/// Fuel of one message: little enough that an endless loop ends soon, much more than AOS needs to boot.
-const FUEL: u64 = 3_000_000_000;
-
 async fn node(folder: &std::path::Path) -> Result<Node> {
-    Setup::new(folder.join("data"))
-        .config("compute.workers", 2)
-        .config("compute.fuel_per_message", FUEL)
-        .config("compute.memory_max", "512MiB")
-        .start()
-        .await
+    Setup::new(folder.join("data")).config("compute.workers", 2).start().await
 }
 
 /// Bombs in Lua, for the Lua machine and for AOS alike.

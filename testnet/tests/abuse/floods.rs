@@ -81,7 +81,7 @@ async fn a_thousand_dribblers_hold_up_nobody() {
 async fn a_flood_meets_its_rate() {
     let folder = tempfile::tempdir().unwrap();
     let setup =
-        Setup::new(folder.path().join("data")).config("api.writes_per_s", 5).config("api.reads_per_s", 50).config("api.dry_runs_per_s", 2);
+        Setup::new(folder.path().join("data")).config("api.loopback_free", false).config("api.writes_per_s", 5).config("api.reads_per_s", 50).config("api.dry_runs_per_s", 2);
     let node = setup.start().await.unwrap();
     let client = Client::new(node.base()).unwrap();
     let owner = Person::named("flooder");
@@ -210,6 +210,7 @@ async fn endless(node: &Node) -> Result<()> {
 async fn more_connections_than_allowed_are_put_off_and_let_in_later() {
     let folder = tempfile::tempdir().unwrap();
     let node = Setup::new(folder.path().join("data"))
+        .config("api.loopback_free", false)
         .config("api.connections_max", 50)
         .config("api.connections_per_ip", 50)
         .start()

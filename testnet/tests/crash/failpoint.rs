@@ -1,0 +1,65 @@
+//! An abort right before and right after the k-th write, for every k that a small history has (F1).
+
+use anyhow::{Context, Result, ensure};
+use ao_testnet::client::Client;
+use ao_testnet::node::Setup;
+use ao_testnet::{count, say};
+
+use super::workload::{Workload, accepted};
+
+const MESSAGES: usize = 5;
+
+/// One history with the node dying at a write of its second life (`k`: before it, `k+`: after it); false when it never got that far.
+async fn dies_at(point: &str) -> Result<bool> {
+    let folder = tempfile::tempdir()?;
+    let setup = Setup::new(folder.path());
+    let node = setup.start().await?;
+    let workload = Workload::prepare(&Client::new(node.base())?).await?;
+    let _ = node.stop().await?;
+
+    let dying = setup.clone().env("AONODE_FP", point);
+    // the abort may come while the node starts, while it takes messages, or while it pushes
+    let died = if let Ok(mut node) = dying.start().await {
+        let client = Client::new(node.base())?;
+        for n in 0..MESSAGES {
+            let item = workload.message(n);
+            match client.post("/", &item).await {
+                Ok(answer) => ensure!(accepted(&answer)?, "message {n} was put off: {}", answer.text()),
+                Err(_) => break,
+            }
+        }
+        let _ = workload.settled(&client, MESSAGES).await;
+        node.alive().is_err()
+    } else {
+        true
+    };
+
+    let node = setup.without_env("AONODE_FP").start().await.context("the start after the abort")?;
+    let client = Client::new(node.base())?;
+    let items: Vec<_> = (0..MESSAGES).map(|n| workload.message(n)).collect();
+    for item in &items {
+        let answer = client.post("/", item).await?;
+        ensure!(accepted(&answer)?, "{}", answer.text());
+    }
+    workload.check(&client, &items).await?;
+    super::fold::same_as_undisturbed(&client, workload.sender).await?;
+    super::fold::same_as_undisturbed(&client, workload.receiver).await?;
+    Ok(died)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_at_any_write_leaves_a_state_to_go_on_from() {
+    let most = count(10, 200);
+    for after in ["", "+"] {
+        let mut aborts = 0;
+        for k in 1..=most {
+            let point = format!("{k}{after}");
+            if !dies_at(&point).await.unwrap_or_else(|error| panic!("AONODE_FP={point}: {error:#}")) {
+                break;
+            }
+            aborts += 1;
+        }
+        say(format_args!("aborts {} writes 1 to {aborts}", if after.is_empty() { "before" } else { "after" }));
+        assert!(aborts >= 8, "the fail point bit only {aborts} times");
+    }
+}
