@@ -29,7 +29,10 @@ end)"#;
 async fn compare(workers: usize, module: Option<(&'static str, Vec<u8>)>, messages: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
     // little hot memory, so that processes are put aside and restored while they are used
-    let setup = Setup::new(folder.path().join("data")).config("compute.workers", workers).config("compute.hot_memory", "24MiB").config("compute.hash_every_slot", true);
+    let setup = Setup::new(folder.path().join("data"))
+        .config("compute.workers", workers)
+        .config("compute.hot_memory", "24MiB")
+        .config("compute.hash_every_slot", true);
     let mut node = setup.start().await?;
     let mut client = Client::new(node.base())?;
     let owner = Person::named("owner");

@@ -80,8 +80,11 @@ async fn a_thousand_dribblers_hold_up_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_meets_its_rate() {
     let folder = tempfile::tempdir().unwrap();
-    let setup =
-        Setup::new(folder.path().join("data")).config("api.loopback_free", false).config("api.writes_per_s", 5).config("api.reads_per_s", 50).config("api.dry_runs_per_s", 2);
+    let setup = Setup::new(folder.path().join("data"))
+        .config("api.loopback_free", false)
+        .config("api.writes_per_s", 5)
+        .config("api.reads_per_s", 50)
+        .config("api.dry_runs_per_s", 2);
     let node = setup.start().await.unwrap();
     let client = Client::new(node.base()).unwrap();
     let owner = Person::named("flooder");

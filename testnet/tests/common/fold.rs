@@ -23,7 +23,8 @@ pub async fn same_as_undisturbed(client: &Client, process: Id) -> Result<usize> 
     let module_id = Id::parse(value_of(&first["tags"], "Module").context("a process has a module")?)?;
     let (module, module_subject) = module(client, module_id).await?;
     let owner = first["owner"]["address"].as_str().context("a process has an owner")?.to_owned();
-    let environment = Environment { process: Subject { id: process.to_string(), owner, tags: tags(&first["tags"])? }, module: module_subject };
+    let environment =
+        Environment { process: Subject { id: process.to_string(), owner, tags: tags(&first["tags"])? }, module: module_subject };
     let nodes = schedule.nodes.clone();
     let slots = nodes.len();
 
@@ -66,7 +67,7 @@ fn evaluate(module: &ModuleSource, environment: Environment, nodes: &[Value]) ->
     let folder = tempfile::tempdir()?;
     let vm = machine(folder.path())?;
     vm.prepare(module)?;
-    let mut instance = vm.start(module, Arc::new(environment), None)?;
+    let mut instance = vm.start(module, Arc::new(environment), &[])?;
     let mut results = Vec::with_capacity(nodes.len());
     for node in nodes {
         let evaluated = instance.evaluate(&Arc::new(invocation(node)?))?;
@@ -100,7 +101,8 @@ fn invocation(node: &Value) -> Result<Invocation> {
     let (message, assignment) = (&node["message"], &node["assignment"]["tags"]);
     ensure!(message.is_object(), "an item that is only assigned is not on the page: {node}");
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let number = |name: &str| -> Result<u64> { Ok(value_of(assignment, name).with_context(|| format!("an assignment has {name}"))?.parse()?) };
+    let number =
+        |name: &str| -> Result<u64> { Ok(value_of(assignment, name).with_context(|| format!("an assignment has {name}"))?.parse()?) };
     let owner = text(&message["owner"]["address"]).context("a message has an owner")?;
     let tags = tags(&message["tags"])?;
     let from_process = tags.iter().find(|tag| tag.name == "From-Process").map(|tag| tag.value.clone());
@@ -128,7 +130,9 @@ fn invocation(node: &Value) -> Result<Invocation> {
 
 fn tags(value: &Value) -> Result<Vec<Tag>> {
     let list = value.as_array().context("tags are a list")?;
-    list.iter().map(|tag| Ok(Tag::new(tag["name"].as_str().context("a tag has a name")?, tag["value"].as_str().context("a tag has a value")?))).collect()
+    list.iter()
+        .map(|tag| Ok(Tag::new(tag["name"].as_str().context("a tag has a name")?, tag["value"].as_str().context("a tag has a value")?)))
+        .collect()
 }
 
 /// A module from the node's gateway.
@@ -136,7 +140,8 @@ async fn module(client: &Client, id: Id) -> Result<(ModuleSource, Subject)> {
     let query = json!({ "query": format!("{{ transaction(id: \"{id}\") {{ owner {{ address }} tags {{ name value }} }} }}") });
     let answer = client.ask(reqwest::Method::POST, "/graphql", "application/json", query.to_string()).await?;
     let found = &answer.json["data"]["transaction"];
-    let owner = found["owner"]["address"].as_str().with_context(|| format!("the gateway knows the module {id}: {}", answer.text()))?.to_owned();
+    let owner =
+        found["owner"]["address"].as_str().with_context(|| format!("the gateway knows the module {id}: {}", answer.text()))?.to_owned();
     let tags = tags(&found["tags"])?;
     let data = client.get(&format!("/raw/{id}")).await?;
     ensure!(data.status.is_success(), "{} {}", data.status, data.text());

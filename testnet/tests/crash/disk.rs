@@ -20,7 +20,10 @@ const CORRUPT: i32 = 10;
 
 /// The database's write-ahead logs, oldest first.
 fn logs(data: &Path) -> Vec<PathBuf> {
-    files(data, "log").into_iter().filter(|path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().bytes().all(|b| b.is_ascii_digit()))).collect()
+    files(data, "log")
+        .into_iter()
+        .filter(|path| path.file_stem().is_some_and(|stem| stem.to_string_lossy().bytes().all(|b| b.is_ascii_digit())))
+        .collect()
 }
 
 /// Every file of an extension anywhere below a folder, sorted.
@@ -86,7 +89,10 @@ async fn torn(bytes: u64) -> Result<()> {
     workload.check(&client, &items).await?;
     let (_, _, text) = node.stop().await?;
     say(format_args!("torn tail: {bytes} bytes cut, {} of {} slots stood", rest.len(), whole.len()));
-    ensure!(text.to_lowercase().contains("wal") || rest.len() == whole.len(), "a cut that lost something is not mentioned in the log:\n{text}");
+    ensure!(
+        text.to_lowercase().contains("wal") || rest.len() == whole.len(),
+        "a cut that lost something is not mentioned in the log:\n{text}"
+    );
     Ok(())
 }
 
@@ -140,7 +146,8 @@ async fn a_wrong_byte_in_a_table_is_never_an_answer() {
     }
     client.result(process, items[11].id).await.unwrap();
     let (setup, _, _) = node.stop().await.unwrap();
-    let table = files(folder.path(), "sst").into_iter().chain(files(folder.path(), "blob")).max_by_key(|path| path.metadata().unwrap().len());
+    let table =
+        files(folder.path(), "sst").into_iter().chain(files(folder.path(), "blob")).max_by_key(|path| path.metadata().unwrap().len());
     let table = table.expect("24 MiB of items are written out as tables");
     let length = table.metadata().unwrap().len();
     flip(&table, length / 2).unwrap();
@@ -175,7 +182,10 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(folder: &Path, mebibytes: u32) -> Option<Self> {
-        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=0700"), "tmpfs"]).arg(folder).output();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=0700"), "tmpfs"])
+            .arg(folder)
+            .output();
         match mounted {
             Ok(output) if output.status.success() => Some(Self(folder.to_owned())),
             Ok(output) => {
@@ -242,7 +252,8 @@ async fn full_disk(disk: &Path) -> Result<()> {
     .await?;
     client.result(process, again.id).await?;
     ensure!(client.peek(&owner, process, "Kept").await? == "43", "it goes on");
-    wait::until("ready again", Duration::from_secs(30), || async { Ok(client.get("/readyz").await?.status.is_success().then_some(())) }).await?;
+    wait::until("ready again", Duration::from_secs(30), || async { Ok(client.get("/readyz").await?.status.is_success().then_some(())) })
+        .await?;
     Schedule::read(&client, process).await?;
     say(format_args!("full disk: {taken} items of 1 MiB, then refused; went on by itself"));
     let _ = node.stop().await?;

@@ -77,7 +77,9 @@ impl Workload {
                 found => bail!("the message of {} was pushed {found:?} times", item.id),
             }
         }
-        for (process, expression, expected) in [(self.sender, "Sent", sent.len()), (self.receiver, "Total", sent.len()), (self.receiver, "Twice", 0)] {
+        for (process, expression, expected) in
+            [(self.sender, "Sent", sent.len()), (self.receiver, "Total", sent.len()), (self.receiver, "Twice", 0)]
+        {
             let found = client.peek(&self.owner, process, expression).await?;
             ensure!(found == expected.to_string(), "{expression} is {found}, expected {expected}");
         }
