@@ -12,7 +12,7 @@ async fn unmodified_aoconnect_works() {
     let folder = tempfile::tempdir().unwrap();
     let own = match std::env::var("AO_NODE") {
         Ok(_) => None,
-        Err(_) => Some(Setup::new(folder.path()).start().await.unwrap()),
+        Err(_) => Some(Setup::new(folder.path().join("data")).start().await.unwrap()),
     };
     let base = own.as_ref().map_or_else(|| std::env::var("AO_NODE").unwrap(), |node| node.base().to_owned());
     let started = std::time::Instant::now();

@@ -117,7 +117,7 @@ async fn logs_keep_secrets_and_data_to_themselves() {
     assert!(refused.status.as_u16() >= 400);
     let held = secrets(&data);
     let (_, _, text) = node.stop().await.unwrap();
-    assert!(text.lines().count() > 20, "trace level says something:\n{text}");
+    assert!(text.lines().count() >= 8, "trace level says something:\n{text}");
 
     let mut forbidden = vec!["spoken-in-confidence".to_owned(), "told-under-the-seal".into(), "carried-in-a-forged-item".into()];
     forbidden.push(token.trim().to_owned());

@@ -62,7 +62,7 @@ async fn a_torn_tail_is_cut_and_the_rest_stands() {
 
 async fn torn(bytes: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let node = Setup::new(folder.path()).start().await?;
+    let node = Setup::new(folder.path().join("data")).start().await?;
     let client = Client::new(node.base())?;
     let workload = Workload::prepare(&client).await?;
     let items: Vec<_> = (0..10).map(|n| workload.message(n)).collect();
@@ -101,7 +101,7 @@ async fn torn(bytes: u64) -> Result<()> {
 async fn a_wrong_byte_in_the_middle_of_the_log_stops_the_start() {
     let mut random = Random::announced("rotten log");
     let folder = tempfile::tempdir().unwrap();
-    let node = Setup::new(folder.path()).start().await.unwrap();
+    let node = Setup::new(folder.path().join("data")).start().await.unwrap();
     let client = Client::new(node.base()).unwrap();
     let workload = Workload::prepare(&client).await.unwrap();
     for n in 0..50 {
@@ -131,7 +131,7 @@ async fn a_wrong_byte_in_the_middle_of_the_log_stops_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_byte_in_a_table_is_never_an_answer() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Setup::new(folder.path()).start().await.unwrap();
+    let node = Setup::new(folder.path().join("data")).start().await.unwrap();
     let client = Client::new(node.base()).unwrap();
     let owner = Person::named("owner");
     let process = client.spawn(&owner, None, &[], " ").await.unwrap();

@@ -12,7 +12,7 @@ const MESSAGES: usize = 5;
 /// One history with the node dying at a write of its second life (`k`: before it, `k+`: after it); false when it never got that far.
 async fn dies_at(point: &str) -> Result<bool> {
     let folder = tempfile::tempdir()?;
-    let setup = Setup::new(folder.path());
+    let setup = Setup::new(folder.path().join("data"));
     let node = setup.start().await?;
     let workload = Workload::prepare(&Client::new(node.base())?).await?;
     let _ = node.stop().await?;

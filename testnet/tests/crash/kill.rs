@@ -54,7 +54,7 @@ async fn tormentor(mut node: Node, points: BTreeSet<usize>, done: Arc<AtomicUsiz
 async fn disturbed(messages: usize, kills: usize, random: &mut Random) -> Result<()> {
     let started = Instant::now();
     let folder = tempfile::tempdir()?;
-    let node = Setup::new(folder.path()).start().await?;
+    let node = Setup::new(folder.path().join("data")).start().await?;
     let workload = Workload::prepare(&Client::new(node.base())?).await?;
     let items: Vec<Item> = (0..messages).map(|n| workload.message(n)).collect();
 
