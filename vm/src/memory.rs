@@ -5,7 +5,7 @@
 //!
 //! The guest runs on a private copy-on-write view of the image ([`image`]). Nothing is ever copied whole:
 //! * *commit* finds the pages with a private copy ([`dirty`]), compares each with the image and copies those that differ;
-//! * *roll-back* drops the private copies;
+//! * *roll-back* writes the image back over those that differ, or drops the copies where they are many;
 //! * the state hash hashes the pages changed since the last hash, then folds the list of page hashes.
 //!
 //! A private copy may outlive its commit (the next write to the page is then free of a fault): the comparison keeps the account right.
@@ -164,14 +164,35 @@ impl Memory {
     /// Goes back to the committed state. True where the memory had grown: the instance that ran on it believes in the longer one and
     /// has to be built anew.
     pub(crate) fn roll_back(&mut self) -> io::Result<bool> {
-        self.drop_private()?;
-        let grown = self.len() != self.committed_len;
+        let len = self.len();
+        let grown = len != self.committed_len;
         if grown {
-            let len = self.len();
             self.image.set_len(self.committed_len)?;
             self.image.punch(self.committed_len, len)?;
         }
+        let mut ranges = std::mem::take(&mut self.ranges);
+        ranges.clear();
+        dirty::written(self.image.base(), 0..self.committed_len, &mut ranges);
+        if ranges.iter().map(|range| range.len()).sum::<usize>() > PRIVATE_BYTES_KEPT {
+            self.drop_private()?;
+        } else {
+            // Writing a few pages back is cheaper than the faults that dropping them would bring.
+            for at in ranges.iter().flat_map(|range| range.clone().step_by(PAGE)) {
+                self.restore_page(at);
+            }
+        }
+        self.ranges = ranges;
         Ok(grown)
+    }
+
+    fn restore_page(&self, at: usize) {
+        // SAFETY: only `self` writes the image; a page that is not present is never read there, which would make it resident.
+        let old = if self.present.get(at / PAGE) { unsafe { self.image.committed(at, PAGE) } } else { &ZERO };
+        // SAFETY: the guest does not run while its owner rolls back; the page is accessible because it was written.
+        let now = unsafe { self.image.private_mut(at, PAGE) };
+        if now != old {
+            now.copy_from_slice(old);
+        }
     }
 
     fn drop_private(&mut self) -> io::Result<()> {
