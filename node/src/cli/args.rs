@@ -44,19 +44,19 @@ pub struct Globals {
     /// How long to wait for an answer
     #[arg(long, global = true, env = "AONODE_TIMEOUT", value_name = "DUR", default_value = "30s")]
     pub timeout: Span,
-    /// What results look like; `json` and `ndjson` carry a schema name
-    #[arg(long, global = true, env = "AONODE_OUTPUT", value_name = "FORM", default_value = "table")]
+    /// What results look like: table, json, ndjson (one object a line); the latter two carry a schema name
+    #[arg(long, global = true, env = "AONODE_OUTPUT", value_name = "FORM", default_value = "table", hide_possible_values = true)]
     pub output: Output,
-    /// Colours [also: NO_COLOR]
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    /// Colours: auto, always, never [also: NO_COLOR]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
     pub color: Color,
     /// Log levels, e.g. `info,aonode::core=debug`
     #[arg(long, global = true, value_name = "SPEC")]
     pub log_level: Option<String>,
-    /// What log lines look like
-    #[arg(long, global = true, value_name = "FORM")]
+    /// What log lines look like: pretty, json, logfmt
+    #[arg(long, global = true, value_name = "FORM", hide_possible_values = true)]
     pub log_format: Option<Format>,
-    /// Never ask; fail with exit code 2 instead
+    /// For scripts: never ask (no command does so far)
     #[arg(long, global = true, visible_alias = "yes")]
     pub no_input: bool,
     /// Only errors in the log
@@ -183,8 +183,8 @@ pub struct Init {
     /// Add what is missing to a directory that is there; nothing is overwritten
     #[arg(long)]
     pub force: bool,
-    /// Kind of the wallets that are made
-    #[arg(long, value_name = "KIND", default_value = "ed25519")]
+    /// Kind of the wallets that are made: rsa, ed25519, ethereum
+    #[arg(long, value_name = "KIND", default_value = "ed25519", hide_possible_values = true)]
     pub kind: Kind,
 }
 
@@ -202,13 +202,13 @@ pub enum Keys {
     /// Make a wallet
     New {
         /// Sort of key; wallets are the only one so far
-        #[arg(long = "type", value_name = "TYPE", default_value = "wallet")]
+        #[arg(long = "type", value_name = "TYPE", default_value = "wallet", hide_possible_values = true)]
         key_type: KeyType,
-        /// Kind of the wallet
-        #[arg(long, default_value = "ed25519")]
+        /// Kind of the wallet: rsa (about a second; what Arweave tools know), ed25519, ethereum
+        #[arg(long, default_value = "ed25519", hide_possible_values = true)]
         kind: Kind,
-        /// What it shall sign from now on
-        #[arg(long)]
+        /// What it shall sign from now on: scheduler, messenger, client
+        #[arg(long, hide_possible_values = true)]
         role: Option<Role>,
     },
     /// All wallets
@@ -383,11 +383,11 @@ pub struct Bench {
     /// Requests in flight
     #[arg(long, default_value_t = 16)]
     pub concurrency: usize,
-    /// Kind of key that signs the messages; signing happens before the clock starts
-    #[arg(long, default_value = "ed25519")]
+    /// Kind of key that signs the messages: rsa, ed25519, ethereum; signing happens before the clock starts
+    #[arg(long, default_value = "ed25519", hide_possible_values = true)]
     pub signer: Kind,
-    /// Module of the processes
-    #[arg(long, default_value = "lua")]
+    /// Module of the processes: lua, or aos (WebAssembly, from the cache)
+    #[arg(long, default_value = "lua", hide_possible_values = true)]
     pub module: BenchModule,
     /// Bytes of data in each message
     #[arg(long, default_value_t = 64)]

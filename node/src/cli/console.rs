@@ -9,11 +9,18 @@
 //! Without a terminal lines are read from standard input, one evaluation each, and the command ends with them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ao_types::{Id, Signer as _, Tag, Wallet};
+use parking_lot::Mutex;
+use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::{DefaultEditor, ExternalPrinter as _};
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::FileHistory;
+use rustyline::validate::Validator;
+use rustyline::{Editor, Helper};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -166,8 +173,9 @@ enum Said {
 async fn interactive(context: &mut Context<'_>, mut session: Session) -> Result<Exit, Failure> {
     let colour = context.printer.colour;
     let bug = |error: ReadlineError| Failure::new(Exit::Bug, format!("no line editor: {error}"));
-    let mut editor = DefaultEditor::new().map_err(bug)?;
-    let mut outside = editor.create_external_printer().map_err(bug)?;
+    let mut editor: LineEditor = Editor::new().map_err(bug)?;
+    let typed = Typed::default();
+    editor.set_helper(Some(typed.clone()));
     let (say, mut said) = mpsc::channel(1);
     let (prompt, prompts) = std::sync::mpsc::channel::<String>();
     let reader = std::thread::Builder::new().name("console".into()).spawn(move || read_lines(editor, &prompts, &say));
@@ -194,15 +202,45 @@ async fn interactive(context: &mut Context<'_>, mut session: Session) -> Result<
                 }
             },
             () = events.next() => {
-                for text in session.watch.prints(&session.client, session.process).await? {
-                    drop(outside.print(format!("{}\n", coloured(&text, colour))));
+                let prints = session.watch.prints(&session.client, session.process).await?;
+                if !prints.is_empty() {
+                    for text in prints {
+                        // Over the line being edited. The terminal is in raw mode: a line feed alone does not return.
+                        context.printer.line(&format!("\r\u{1b}[K{}\r", coloured(&text, colour).replace('\n', "\r\n")))?;
+                    }
+                    let line = format!("{}{}", coloured(&session.prompt, colour), typed.0.lock());
+                    context.printer.part(&line)?;
                 }
             }
         }
     }
 }
 
-fn read_lines(mut editor: DefaultEditor, prompts: &std::sync::mpsc::Receiver<String>, say: &mpsc::Sender<Said>) {
+/// What is typed and not sent yet. The editor asks it for hints and so tells it every change.
+///
+/// The editor's own way of printing from outside is not used: with it the editor waits for a key although lines that were typed ahead, or
+/// pasted, are in its buffer.
+#[derive(Clone, Default)]
+struct Typed(Arc<Mutex<String>>);
+
+impl Hinter for Typed {
+    type Hint = String;
+    fn hint(&self, line: &str, _: usize, _: &rustyline::Context<'_>) -> Option<String> {
+        line.clone_into(&mut self.0.lock());
+        None
+    }
+}
+
+impl Completer for Typed {
+    type Candidate = String;
+}
+impl Highlighter for Typed {}
+impl Validator for Typed {}
+impl Helper for Typed {}
+
+type LineEditor = Editor<Typed, FileHistory>;
+
+fn read_lines(mut editor: LineEditor, prompts: &std::sync::mpsc::Receiver<String>, say: &mpsc::Sender<Said>) {
     let history = history_file();
     if let Some(file) = &history {
         drop(editor.load_history(file));
@@ -221,6 +259,9 @@ fn read_lines(mut editor: DefaultEditor, prompts: &std::sync::mpsc::Receiver<Str
                 Err(_) => break Said::End,
             }
         };
+        if let Some(typed) = editor.helper() {
+            typed.0.lock().clear();
+        }
         if let Some(file) = &history {
             drop(editor.append_history(file));
         }
@@ -273,7 +314,7 @@ impl Events {
 
 /// A chunk of server-sent events in which something was evaluated, or from which events are missing.
 fn mentions_evaluation(chunk: &[u8]) -> bool {
-    chunk.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"event: evaluated") || line.starts_with(b"event: gap"))
+    chunk.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"event: computed") || line.starts_with(b"event: gap"))
 }
 
 #[cfg(test)]
@@ -293,9 +334,9 @@ mod tests {
 
     #[test]
     fn only_evaluations_wake_the_console() {
-        assert!(mentions_evaluation(b"id: 4\nevent: evaluated\ndata: {}\n\n"));
+        assert!(mentions_evaluation(b"id: 4\nevent: computed\ndata: {}\n\n"));
         assert!(mentions_evaluation(b"event: gap\ndata: {}\n\n"));
         assert!(!mentions_evaluation(b": alive\n\n"));
-        assert!(!mentions_evaluation(b"event: assigned\ndata: {\"x\":\"event: evaluated\"}\n\n"));
+        assert!(!mentions_evaluation(b"event: assigned\ndata: {\"x\":\"event: computed\"}\n\n"));
     }
 }

@@ -92,6 +92,11 @@ impl<'a> Printer<'a> {
         writeln!(self.io.out, "{text}").and_then(|()| self.io.out.flush()).map_err(gone)
     }
 
+    /// The beginning of a line that somebody else goes on with.
+    pub fn part(&mut self, text: &str) -> Result<(), Failure> {
+        write!(self.io.out, "{text}").and_then(|()| self.io.out.flush()).map_err(gone)
+    }
+
     /// A line for people, beside the result.
     pub fn note(&mut self, text: &str) -> Result<(), Failure> {
         writeln!(self.io.err, "{text}").map_err(gone)

@@ -59,6 +59,11 @@ fn help_and_version_are_results() {
     for verb in ["dev", "devnet", "start", "console", "verify", "explain"] {
         assert!(out.lines().any(|line| line.trim_start().starts_with(verb)), "{verb} is not in the help:\n{out}");
     }
+    assert!(out.lines().count() < 60, "help that does not fit a screen is not read:\n{out}");
+    for verb in ["bench", "dry-run", "keys"] {
+        let (_, out, _) = home.run(&[verb, "--help"]);
+        assert!(out.lines().count() < 50 && out.contains("Example:"), "{out}");
+    }
     assert_eq!(home.run(&["--version"]).1.trim(), format!("aonode {}", crate::VERSION));
     let version = home.json(&["version"]);
     assert_eq!((version["schema"].as_str(), version["version"].as_str()), (Some("version/v1"), Some(crate::VERSION)));
