@@ -17,7 +17,7 @@ use crate::chain::Block;
 use crate::core::effect::{Again, Ask, Reply};
 use crate::core::input::RequestId;
 use crate::error::{Code, Rejection};
-use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
+use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX, RESULT_TRIES_MAX};
 use crate::metrics::labels::{Check, Stage};
 use crate::shell::evaluator::Read;
 use crate::shell::modules::store_failed;
@@ -175,7 +175,7 @@ impl Node {
     /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot).
     pub async fn result(&self, process: Id, message: Id) -> Result<StoredEvaluation, Rejection> {
         let slot = self.slot_of(process, message)?;
-        loop {
+        for tries in 0.. {
             if let Some(found) = self.stored(process, slot)? {
                 return Ok(found);
             }
@@ -188,12 +188,15 @@ impl Node {
             if let Some(found) = self.stored(process, slot)? {
                 return Ok(found);
             }
-            waiting.await.map_err(|_| stopping())??;
-            if self.stored(process, slot)?.is_none() {
-                let text = format!("slot {slot} of {process} repeats an earlier message and is skipped");
-                return Err(Rejection::new(Code::MessageUnknown, text));
+            match waiting.await.map_err(|_| stopping())? {
+                Ok(()) if self.stored(process, slot)?.is_none() => break,
+                Err(refusal) if refusal.retry_after_s.is_none() || tries >= RESULT_TRIES_MAX => return Err(refusal),
+                // This host could not evaluate it just now; it tries again by itself.
+                Ok(()) | Err(_) => {}
             }
         }
+        let text = format!("slot {slot} of {process} repeats an earlier message and is skipped");
+        Err(Rejection::new(Code::MessageUnknown, text))
     }
 
     /// Evaluates without a trace, on the newest state, or that after `at`. What was assigned before the call is evaluated first.

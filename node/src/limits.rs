@@ -51,6 +51,9 @@ pub const MONITORS_MAX: usize = 1024;
 /// Milliseconds between two looks at the crons of a monitored process (the reference's pace).
 pub const MONITOR_INTERVAL_MS: u64 = 10_000;
 
+/// Failed tries of this host to evaluate a message after which its readers are told; the node goes on trying.
+pub const RESULT_TRIES_MAX: u32 = 3;
+
 /// Milliseconds until an evaluation that this host could not make is tried again, at first;
 pub const RETRY_MS_MIN: u64 = 1_000;
 /// doubling up to this.

@@ -14,11 +14,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ao_consensus::schedule::{Clock, Head, ToAssign, assign_run};
+use ao_consensus::schedule::{Clock, Head, ToAssign};
 use ao_consensus::{Consensus, Timestamp};
 use ao_storage::{Durability, Store, WriteBatch};
 use ao_types::{Id, Signer};
@@ -27,19 +27,18 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use crate::chain::Chain;
-use crate::core::effect::Effect;
 use crate::core::input::{Batch, Input, Term};
 use crate::core::{Core, Fixed};
 use crate::error::{Code, Rejection};
 use crate::handle::{Event, Identity, Node};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::metrics::labels::{Outcome, State};
 
 pub mod evaluator;
 pub mod facts;
 pub mod fold;
 pub mod lanes;
+mod loops;
 pub mod modules;
 pub mod pusher;
 pub mod queue;
@@ -97,7 +96,7 @@ pub struct Options {
     /// Counted here.
     pub metrics: Metrics,
     /// What time it is.
-    pub clock: fn() -> Timestamp,
+    pub clock: Now,
 }
 
 impl Options {
@@ -118,10 +117,13 @@ impl Options {
             data_dir: None,
             disk_reserve_bytes: limits::DISK_RESERVE_BYTES,
             metrics,
-            clock: wall_clock,
+            clock: Arc::new(wall_clock),
         }
     }
 }
+
+/// Says what time it is.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The machine's clock.
 pub fn wall_clock() -> Timestamp {
@@ -193,7 +195,7 @@ pub struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) pusher: Mutex<Pusher>,
     pub(crate) metrics: Metrics,
-    pub(crate) clock: fn() -> Timestamp,
+    pub(crate) clock: Now,
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) low_disk: AtomicBool,
@@ -246,7 +248,7 @@ pub enum StartError {
 pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartError> {
     let Parts { store, vm, chain, blocks, engine, network_id, default_module } = parts;
     let scheduler_chain = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
-    let low = options.data_dir.as_deref().is_some_and(|path| is_low(path, options.disk_reserve_bytes, false));
+    let low = options.data_dir.as_deref().is_some_and(|path| loops::is_low(path, options.disk_reserve_bytes, false));
     let recovered = recover::read(&*store, scheduler_chain, 0, low)?;
     let now = (options.clock)();
     let core = Core::new(Fixed { network_id, engine }, scheduler_chain, chain.tip(now));
@@ -329,13 +331,13 @@ fn spawn(
     };
     let mut others = Vec::new();
     for n in 0..verifiers.max(1) {
-        others.push(with(&format!("verify-{n}"), verify_loop)?);
+        others.push(with(&format!("verify-{n}"), loops::verify_loop)?);
     }
     for n in 0..signers.max(1) {
-        others.push(with(&format!("sign-{n}"), sign_loop)?);
+        others.push(with(&format!("sign-{n}"), loops::sign_loop)?);
     }
-    others.push(with("push", push_loop)?);
-    others.push(with("reserve", reserve_loop)?);
+    others.push(with("push", loops::push_loop)?);
+    others.push(with("reserve", loops::reserve_loop)?);
     let mut workers = Vec::new();
     for n in 0..evaluators.max(1) + limits::SLOW_JOBS_MAX {
         workers.push(guests(&format!("evaluate-{n}"), |shared| shared.evaluator.work_log())?);
@@ -344,8 +346,8 @@ fn spawn(
         workers.push(guests(&format!("read-{n}"), |shared| shared.evaluator.work_reads())?);
     }
     let (for_core, for_writer) = (shared.clone(), shared.clone());
-    let core = thread("core", None, move || vital("core", || core_loop(&for_core, core, &inbox)))?;
-    let writer = thread("write", None, move || vital("write", || write_loop(&for_writer, &jobs)))?;
+    let core = thread("core", None, move || vital("core", || loops::core_loop(&for_core, core, &inbox)))?;
+    let writer = thread("write", None, move || vital("write", || loops::write_loop(&for_writer, &jobs)))?;
     Ok(Running { shared: shared.clone(), core, writer, evaluators: workers, others })
 }
 
@@ -361,208 +363,6 @@ fn vital(name: &str, work: impl FnOnce()) {
     if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
         tracing::error!(event = "thread_panicked", thread = name, "a bug; the node stops at once and begins again from its store");
         std::process::abort();
-    }
-}
-
-fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
-    let mut effects = Vec::new();
-    let (mut tip, mut looked_at, mut ending) = (shared.chain.tip((shared.clock)()), Timestamp(0), false);
-    while !(ending && core.at_rest()) {
-        let now = (shared.clock)();
-        let wait = core.next_deadline().map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
-        let note = match inbox.recv_timeout(Duration::from_millis(wait)) {
-            Ok(note) => note,
-            Err(RecvTimeoutError::Timeout) if ending => return,
-            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick, Instant::now()),
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let now = (shared.clock)();
-        shared.beat.store(now.0, Ordering::Relaxed);
-        if now.since_ms(looked_at) >= 100 {
-            looked_at = now;
-            let newest = shared.chain.tip(now);
-            if newest != tip {
-                tip = newest;
-                core.handle(now, Input::Tip(tip), &mut effects);
-            }
-            if core.next_deadline().is_some_and(|deadline| deadline <= now) {
-                core.handle(now, Input::Tick, &mut effects);
-            }
-        }
-        match note {
-            Note::Input(input, sent) => {
-                shared.metrics.event_loop_lag_seconds.observe(sent.elapsed().as_secs_f64());
-                core.handle(now, input, &mut effects);
-            }
-            Note::Stop => ending = true,
-        }
-        for effect in effects.drain(..) {
-            carry_out(shared, effect);
-        }
-    }
-}
-
-/// Does one effect; what takes time goes to a worker.
-fn carry_out(shared: &Shared, effect: Effect) {
-    match effect {
-        Effect::Sign { term, process, head, clock, items } => {
-            drop(shared.runs.push(Run { term, process, head, clock, items }));
-        }
-        Effect::Write { term, batch, rows, durability } => write(shared, Write::Batch { term, batch, rows, durability }),
-        Effect::Recover { term, failed } => write(shared, Write::Recover { term, failed }),
-        Effect::LookUp(submission) => drop(shared.tasks.push(Task::LookUp(submission))),
-        Effect::LookUpProcess(again) => drop(shared.tasks.push(Task::Process(again))),
-        Effect::Reply(request, reply) => {
-            if reply.is_err() {
-                shared.metrics.messages_total.of(State::Rejected).inc();
-            }
-            shared.requests.answer(request, reply);
-        }
-        Effect::Evaluate(job) => shared.evaluator.lanes.push_log(job.process, job),
-        Effect::Push { term, process, .. } => drop(shared.turns.push((term, process))),
-        Effect::Tell(event) => {
-            count(shared, &event);
-            // Nobody listening is no error.
-            drop(shared.events.send(event));
-        }
-        Effect::Results { process, slot } => shared.results.ready(&process, slot),
-        Effect::NoResults { process, why, lasting } => {
-            tracing::warn!(event = "not_evaluated", %process, code = why.code.as_str(), reason = %why.message, lasting);
-            shared.metrics.messages_total.of(State::NotEvaluated).inc();
-            shared.results.refuse(&process, &why, lasting);
-        }
-        Effect::Alarm { process, what } => {
-            shared.metrics.state_divergence_total.inc();
-            tracing::error!(event = "state_divergence", %process, what, "evaluation of this process stopped; keep the data directory and report this");
-        }
-    }
-}
-
-fn count(shared: &Shared, event: &Event) {
-    match event {
-        Event::Assigned { .. } => shared.metrics.messages_total.of(State::Assigned).inc(),
-        Event::Confirmed { .. } => shared.metrics.messages_total.of(State::Confirmed).inc(),
-        Event::Pushed { .. } => {
-            shared.metrics.messages_total.of(State::Pushed).inc();
-            shared.metrics.push_attempts_total.of(Outcome::Ok).inc();
-        }
-        Event::Evaluated { .. } => {}
-    }
-}
-
-fn write(shared: &Shared, job: Write) {
-    if let Some(writes) = &*shared.writes.lock() {
-        drop(writes.send(job));
-    }
-}
-
-fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
-    while let Ok(job) = jobs.recv() {
-        match job {
-            Write::Batch { term, batch, rows, durability } => {
-                let began = Instant::now();
-                let owed = owed(&rows);
-                let written = shared.store.write(rows, durability);
-                if durability == Durability::Synced {
-                    shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
-                }
-                match written {
-                    Ok(()) => {
-                        shared.settled.through(batch);
-                        shared.metrics.outbox_pending.add(owed);
-                        shared.inputs.send(Input::Written { term, batch });
-                    }
-                    Err(error) => {
-                        let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
-                        tracing::error!(event = "write_failed", batch, %error, "nothing of this batch counts; the core begins again from the store");
-                        shared.inputs.send(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full });
-                    }
-                }
-            }
-            Write::Recover { term, failed } => {
-                shared.settled.through(failed);
-                let low = shared.low_disk.load(Ordering::Relaxed);
-                loop {
-                    match recover::read(&*shared.store, shared.scheduler_chain, term, low) {
-                        Ok(recovered) => break shared.inputs.send(Input::Recovered(Box::new(recovered))),
-                        Err(error) if shared.stopping.load(Ordering::Relaxed) => break tracing::warn!(event = "not_recovered", %error),
-                        Err(error) => tracing::error!(event = "store_unreadable", %error, "trying again in a second"),
-                    }
-                    std::thread::park_timeout(Duration::from_secs(1));
-                }
-            }
-        }
-    }
-}
-
-/// By how many rows a batch lengthens the outboxes.
-fn owed(rows: &WriteBatch) -> i64 {
-    let outbox = rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Outbox);
-    outbox.map(|(_, _, row)| if row.is_some() { 1 } else { -1 }).sum()
-}
-
-fn verify_loop(shared: &Shared) {
-    while let Some(task) = shared.tasks.pop() {
-        match shared.verifier.work(task) {
-            Ok(input) => {
-                if matches!(&input, Input::Submit(submission) if submission.item.is_some()) {
-                    shared.metrics.messages_total.of(State::Received).inc();
-                }
-                shared.inputs.send(input);
-            }
-            Err((Some(request), refusal)) => {
-                shared.metrics.messages_total.of(State::Rejected).inc();
-                shared.requests.answer(request, Err(refusal));
-            }
-            Err((None, refusal)) => tracing::debug!(event = "look_up_failed", %refusal),
-        }
-    }
-}
-
-fn sign_loop(shared: &Shared) {
-    while let Some(Run { term, process, head, clock, items }) = shared.runs.pop() {
-        let run = assign_run(process, head, clock, items, &*shared.scheduler).map_err(|error| error.to_string());
-        shared.inputs.send(Input::Signed { term, process, run });
-    }
-}
-
-fn push_loop(shared: &Shared) {
-    let mut pusher = Pusher::new(shared.verifier.clone(), shared.messenger.clone());
-    while let Some((term, process)) = shared.turns.pop() {
-        shared.inputs.send(pusher.turn(term, process));
-    }
-}
-
-/// Below the reserve; once there, until a little more than the reserve is free again.
-fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> bool {
-    let margin = if was_low { reserve / 20 } else { 0 };
-    ao_storage::free_bytes(path).is_ok_and(|free| free < reserve.saturating_add(margin))
-}
-
-fn reserve_loop(shared: &Shared) {
-    let path = shared.data_dir.clone();
-    while !shared.stopping.load(Ordering::Relaxed) {
-        let was = shared.low_disk.load(Ordering::Relaxed);
-        let low = path.as_deref().is_some_and(|path| is_low(path, shared.disk_reserve_bytes, was));
-        if let Some(Ok(free)) = path.as_deref().map(ao_storage::free_bytes) {
-            shared.metrics.disk_free_bytes.set(free.min(i64::MAX as u64) as i64);
-        }
-        if low != was {
-            tracing::warn!(
-                event = "disk_reserve",
-                low,
-                reserve = shared.disk_reserve_bytes,
-                "writes are refused while room is below the reserve"
-            );
-        }
-        shared.low_disk.store(low, Ordering::Relaxed);
-        shared.evaluator.tidy();
-        if let Ok(sizes) = shared.store.sizes() {
-            sizes.into_iter().for_each(|(table, bytes)| shared.metrics.db_bytes(table.name(), bytes));
-        }
-        // Sent every time: a write that found no room makes the core refuse writes too, until it hears that there is some.
-        shared.inputs.send(Input::Reserve { low });
-        std::thread::park_timeout(Duration::from_secs(2));
     }
 }
 

@@ -165,7 +165,7 @@ async fn crons_run_up_to_now_and_are_pushed_when_monitored() {
     let rig = Rig::start();
     let process = rig.spawn(&[("Cron-Interval", "1-second"), ("Cron-Tag-Action", "Tick")]).await;
     rig.node.result(process, process).await.unwrap();
-    rig.advance(3_500);
+    rig.advance(3_900);
     rig.node.run_cron(process).await.unwrap();
     let crons = rig.crons(process);
     assert_eq!(crons.len(), 3);
@@ -302,5 +302,24 @@ async fn one_loud_process_does_not_hold_up_a_quiet_one() {
         }
     }
     assert_eq!(rig.log(target).len(), flood + 2);
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_this_host_could_not_evaluate_is_tried_again_and_its_reader_waits() {
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let sent = rig.send(process, &[("Action", "Flaky")], "").await.unwrap();
+    let mut passing = tokio::time::interval(Duration::from_millis(20));
+    let mut result = Box::pin(rig.result(process, sent.id));
+    let found = loop {
+        tokio::select! {
+            found = &mut result => break found,
+            // The clock of the node goes on while its reader waits.
+            _ = passing.tick() => rig.advance(limits::RETRY_MS_MIN),
+        }
+    };
+    assert_eq!(found["Output"], "1");
+    drop(result);
     rig.stop();
 }

@@ -14,25 +14,23 @@ use crate::handle::Accepted;
 use crate::metrics::Build;
 use crate::wiring::Setup;
 
-/// Milliseconds by which the tests' clock is ahead of the machine's. Shared by all tests: it only ever grows.
-static AHEAD_MS: AtomicU64 = AtomicU64::new(0);
-
-fn clock() -> Timestamp {
-    wall_clock().plus_ms(AHEAD_MS.load(Ordering::Relaxed))
-}
+/// Where the clock of every rig stands at first.
+const BEGIN_MS: u64 = 1_700_000_000_200;
 
 pub struct Rig {
     pub node: Node,
     pub running: Running,
     pub user: Wallet,
     store: Arc<dyn Store>,
+    /// The clock stands still but for what a test adds.
+    ahead_ms: Arc<AtomicU64>,
 }
 
 pub fn options() -> Options {
     let key = |seed| Arc::new(Wallet::ed25519_from_seed(&[seed; 32]));
     // One registry for all tests: making one costs more than most of them.
     static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::new(&Build::new("solo", "test")).unwrap());
-    Options { clock, ..Options::new("test", key(1), key(2), METRICS.clone()) }
+    Options::new("test", key(1), key(2), METRICS.clone())
 }
 
 pub fn setup() -> Setup {
@@ -62,8 +60,14 @@ impl Rig {
     }
 
     pub fn on(store: Arc<dyn Store>) -> Self {
-        let (node, running) = Node::start_on(store.clone(), options(), setup()).unwrap();
-        Self { node, running, user: Wallet::ed25519_from_seed(&[3; 32]), store }
+        Self::at(store, Arc::new(AtomicU64::new(0)))
+    }
+
+    fn at(store: Arc<dyn Store>, ahead_ms: Arc<AtomicU64>) -> Self {
+        let ahead = ahead_ms.clone();
+        let clock: Now = Arc::new(move || Timestamp(BEGIN_MS + ahead.load(Ordering::Relaxed)));
+        let (node, running) = Node::start_on(store.clone(), Options { clock, ..options() }, setup()).unwrap();
+        Self { node, running, user: Wallet::ed25519_from_seed(&[3; 32]), store, ahead_ms }
     }
 
     pub fn stop(self) {
@@ -71,9 +75,9 @@ impl Rig {
     }
 
     pub fn restart(self) -> Self {
-        let store = self.store.clone();
+        let (store, ahead_ms) = (self.store.clone(), self.ahead_ms.clone());
         self.stop();
-        Self::on(store)
+        Self::at(store, ahead_ms)
     }
 
     pub fn module(&self) -> Id {
@@ -81,7 +85,7 @@ impl Rig {
     }
 
     pub fn advance(&self, ms: u64) {
-        AHEAD_MS.fetch_add(ms, Ordering::Relaxed);
+        self.ahead_ms.fetch_add(ms, Ordering::Relaxed);
     }
 
     pub async fn spawn(&self, more: &[(&str, &str)]) -> Id {

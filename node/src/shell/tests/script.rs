@@ -1,11 +1,13 @@
 //! A machine that does what tags say: for tests of everything around a machine.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ao_types::hash::sha256;
 use ao_types::{Environment, Evaluation, Id, Invocation, Outgoing, StateHash, Tag};
 use ao_vm::{Checkpoint, Error, Evaluated, Instance, ModuleSource, Refusal, Vm};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 /// `Module-Format` of the scripted machine.
@@ -49,7 +51,7 @@ fn outgoing(target: Option<&str>, anchor: u64, tags: Value) -> Outgoing {
 fn run(message: &Invocation, count: &mut u64) -> Evaluation {
     let mut evaluation = Evaluation::default();
     match tag(message, "Action") {
-        "Count" | "Tick" => {
+        "Count" | "Tick" | "Flaky" => {
             *count += 1;
             evaluation.output = count.to_string().into();
             if message.cron {
@@ -83,8 +85,15 @@ fn run(message: &Invocation, count: &mut u64) -> Evaluation {
     evaluation
 }
 
+/// Messages that this host could not evaluate the first time.
+static SEEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
 impl Instance for Counter {
     fn evaluate(&mut self, message: &Arc<Invocation>) -> Result<Evaluated, Error> {
+        let id = message.id.clone().unwrap_or_default();
+        if tag(message, "Action") == "Flaky" && SEEN.lock().insert(id) {
+            return Err(Error::NotEvaluated("no memory just now".into()));
+        }
         Ok(Evaluated { evaluation: run(message, &mut self.0), fuel: 1 })
     }
 

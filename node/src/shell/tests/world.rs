@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::Receiver;
 
+use ao_consensus::schedule::assign_run;
 use ao_storage::faulty::{Fault, FaultyStore};
 use ao_storage::memory::Contents;
 use ao_storage::schema::{self, EvaluationRow, OutboxKind, ScheduleRow};
@@ -17,7 +18,7 @@ use super::rig::{options, setup};
 use super::script::Script;
 use super::*;
 use crate::chain::{Block, DevChain, DevGenesis};
-use crate::core::effect::Reply;
+use crate::core::effect::{Effect, Reply};
 use crate::core::input::RequestId;
 use crate::handle::Accepted;
 use crate::shell::fold::Fold;

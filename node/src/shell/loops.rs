@@ -1,0 +1,220 @@
+//! What each thread does: take the next thing, do it, say what came of it.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use ao_consensus::Timestamp;
+use ao_consensus::schedule::assign_run;
+use ao_storage::{Durability, WriteBatch};
+
+use super::pusher::Pusher;
+use super::verify::Task;
+use super::{Note, Run, Shared, Write, recover};
+use crate::core::Core;
+use crate::core::effect::Effect;
+use crate::core::input::Input;
+use crate::handle::Event;
+use crate::metrics::labels::{Outcome, State};
+
+pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
+    let mut effects = Vec::new();
+    let (mut tip, mut looked_at, mut ending) = (shared.chain.tip((shared.clock)()), Timestamp(0), false);
+    while !(ending && core.at_rest()) {
+        let now = (shared.clock)();
+        let wait = core.next_deadline().map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
+        let note = match inbox.recv_timeout(Duration::from_millis(wait)) {
+            Ok(note) => note,
+            Err(RecvTimeoutError::Timeout) if ending => return,
+            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick, Instant::now()),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let now = (shared.clock)();
+        shared.beat.store(now.0, Ordering::Relaxed);
+        if now.since_ms(looked_at) >= 100 {
+            looked_at = now;
+            let newest = shared.chain.tip(now);
+            if newest != tip {
+                tip = newest;
+                core.handle(now, Input::Tip(tip), &mut effects);
+            }
+            if core.next_deadline().is_some_and(|deadline| deadline <= now) {
+                core.handle(now, Input::Tick, &mut effects);
+            }
+        }
+        match note {
+            Note::Input(input, sent) => {
+                shared.metrics.event_loop_lag_seconds.observe(sent.elapsed().as_secs_f64());
+                core.handle(now, input, &mut effects);
+            }
+            Note::Stop => ending = true,
+        }
+        for effect in effects.drain(..) {
+            carry_out(shared, effect);
+        }
+    }
+}
+
+/// Does one effect; what takes time goes to a worker.
+fn carry_out(shared: &Shared, effect: Effect) {
+    match effect {
+        Effect::Sign { term, process, head, clock, items } => {
+            drop(shared.runs.push(Run { term, process, head, clock, items }));
+        }
+        Effect::Write { term, batch, rows, durability } => write(shared, Write::Batch { term, batch, rows, durability }),
+        Effect::Recover { term, failed } => write(shared, Write::Recover { term, failed }),
+        Effect::LookUp(submission) => drop(shared.tasks.push(Task::LookUp(submission))),
+        Effect::LookUpProcess(again) => drop(shared.tasks.push(Task::Process(again))),
+        Effect::Reply(request, reply) => {
+            if reply.is_err() {
+                shared.metrics.messages_total.of(State::Rejected).inc();
+            }
+            shared.requests.answer(request, reply);
+        }
+        Effect::Evaluate(job) => shared.evaluator.lanes.push_log(job.process, job),
+        Effect::Push { term, process, .. } => drop(shared.turns.push((term, process))),
+        Effect::Tell(event) => {
+            count(shared, &event);
+            // Nobody listening is no error.
+            drop(shared.events.send(event));
+        }
+        Effect::Results { process, slot } => shared.results.ready(&process, slot),
+        Effect::NoResults { process, why, lasting } => {
+            tracing::warn!(event = "not_evaluated", %process, code = why.code.as_str(), reason = %why.message, lasting);
+            shared.metrics.messages_total.of(State::NotEvaluated).inc();
+            shared.results.refuse(&process, &why, lasting);
+        }
+        Effect::Alarm { process, what } => {
+            shared.metrics.state_divergence_total.inc();
+            tracing::error!(event = "state_divergence", %process, what, "evaluation of this process stopped; keep the data directory and report this");
+        }
+    }
+}
+
+fn count(shared: &Shared, event: &Event) {
+    match event {
+        Event::Assigned { .. } => shared.metrics.messages_total.of(State::Assigned).inc(),
+        Event::Confirmed { .. } => shared.metrics.messages_total.of(State::Confirmed).inc(),
+        Event::Pushed { .. } => {
+            shared.metrics.messages_total.of(State::Pushed).inc();
+            shared.metrics.push_attempts_total.of(Outcome::Ok).inc();
+        }
+        Event::Evaluated { .. } => {}
+    }
+}
+
+fn write(shared: &Shared, job: Write) {
+    if let Some(writes) = &*shared.writes.lock() {
+        drop(writes.send(job));
+    }
+}
+
+pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
+    while let Ok(job) = jobs.recv() {
+        match job {
+            Write::Batch { term, batch, rows, durability } => {
+                let began = Instant::now();
+                let owed = owed(&rows);
+                let written = shared.store.write(rows, durability);
+                if durability == Durability::Synced {
+                    shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
+                }
+                match written {
+                    Ok(()) => {
+                        shared.settled.through(batch);
+                        shared.metrics.outbox_pending.add(owed);
+                        shared.inputs.send(Input::Written { term, batch });
+                    }
+                    Err(error) => {
+                        let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
+                        tracing::error!(event = "write_failed", batch, %error, "nothing of this batch counts; the core begins again from the store");
+                        shared.inputs.send(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full });
+                    }
+                }
+            }
+            Write::Recover { term, failed } => {
+                shared.settled.through(failed);
+                let low = shared.low_disk.load(Ordering::Relaxed);
+                loop {
+                    match recover::read(&*shared.store, shared.scheduler_chain, term, low) {
+                        Ok(recovered) => break shared.inputs.send(Input::Recovered(Box::new(recovered))),
+                        Err(error) if shared.stopping.load(Ordering::Relaxed) => break tracing::warn!(event = "not_recovered", %error),
+                        Err(error) => tracing::error!(event = "store_unreadable", %error, "trying again in a second"),
+                    }
+                    std::thread::park_timeout(Duration::from_secs(1));
+                }
+            }
+        }
+    }
+}
+
+/// By how many rows a batch lengthens the outboxes.
+fn owed(rows: &WriteBatch) -> i64 {
+    let outbox = rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Outbox);
+    outbox.map(|(_, _, row)| if row.is_some() { 1 } else { -1 }).sum()
+}
+
+pub(super) fn verify_loop(shared: &Shared) {
+    while let Some(task) = shared.tasks.pop() {
+        match shared.verifier.work(task) {
+            Ok(input) => {
+                if matches!(&input, Input::Submit(submission) if submission.item.is_some()) {
+                    shared.metrics.messages_total.of(State::Received).inc();
+                }
+                shared.inputs.send(input);
+            }
+            Err((Some(request), refusal)) => {
+                shared.metrics.messages_total.of(State::Rejected).inc();
+                shared.requests.answer(request, Err(refusal));
+            }
+            Err((None, refusal)) => tracing::debug!(event = "look_up_failed", %refusal),
+        }
+    }
+}
+
+pub(super) fn sign_loop(shared: &Shared) {
+    while let Some(Run { term, process, head, clock, items }) = shared.runs.pop() {
+        let run = assign_run(process, head, clock, items, &*shared.scheduler).map_err(|error| error.to_string());
+        shared.inputs.send(Input::Signed { term, process, run });
+    }
+}
+
+pub(super) fn push_loop(shared: &Shared) {
+    let mut pusher = Pusher::new(shared.verifier.clone(), shared.messenger.clone());
+    while let Some((term, process)) = shared.turns.pop() {
+        shared.inputs.send(pusher.turn(term, process));
+    }
+}
+
+/// Below the reserve; once there, until a little more than the reserve is free again.
+pub(super) fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> bool {
+    let margin = if was_low { reserve / 20 } else { 0 };
+    ao_storage::free_bytes(path).is_ok_and(|free| free < reserve.saturating_add(margin))
+}
+
+pub(super) fn reserve_loop(shared: &Shared) {
+    let path = shared.data_dir.clone();
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let was = shared.low_disk.load(Ordering::Relaxed);
+        let low = path.as_deref().is_some_and(|path| is_low(path, shared.disk_reserve_bytes, was));
+        if let Some(Ok(free)) = path.as_deref().map(ao_storage::free_bytes) {
+            shared.metrics.disk_free_bytes.set(free.min(i64::MAX as u64) as i64);
+        }
+        if low != was {
+            tracing::warn!(
+                event = "disk_reserve",
+                low,
+                reserve = shared.disk_reserve_bytes,
+                "writes are refused while room is below the reserve"
+            );
+        }
+        shared.low_disk.store(low, Ordering::Relaxed);
+        shared.evaluator.tidy();
+        if let Ok(sizes) = shared.store.sizes() {
+            sizes.into_iter().for_each(|(table, bytes)| shared.metrics.db_bytes(table.name(), bytes));
+        }
+        // Sent every time: a write that found no room makes the core refuse writes too, until it hears that there is some.
+        shared.inputs.send(Input::Reserve { low });
+        std::thread::park_timeout(Duration::from_secs(2));
+    }
+}
