@@ -237,7 +237,7 @@ fn kind(method: &Method, path: &str) -> Kind {
 
 /// A refusal in the form of the route it is for.
 fn refuse(path: &str, rejection: Rejection) -> Response {
-    if path == "/v1" || path.starts_with("/v1/") || path.starts_with("/admin/") {
+    if path.starts_with("/v1/") || path.starts_with("/admin/") {
         Native(rejection).into_response()
     } else {
         Legacy(rejection).into_response()

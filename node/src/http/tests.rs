@@ -1,6 +1,7 @@
 //! The routes against a scripted node on a memory store, and the bounds on real sockets.
 
 mod admin;
+mod anything;
 mod gateway;
 mod health;
 mod limits;

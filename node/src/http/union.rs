@@ -11,6 +11,7 @@ use super::query::{self, Query};
 use super::reply::{self, Legacy};
 use super::schedule::PageRequest;
 use super::{App, cu, mu, su, trace};
+use crate::error::{Code, Rejection};
 use crate::gateway;
 
 /// Routes at the root.
@@ -48,6 +49,10 @@ async fn information(State(app): State<App>, uri: Uri) -> Result<Response, Legac
 async fn read(State(app): State<App>, Path(id): Path<String>, request: Request) -> Result<Response, Legacy> {
     let uri = request.uri().clone();
     let query = Query::of(&uri)?;
+    if ao_types::Id::parse(&id).is_err() {
+        // One segment that is no id is a route that somebody expects here, such as `/favicon.ico`.
+        return Err(Rejection::new(Code::RouteUnknown, format!("no such route: /{}", query::short(&id))).into());
+    }
     if query.has("process-id") || PageRequest::is_asked(&query) {
         let id = query::id("id", &id)?;
         let process = query.id("process-id")?;

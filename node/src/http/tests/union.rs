@@ -98,6 +98,8 @@ async fn what_is_not_there_is_json_too() {
     let answer = get(&edge, "/nowhere/at/all").await;
     assert_eq!(answer.status, 404);
     assert_eq!(answer.text(), r#"{"error":"no such route: /nowhere/at/all","code":"AON-2002"}"#);
+    let answer = get(&edge, "/favicon.ico").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (404, r#"{"error":"no such route: /favicon.ico","code":"AON-2002"}"#));
     let answer = post(&edge, "/results/x", "").await;
     assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (405, "AON-2003"));
     assert_eq!(answer.header("allow"), "GET,HEAD");
