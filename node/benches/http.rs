@@ -79,7 +79,9 @@ fn main() {
     });
     measure("GET /livez", thread, || (0..REQUESTS).for_each(|_| client.ask("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n", &[], 200)));
     let page = format!("GET /{0}?process-id={0}&limit=100 HTTP/1.1\r\nhost: x\r\n\r\n", process.id());
-    measure("GET /{process}, 100 slots (with the reading thread)", thread, || (0..REQUESTS / 20).for_each(|_| client.ask(&page, &[], 200)));
+    measure("GET /{process}, 100 slots (without the reading thread)", thread, || {
+        (0..REQUESTS / 20).for_each(|_| client.ask(&page, &[], 200))
+    });
     drop(client);
     stop.cancel();
     server.join().expect("ends");
