@@ -127,10 +127,10 @@ proptest! {
             let target = fill(&format!("/{}?{}", parts.join("/"), parameters.join("&")));
             let body = if body == "item" { message_item(process, &[], "x").as_bytes().to_vec() } else { body.clone().into_bytes() };
             let mut request = Request::builder().method(method).uri(&target);
-            if let Some((name, value)) = header {
-                if let Ok(value) = axum::http::HeaderValue::from_bytes(value.as_bytes()) {
-                    request = request.header(name, value);
-                }
+            if let Some((name, value)) = header
+                && let Ok(value) = axum::http::HeaderValue::from_bytes(value.as_bytes())
+            {
+                request = request.header(name, value);
             }
             if target.starts_with("/v1/events") {
                 return Ok(()); // Has no end.
