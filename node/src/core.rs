@@ -16,7 +16,7 @@
 //!
 //! **Durable before visible.** What another party can see waits in the batch that makes it true, and leaves when that batch is written
 //! ([`batch`]). **No gap.** Slots are given in runs, one run per process at a time, and a head moves only with its batch. A write that
-//! fails ends this life of the core: everything volatile is dropped and read again from the store ([`recover`]), as at start.
+//! fails ends this life of the core: everything volatile is dropped and read again from the store (`recover.rs`), as at start.
 //! **Exactly once.** The entry of an outbox is deleted in the batch that gives its item a slot.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

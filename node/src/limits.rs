@@ -18,9 +18,6 @@ pub const PROCESS_QUEUE_MAX: usize = 1024;
 /// Written batches whose ids and heads the core remembers, so that a look-up made before them is corrected without a new look-up.
 pub const RECENT_BATCHES: u64 = 64;
 
-/// Processes that the core keeps in memory though nothing is going on in them.
-pub const IDLE_PROCESSES_MAX: usize = 16_384;
-
 /// Readers waiting for results.
 pub const RESULT_WAITERS_MAX: usize = 4096;
 
@@ -44,6 +41,12 @@ pub const PUSH_PROCESSES_MAX: usize = 16;
 
 /// Milliseconds until a delivery that found a queue full is tried again.
 pub const PUSH_RETRY_MS: u64 = 250;
+
+/// Runs that wait for a signer: one for each process with something in its queue, and as many of a life of the core that has ended.
+pub const RUNS_WAITING_MAX: usize = 2 * (WRITES_IN_FLIGHT_MAX + PUSH_RUN_MAX * PUSH_PROCESSES_MAX);
+
+/// Turns of outboxes that wait for the pusher: those of now, and of lives of the core that have ended.
+pub const TURNS_WAITING_MAX: usize = 8 * PUSH_PROCESSES_MAX;
 
 /// Processes whose cron results are pushed.
 pub const MONITORS_MAX: usize = 1024;

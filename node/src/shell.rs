@@ -305,8 +305,8 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         messenger: options.messenger,
         scheduler: options.scheduler,
         scheduler_chain,
-        runs: Queue::new(usize::MAX),
-        turns: Queue::new(limits::PUSH_PROCESSES_MAX * 2),
+        runs: Queue::new(limits::RUNS_WAITING_MAX),
+        turns: Queue::new(limits::TURNS_WAITING_MAX),
         inputs,
         writes: Mutex::new(Some(writes)),
     });

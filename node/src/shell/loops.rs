@@ -59,7 +59,10 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
 fn carry_out(shared: &Shared, effect: Effect) {
     match effect {
         Effect::Sign { term, process, head, clock, items } => {
-            drop(shared.runs.push(Run { term, process, head, clock, items }));
+            let full = shared.runs.push(Run { term, process, head, clock, items });
+            if let Err(Run { term, process, .. }) = full {
+                shared.inputs.send(Input::Signed { term, process, run: Err("too many runs wait for the signer".to_owned()) });
+            }
         }
         Effect::Write { term, batch, rows, durability } => write(shared, Write::Batch { term, batch, rows, durability }),
         Effect::Recover { term, failed } => write(shared, Write::Recover { term, failed }),
@@ -72,7 +75,12 @@ fn carry_out(shared: &Shared, effect: Effect) {
             shared.requests.answer(request, reply);
         }
         Effect::Evaluate(job) => shared.evaluator.lanes.push_log(job.process, job),
-        Effect::Push { term, process, .. } => drop(shared.turns.push((term, process))),
+        Effect::Push { term, process, .. } => {
+            if let Err((term, process)) = shared.turns.push((term, process)) {
+                let entries = Err("too many turns wait for the pusher".to_owned());
+                shared.inputs.send(Input::Deliveries { term, process, entries, more: true });
+            }
+        }
         Effect::Tell(event) => {
             count(shared, &event);
             // Nobody listening is no error.
