@@ -1,5 +1,6 @@
 //! A client of a node: the legacy HTTP that unmodified tools use, spoken from Rust.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -152,7 +153,10 @@ impl Client {
             Some(module) => module.to_string(),
             None => text("module")?,
         };
-        let own = [("Module", module.as_str()), ("Scheduler", scheduler.as_str()), ("Authority", messenger.as_str())];
+        // equal content signed by the same key is the same item: a number makes each process one of its own
+        static SPAWNED: AtomicU64 = AtomicU64::new(0);
+        let number = SPAWNED.fetch_add(1, Ordering::Relaxed).to_string();
+        let own = [("Module", module.as_str()), ("Scheduler", &scheduler), ("Authority", &messenger), ("Number", &number)];
         let tags: Vec<_> = tags.iter().copied().chain(own).collect();
         Ok(owner.item("Process", None, &tags, data.to_owned()))
     }

@@ -5,7 +5,7 @@ use super::client::Client;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::run::{self, Home};
-use super::service::{Service, Setup};
+use super::service::{Service, Setup, Signals};
 use crate::demo::{Demo, Step, modules, wallets};
 
 /// `devnet`.
@@ -33,7 +33,7 @@ pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Fai
             }
             Ok(0) => {
                 context.printer.note("The node stays up. Ctrl-C stops it.")?;
-                service.until_told().await
+                service.until_told(Signals::new()?).await
             }
             Ok(wrong) => {
                 service.stop().await;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::args::{Dev, Start};
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::service::{Service, Setup};
+use super::service::{Service, Setup, Signals};
 use crate::config::Loaded;
 use crate::datadir::{DataDir, Layout};
 use crate::demo::wallets;
@@ -30,9 +30,10 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
     let levels = log(context, &loaded)?;
     let data = DataDir::open(layout.root(), &loaded.config.network.name)?;
     runtime()?.block_on(async {
+        let signals = Signals::new()?;
         let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new(), modules: None }).await?;
         ready(context, &service, &[])?;
-        service.until_told().await
+        service.until_told(signals).await
     })
 }
 
@@ -43,9 +44,10 @@ pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> 
     let levels = log(context, &loaded)?;
     let (data, shown) = home.open()?;
     runtime()?.block_on(async {
+        let signals = Signals::new()?;
         let service = Service::start(Setup { config: loaded.config, data, levels, accounts: funded()?, modules: home.modules() }).await?;
         ready(context, &service, &shown)?;
-        service.until_told().await
+        service.until_told(signals).await
     })
 }
 

@@ -193,8 +193,7 @@ impl Service {
     ///
     /// # Errors
     /// A vital thread ended by itself: a bug.
-    pub async fn until_told(self) -> Result<Exit, Failure> {
-        let mut signals = Signals::new()?;
+    pub async fn until_told(self, mut signals: Signals) -> Result<Exit, Failure> {
         let ended = tokio::select! {
             exit = signals.next() => Ok(exit),
             () = self.shutdown.cancelled() => Ok(Exit::Ok),
@@ -294,14 +293,18 @@ fn fund(node: &Node, accounts: &[(String, u128)]) -> Result<(), Failure> {
     if batch.writes.is_empty() { Ok(()) } else { node.store().write(batch, Durability::Synced).map_err(failed) }
 }
 
-/// SIGINT and SIGTERM.
-struct Signals {
+/// SIGINT and SIGTERM: from when this is made they are an orderly stop. Made before anybody is told that the node is ready.
+pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    /// Takes both signals. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// The system does not let them be taken.
+    pub fn new() -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::new(Exit::Bug, format!("cannot take signals: {error}"));
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
