@@ -153,9 +153,7 @@ impl Client {
             Some(module) => module.to_string(),
             None => text("module")?,
         };
-        // equal content signed by the same key is the same item: a number makes each process one of its own
-        static SPAWNED: AtomicU64 = AtomicU64::new(0);
-        let number = SPAWNED.fetch_add(1, Ordering::Relaxed).to_string();
+        let number = next_number();
         let own = [("Module", module.as_str()), ("Scheduler", &scheduler), ("Authority", &messenger), ("Number", &number)];
         let tags: Vec<_> = tags.iter().copied().chain(own).collect();
         Ok(owner.item("Process", None, &tags, data.to_owned()))
@@ -183,7 +181,9 @@ impl Client {
     /// # Errors
     /// The process says error.
     pub async fn eval(&self, owner: &Person, process: Id, code: &str) -> Result<String> {
-        let result = self.call(process, &owner.eval(process, code)).await?;
+        let number = next_number();
+        let item = owner.message(process, &[("Action", "Eval"), ("Number", &number)], code.to_owned());
+        let result = self.call(process, &item).await?;
         output(&result).with_context(|| format!("Eval of {code}"))
     }
 
@@ -217,6 +217,12 @@ impl Client {
     pub async fn text(&self, path: &str) -> Result<String> {
         Ok(self.get(path).await?.success()?.text())
     }
+}
+
+/// Equal content signed by the same key is the same item: a number makes each one of its own.
+fn next_number() -> String {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    MADE.fetch_add(1, Ordering::Relaxed).to_string()
 }
 
 /// What a result printed or returned, without colours.

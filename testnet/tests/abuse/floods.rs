@@ -183,13 +183,16 @@ async fn bodies_that_are_too_much_are_refused_early() {
     let _ = node.stop().await.unwrap();
 }
 
+/// A refused body is read on for a while (64 MiB), so that its sender gets to read the refusal; then the connection is closed.
+const ENDLESS_BYTES: usize = 128 << 20;
+
 /// A chunked body that never ends: cut off at the limit, however it is dressed.
 async fn endless(node: &Node) -> Result<()> {
     let mut stream = TcpStream::connect(address(node)).await?;
     stream.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
     let chunk = [b"10000\r\n".as_slice(), &[7u8; 0x10000], b"\r\n"].concat();
     let mut sent = 0usize;
-    while sent < 64 << 20 {
+    while sent < ENDLESS_BYTES {
         if stream.write_all(&chunk).await.is_err() {
             return Ok(());
         }

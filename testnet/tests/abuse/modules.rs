@@ -68,7 +68,11 @@ fn wide(targets: u32) -> Function {
 fn long(operations: u32) -> Function {
     let mut body = Function::new([(2000, ValType::I32)]);
     for n in 0..operations {
-        body.instructions().local_get(2 + n % 2000).local_get(2 + (n * 7919) % 2000).i32_add().local_set(2 + (n * 104_729) % 2000);
+        body.instructions()
+            .local_get(2 + n % 2000)
+            .local_get(2 + n.wrapping_mul(7919) % 2000)
+            .i32_add()
+            .local_set(2 + n.wrapping_mul(104_729) % 2000);
     }
     body.instructions().local_get(2).end();
     body

@@ -1,5 +1,7 @@
 //! An abort right before and right after the k-th write, for every k that a small history has (F1).
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use ao_testnet::client::Client;
 use ao_testnet::node::Setup;
@@ -19,19 +21,16 @@ async fn dies_at(point: &str) -> Result<bool> {
 
     let dying = setup.clone().env("AONODE_FP", point);
     // the abort may come while the node starts, while it takes messages, or while it pushes
-    let died = if let Ok(mut node) = dying.start().await {
-        let client = Client::new(node.base())?;
-        for n in 0..MESSAGES {
-            let item = workload.message(n);
-            match client.post("/", &item).await {
-                Ok(answer) => ensure!(accepted(&answer)?, "message {n} was put off: {}", answer.text()),
-                Err(_) => break,
+    let died = match dying.start().await {
+        Err(_) => true,
+        Ok(node) => {
+            let lost = lost_answers(&Client::new(node.base())?, &workload).await?;
+            if lost {
+                let ended = node.ended(Duration::from_secs(30)).await;
+                ended.context("answers were lost, but the node goes on")?;
             }
+            lost
         }
-        let _ = workload.settled(&client, MESSAGES).await;
-        node.alive().is_err()
-    } else {
-        true
     };
 
     let node = setup.without_env("AONODE_FP").start().await.context("the start after the abort")?;
@@ -45,6 +44,17 @@ async fn dies_at(point: &str) -> Result<bool> {
     super::fold::same_as_undisturbed(&client, workload.sender).await?;
     super::fold::same_as_undisturbed(&client, workload.receiver).await?;
     Ok(died)
+}
+
+/// Sends the messages and waits until they have settled; true when the node stopped answering on the way.
+async fn lost_answers(client: &Client, workload: &Workload) -> Result<bool> {
+    for n in 0..MESSAGES {
+        match client.post("/", &workload.message(n)).await {
+            Ok(answer) => ensure!(accepted(&answer)?, "message {n} was put off: {}", answer.text()),
+            Err(_) => return Ok(true),
+        }
+    }
+    Ok(workload.settled(client, MESSAGES).await.is_err())
 }
 
 #[tokio::test(flavor = "multi_thread")]
