@@ -80,15 +80,15 @@ async fn one_and_two_workers(name: &str, module: Option<(&'static str, Vec<u8>)>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lua_is_the_same_however_it_is_run() {
-    one_and_two_workers("lua", None, count(30, 300)).await;
+    one_and_two_workers("lua", None, count(21, 300)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aos_64_is_the_same_however_it_is_run() {
-    one_and_two_workers("aos 64-bit", Some((AOS_64.format, AOS_64.read().unwrap())), count(15, 150)).await;
+    one_and_two_workers("aos 64-bit", Some((AOS_64.format, AOS_64.read().unwrap())), count(9, 150)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn aos_32_is_the_same_however_it_is_run() {
-    one_and_two_workers("aos 32-bit", Some((AOS_32.format, AOS_32.read().unwrap())), count(15, 150)).await;
+    one_and_two_workers("aos 32-bit", Some((AOS_32.format, AOS_32.read().unwrap())), count(9, 150)).await;
 }

@@ -7,7 +7,7 @@ use ao_testnet::client::Client;
 use ao_testnet::items::Person;
 use ao_testnet::modules::{AOS_32, AOS_64, Aos};
 use ao_testnet::node::{Node, Setup};
-use ao_testnet::say;
+use ao_testnet::{full, say};
 use ao_types::Id;
 use serde_json::Value;
 
@@ -39,6 +39,9 @@ const BOMBS: [(&str, &str); 9] = [
     ("a hundred thousand messages", "Kept = 'lost' for i = 1, 100000 do Send({ Target = 'x', Data = 'y' }) end"),
 ];
 
+/// Those that AOS ends soon: its fuel lasts for half a minute of looping, so the others are for full runs.
+const QUICK_IN_AOS: [&str; 4] = ["memory by doubling", "one huge string", "deep recursion", "recursion through metatables"];
+
 async fn bombard(client: &Client, base: &str, owner: &Person, process: Id, bomb: (&str, &str)) -> Result<String> {
     client.eval(owner, process, "Kept = 'safe'").await?;
     let bystander = Bystander::start(base).await?;
@@ -51,7 +54,8 @@ async fn bombard(client: &Client, base: &str, owner: &Person, process: Id, bomb:
     ensure!(!error.is_empty() && error.len() < 64 << 10, "an error is a text of some length: {} bytes", error.len());
     ensure!(result["Messages"].as_array().is_some_and(Vec::is_empty), "nothing is sent: {result}");
     let kept = client.eval(owner, process, "Kept").await?;
-    ensure!(kept == "safe", "the state is as before, not {kept}");
+    // some builds of AOS warn about the slot that failed before they answer
+    ensure!(kept.ends_with("safe"), "the state is as before, not {kept}");
     ensure!(answers.worst() < ANSWERED_WITHIN, "others waited {:?} ({answers})", answers.worst());
     // asked again it is the same result, not another attempt
     ensure!(client.result(process, message.id).await? == result, "the result changed");
@@ -84,7 +88,7 @@ async fn aos(module: Aos) {
     let owner = Person::named("bomber");
     let id = client.upload(&owner.module(module.format, "512-mb", module.read().unwrap())).await.unwrap();
     let process = client.spawn(&owner, Some(id), &[], " ").await.unwrap();
-    for bomb in BOMBS {
+    for bomb in BOMBS.into_iter().filter(|bomb| full() || QUICK_IN_AOS.contains(&bomb.0)) {
         match bombard(&client, node.base(), &owner, process, bomb).await {
             Ok(line) => say(format_args!("{}, {}: {line}", module.file, bomb.0)),
             Err(error) => panic!("{}, {}: {error:#}\n{}", module.file, bomb.0, node.log().tail(20)),

@@ -3,7 +3,7 @@
 //! memory at the end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, bail, ensure};
 use ao_testnet::client::Client;
@@ -64,8 +64,9 @@ pub async fn same_as_undisturbed(client: &Client, process: Id) -> Result<usize> 
 type Folded = (Vec<(Value, String, String)>, Vec<u8>);
 
 fn evaluate(module: &ModuleSource, environment: Environment, nodes: &[Value]) -> Result<Folded> {
-    let folder = tempfile::tempdir()?;
-    let vm = machine(folder.path())?;
+    // compiled modules are kept for the other comparisons of this run
+    static COMPILED: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let vm = machine(COMPILED.get_or_init(|| tempfile::tempdir().expect("a folder can be made")).path())?;
     vm.prepare(module)?;
     let mut instance = vm.start(module, Arc::new(environment), &[])?;
     let mut results = Vec::with_capacity(nodes.len());
