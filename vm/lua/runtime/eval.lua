@@ -1,4 +1,4 @@
--- Eval: the owner runs source in the process. An expression's value is printed; a statement runs.
+-- Eval: the owner runs source in the process. What it returns is printed; nothing, and nil, are not, as in aos.
 local rt = ...
 
 -- Returns true, or false and the error's text.
@@ -13,7 +13,7 @@ end
 local function eval(msg)
   local ok, value = rt.evaluate_source(tostring(msg.Data or ""), "aos")
   if not ok then error(value, 0) end
-  print(value)
+  if value ~= nil then print(value) end
 end
 
 function rt.is_eval(msg)

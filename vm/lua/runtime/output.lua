@@ -1,4 +1,5 @@
--- print: lines are collected and leave with the result of the message (Output.data).
+-- print: lines are collected and leave with the result of the message (Output.data). It returns nothing: an Eval shows what its source
+-- returns, and would show the last line twice.
 local rt = ...
 
 -- Lines of one evaluation, in bytes; the rest is dropped with a mark.
@@ -18,7 +19,6 @@ function print(...)
   rt.printed = rt.printed + #line + 1
   if rt.printed > PRINT_MAX then line = "... (further output is dropped)" end
   HANDLER_PRINT_LOGS[#HANDLER_PRINT_LOGS + 1] = line
-  return line
 end
 
 function rt.printed_text()

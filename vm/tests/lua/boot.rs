@@ -21,7 +21,7 @@ fn boot(process: &mut Process, item: Invocation) -> ao_types::Evaluation {
 fn the_process_item_boots_and_runs_its_data_only_if_it_says_so() {
     let mut process = Process::of("");
     let evaluation = boot(&mut process, own_item(&[], "print('no') Booted = 1"));
-    assert_eq!((evaluation.error, text(&Process::of("").eval("Booted"))), (None, "nil".into()));
+    assert_eq!((evaluation.error, process.value("tostring(Booted)").as_str()), (None, "nil"));
 
     let mut process = Process::start("lua-5.3-handle", "", &[("On-Boot", "Data"), ("Name", "kid")], &[]);
     let evaluation = boot(&mut process, own_item(&[("On-Boot", "Data")], "print('hi') Booted = 1 Send { Target = 'X' }"));

@@ -69,7 +69,12 @@ fn eval_is_for_the_owner() {
     let mut process = Process::of(ECHO);
     for (source, shown) in [
         ("1 + 1", "2"),
-        ("x = 5", "nil"),
+        ("x = 5", ""),
+        ("y", ""),
+        ("print('x')", "x"),
+        ("print('x', 1)", "x 1"),
+        ("print(nil)", "nil"),
+        ("x == 6", "false"),
         ("return x", "5"),
         ("print('a') print('b') return 'c'", "a\nb\nc"),
         ("\"text\"", "text"),
