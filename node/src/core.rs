@@ -56,6 +56,9 @@ pub struct Fixed {
     pub network_id: [u8; 32],
     /// Makes an engine that goes on after the confirmed part of the chain. Which one is the wiring's choice.
     pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
+    /// An item is in the newest block from the moment it is taken in: so it is where the chain is this node's own. On any other chain an
+    /// item is in no block until it was anchored.
+    pub items_in_tip: bool,
 }
 
 /// See the module documentation.
@@ -196,6 +199,11 @@ impl Core {
             ids.into_iter().for_each(|id| self.advance(now, id, out));
             self.pump_outbox(now, out);
         }
+    }
+
+    /// The block that an item is in which comes now.
+    fn block_of_new_item(&self) -> Option<u64> {
+        self.fixed.items_in_tip.then_some(self.tip.height)
     }
 
     /// Why nothing can be written now, if so.

@@ -140,6 +140,8 @@ pub struct Parts {
     pub chain: Arc<dyn Chain>,
     /// The same chain, for folds.
     pub blocks: Arc<dyn crate::chain::Blocks>,
+    /// See [`Fixed::items_in_tip`].
+    pub items_in_tip: bool,
     /// Makes the engine.
     pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
     /// In every frame.
@@ -246,12 +248,12 @@ pub enum StartError {
 
 /// Reads what the store holds, starts the threads, and goes on with what is owed.
 pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartError> {
-    let Parts { store, vm, chain, blocks, engine, network_id, default_module } = parts;
+    let Parts { store, vm, chain, blocks, items_in_tip, engine, network_id, default_module } = parts;
     let scheduler_chain = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
     let low = options.data_dir.as_deref().is_some_and(|path| loops::is_low(path, options.disk_reserve_bytes, false));
     let recovered = recover::read(&*store, scheduler_chain, 0, low)?;
     let now = (options.clock)();
-    let core = Core::new(Fixed { network_id, engine }, scheduler_chain, chain.tip(now));
+    let core = Core::new(Fixed { network_id, engine, items_in_tip }, scheduler_chain, chain.tip(now));
     let (notes, inbox) = std::sync::mpsc::channel();
     let (writes, write_jobs) = std::sync::mpsc::channel();
     let inputs = Inputs(notes);

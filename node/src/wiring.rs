@@ -10,7 +10,7 @@ use ao_types::{DataItem, Id, ItemBuilder, Tag, Verified, Wallet};
 use ao_vm::Vm;
 use bytes::Bytes;
 
-use crate::chain::{DevChain, DevGenesis};
+use crate::chain::{Chain as _, DevChain, DevGenesis};
 use crate::handle::Node;
 use crate::shell::{self, Options, Parts, Running, StartError, verify};
 
@@ -73,10 +73,10 @@ impl Node {
     pub fn start_on(store: Arc<dyn Store>, options: Options, setup: Setup) -> Result<(Self, Running), StartError> {
         let now = (options.clock)();
         let genesis = genesis(&*store, &options.network, now.0, setup.block_interval_ms)?;
-        let default_module = embed(&*store, setup.default_module, now.0)?;
         let chain = Arc::new(DevChain::new(genesis));
+        let default_module = embed(&*store, setup.default_module, now.0, chain.tip(now).height)?;
         let network_id = sha256(&[b"aonode network", options.network.as_bytes()]);
-        let parts = Parts { store, vm: setup.vm, blocks: chain.clone(), chain, engine, network_id, default_module };
+        let parts = Parts { store, vm: setup.vm, blocks: chain.clone(), chain, items_in_tip: true, engine, network_id, default_module };
         shell::start(options, parts)
     }
 }
@@ -98,7 +98,7 @@ fn genesis(store: &dyn Store, network: &str, now_ms: u64, interval_ms: u64) -> R
 /// Puts the embedded module into the store, where it is an item like any other: gateways show it, processes name it.
 ///
 /// It is signed with a key that everybody can derive, so that its id is the same on every node; the signature says nothing else.
-fn embed(store: &dyn Store, (tags, code): (Vec<Tag>, Bytes), now_ms: u64) -> Result<Id, StartError> {
+fn embed(store: &dyn Store, (tags, code): (Vec<Tag>, Bytes), now_ms: u64, height: u64) -> Result<Id, StartError> {
     let key = Wallet::ed25519_from_seed(&sha256(&[b"aonode embedded module"]));
     let signed: Result<Verified<DataItem>, _> = ItemBuilder::new().tags(tags).data(code).sign(&key);
     let item = signed.map_err(|error| StartError::Module(error.to_string()))?;
@@ -109,7 +109,7 @@ fn embed(store: &dyn Store, (tags, code): (Vec<Tag>, Bytes), now_ms: u64) -> Res
     let last = schema::SEQUENCE.all(store, ao_storage::Direction::Backward, 1)?;
     let sequence = last.first().map_or(0, |(sequence, _)| sequence + 1);
     let mut batch = WriteBatch::default();
-    crate::core::rows::put_item(&mut batch, &item, &verify::indexed(&item), sequence, now_ms);
+    crate::core::rows::put_item(&mut batch, &item, &verify::indexed(&item), sequence, now_ms, Some(height));
     store.write(batch, Durability::Synced)?;
     Ok(id)
 }

@@ -128,9 +128,10 @@ impl Core {
         let (slot, timestamp_ms) = (assigned.slot, assigned.timestamp.0);
         let stored = self.recent.is_stored(&submission);
         self.recent.write(&submission, self.batches.number());
+        let block = self.block_of_new_item();
         let batch = self.batches.synced();
         if !stored {
-            put_item(&mut batch.rows, &mut self.next_sequence, now, &submission);
+            put_item(&mut batch.rows, &mut self.next_sequence, now, block, &submission);
         }
         let pushed_by = if let Origin::Outbox { key, .. } = submission.origin { Some(key) } else { None };
         let row = ScheduleRow {
@@ -192,9 +193,10 @@ impl Core {
         if repeat && matches!(submission.origin, Origin::Request(_)) && submission.facts.stored {
             return self.answer(submission.origin, Ok(Reply::Accepted(accepted)), out);
         }
+        let block = self.block_of_new_item();
         let batch = self.batches.synced();
         if !repeat {
-            put_item(&mut batch.rows, &mut self.next_sequence, now, &submission);
+            put_item(&mut batch.rows, &mut self.next_sequence, now, block, &submission);
             self.recent.write(&submission, self.batches.number());
         }
         match submission.origin {
@@ -249,9 +251,9 @@ fn head_of(assigned: &Assigned) -> Head {
 }
 
 /// The item of a submission, where it brings one, with the next place in the order of arrival.
-fn put_item(rows: &mut WriteBatch, next_sequence: &mut u64, now: Timestamp, submission: &Submission) {
+fn put_item(rows: &mut WriteBatch, next_sequence: &mut u64, now: Timestamp, block: Option<u64>, submission: &Submission) {
     if let (Some(item), Some(index)) = (&submission.item, &submission.index) {
-        super::rows::put_item(rows, item, index, *next_sequence, now.0);
+        super::rows::put_item(rows, item, index, *next_sequence, now.0, block);
         *next_sequence += 1;
     }
 }

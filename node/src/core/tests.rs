@@ -4,11 +4,11 @@ use std::path::Path;
 
 use ao_consensus::schedule::{Assigned, assign_run};
 use ao_consensus::{Chain, Solo};
-use ao_storage::schema::Head;
+use ao_storage::schema::{self, Head, ItemKind};
 use ao_types::{ItemBuilder, Signer, Slot, Wallet};
 
 use super::effect::Reply;
-use super::input::{End, Evaluated, Facts, Origin, Place, ProcessFacts, RequestId, Submission};
+use super::input::{End, Evaluated, Facts, Indexed, Origin, Place, ProcessFacts, RequestId, Submission};
 use super::*;
 use crate::core::cron::Point;
 
@@ -56,7 +56,7 @@ fn wallet() -> Wallet {
 }
 
 fn core() -> Core {
-    let fixed = Fixed { network_id: [0; 32], engine: |chain, next| Box::new(Solo::resume(chain, next)) };
+    let fixed = Fixed { network_id: [0; 32], engine: |chain, next| Box::new(Solo::resume(chain, next)), items_in_tip: true };
     Core::new(fixed, chain(), Block { height: 7, timestamp_ms: 9_000, id: [0; 48] })
 }
 
@@ -322,4 +322,24 @@ fn crons_wait_for_the_log_and_later_messages_lie_behind_them() {
     assert_eq!(names(&effects), ["Write"]);
     let effects = written(&mut core, &effects);
     assert!(matches!(effects[..], [Effect::Reply(RequestId(9), Ok(Reply::Done))]), "{effects:?}");
+}
+
+#[test]
+fn an_item_is_in_the_newest_block_only_where_the_chain_is_the_nodes_own() {
+    for (items_in_tip, block) in [(true, Some(7)), (false, None)] {
+        let fixed = Fixed { items_in_tip, ..core().fixed };
+        let mut core = Core { fixed, ..core() };
+        step(&mut core, Input::Recovered(Box::new(empty(0))));
+        let index = Indexed { kind: ItemKind::Message, owner: wallet().address(), recipient: None, tags: Vec::new() };
+        let mut submission = message(1, 1);
+        (submission.place, submission.index) = (Place::Store, Some(index));
+        let id = submission.id;
+        let store = ao_storage::MemoryStore::new();
+        for effect in submit(&mut core, submission) {
+            if let Effect::Write { rows, durability, .. } = effect {
+                ao_storage::Store::write(&store, rows, durability).unwrap();
+            }
+        }
+        assert_eq!(schema::ITEM_INDEX.get(&store, &id).unwrap().unwrap().block_height, block);
+    }
 }

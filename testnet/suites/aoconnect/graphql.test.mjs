@@ -38,6 +38,16 @@ test('by ids with a directive: an item as soon as it is accepted', async () => {
   assert.equal('owner' in skipped.transactions.edges[0].node, false)
 })
 
+test('every item is in a block of the embedded chain, and found by its bounds', async () => {
+  const ask = (bounds) => graphql(`{ transactions(ids: ["${message}"] ${bounds}) { edges { node { block { id height timestamp } } } } }`)
+  const { block } = (await ask('')).transactions.edges[0].node
+  assert.match(block.id, /^[\w-]{64}$/)
+  assert.ok(Math.abs(block.timestamp * 1000 - Date.now()) < 3_600_000)
+  assert.equal((await ask(`block: { min: ${block.height}, max: ${block.height} }`)).transactions.edges.length, 1)
+  assert.deepEqual((await ask(`block: { min: ${block.height + 1} }`)).transactions.edges, [])
+  assert.deepEqual((await ask(`block: { max: ${block.height - 1} }`)).transactions.edges, [])
+})
+
 test('by ids plus tag: the scheduler look-up', async () => {
   const query = `query ($ids: [ID!]!) { transactions(ids: $ids, tags: [{ name: "Data-Protocol", values: ["ao"] }]) { edges { node { tags { name value } } } } }`
   const { transactions } = await graphql(query, { ids: [pid] })
@@ -131,7 +141,8 @@ test('upload: any item, indexed at once', async () => {
 test('network information', async () => {
   const { json } = await ask('/info')
   assert.equal(typeof json.height, 'number')
-  // 202: known, and in no block yet
-  assert.ok([200, 202].includes((await ask(`/tx/${message}/status`)).status))
+  const status = await ask(`/tx/${message}/status`)
+  assert.equal(status.status, 200)
+  assert.ok(status.json.block_height <= (await ask('/info')).json.height && status.json.number_of_confirmations >= 1)
   assert.ok((await ask(`/tx/${strangeId('s')}/status`)).status >= 400)
 })

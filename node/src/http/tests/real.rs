@@ -99,6 +99,21 @@ async fn a_process_from_its_spawn_to_its_results() {
     let module = post(edge, "/graphql", query.to_string()).await.text().to_owned();
     assert!(["Module-Format", "Input-Encoding", "Output-Encoding"].iter().all(|name| module.contains(name)), "{module}");
 
+    // Tools that look for blocks find every item in one, also by bounds; the upload tools' question has an answer.
+    let in_blocks = async |bounds: &str| {
+        let query = format!("{{ transactions(ids: [\"{last}\"] {bounds}) {{ edges {{ node {{ block {{ id height timestamp }} }} }} }} }}");
+        post(edge, "/graphql", json!({ "query": query }).to_string()).await.json()["data"]["transactions"]["edges"].clone()
+    };
+    let block = in_blocks("").await[0]["node"]["block"].clone();
+    let height = block["height"].as_u64().unwrap();
+    assert_eq!(block["id"], get(edge, &format!("/block/height/{height}")).await.json()["indep_hash"], "{block}");
+    assert!(block["timestamp"].as_u64().is_some_and(|seconds| seconds > 1_600_000_000), "{block}");
+    assert_eq!(in_blocks(&format!(", block: {{ min: {height}, max: {height} }}")).await[0]["node"]["block"], block);
+    assert_eq!(in_blocks(&format!(", block: {{ min: {} }}", height + 1)).await, json!([]));
+    assert_eq!(in_blocks(&format!(", block: {{ max: {} }}", height - 1)).await, json!([]));
+    let status = get(edge, &format!("/tx/{last}/status")).await.json();
+    assert_eq!((&status["block_height"], &status["block_indep_hash"]), (&block["height"], &block["id"]));
+
     // Dry runs see the state and leave none.
     let body = json!({ "Owner": owner, "Data": "n = 7; return n", "Tags": [{ "name": "Action", "value": "Eval" }] }).to_string();
     let dry = post(edge, &format!("/dry-run?process-id={process}"), body).await.json();
