@@ -39,6 +39,12 @@ pub const PUSH_RUN_MAX: usize = 32;
 /// Processes whose outbox is at work at once.
 pub const PUSH_PROCESSES_MAX: usize = 16;
 
+/// Messages, and results with outboxes, whose stages are timed at once; the one that waits longest stays untimed beyond that.
+pub const STAGES_TIMED_MAX: usize = 65_536;
+
+/// Processes that are looked at to say what waits. A node with more of them says what waits in the first ones.
+pub const BACKLOG_PROCESSES_MAX: usize = 10_000;
+
 /// Milliseconds until a delivery that found a queue full is tried again.
 pub const PUSH_RETRY_MS: u64 = 250;
 

@@ -8,12 +8,13 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 pub mod labels;
 
-use labels::{Asked, By, Check, ComputeFailure, HttpRejection, Label, Outcome, Stage, State};
+use labels::{Asked, By, Check, ComputeFailure, Found, HttpRejection, Label, Outcome, Stage, State, Waiting};
 
 use crate::error::Code;
 
@@ -57,6 +58,8 @@ pub struct Metrics {
     pub messages_total: By<State, IntCounter>,
     /// Time between levels.
     pub message_stage_seconds: By<Stage, Histogram>,
+    /// Age of the oldest message that waits for a stage, from its assignment.
+    pub oldest_pending_seconds: By<Waiting, Gauge>,
     /// Outbox rows that have not reached their target.
     pub outbox_pending: IntGauge,
     /// Attempts to deliver an outbox row.
@@ -69,6 +72,8 @@ pub struct Metrics {
     pub compute_failures_total: By<ComputeFailure, IntCounter>,
     /// Processes in memory.
     pub wasm_instances: IntGauge,
+    /// Requests for a compiled module, by where it was found.
+    pub module_cache_requests_total: By<Found, IntCounter>,
     /// Slots that are assigned and not yet evaluated, over all processes.
     pub replay_behind_slots: IntGauge,
     /// Processes stopped because a second evaluation gave another result.
@@ -107,6 +112,9 @@ impl Maker {
     fn gauges_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, IntGauge>> {
         By::new(&self.add(IntGaugeVec::new(Opts::new(name, help), &[L::NAME])?)?)
     }
+    fn seconds_gauges_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, Gauge>> {
+        By::new(&self.add(GaugeVec::new(Opts::new(name, help), &[L::NAME])?)?)
+    }
     fn counters_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, IntCounter>> {
         By::new(&self.add(IntCounterVec::new(Opts::new(name, help), &[L::NAME])?)?)
     }
@@ -132,12 +140,18 @@ impl Metrics {
             event_loop_lag_seconds: m.histogram("aonode_event_loop_lag_seconds", "How late the core takes its next input.")?,
             messages_total: m.counters_by("aonode_messages_total", "Messages by the level they reached.")?,
             message_stage_seconds: m.seconds_by("aonode_message_stage_seconds", "Time a message took for a stage, queueing included.")?,
+            oldest_pending_seconds: m.seconds_gauges_by(
+                "aonode_oldest_pending_seconds",
+                "Age of the oldest message that waits for a stage, from its assignment; 0 where none waits.",
+            )?,
             outbox_pending: m.gauge("aonode_outbox_pending", "Outbox rows that have not reached their target.")?,
             push_attempts_total: m.counters_by("aonode_push_attempts_total", "Attempts to deliver an outbox row.")?,
             compute_seconds: m.histogram("aonode_compute_seconds", "Evaluation of one message, without queueing.")?,
             compute_fuel_total: m.counter("aonode_compute_fuel_total", "Fuel consumed by evaluations.")?,
             compute_failures_total: m.counters_by("aonode_compute_failures_total", "Evaluations that ended in an error, or not at all.")?,
             wasm_instances: m.gauge("aonode_wasm_instances", "Processes in memory.")?,
+            module_cache_requests_total: m
+                .counters_by("aonode_module_cache_requests_total", "Requests for a compiled module, by where it was found.")?,
             replay_behind_slots: m.gauge("aonode_replay_behind_slots", "Slots assigned and not yet evaluated, over all processes.")?,
             state_divergence_total: m
                 .counter("aonode_state_divergence_total", "Processes stopped because a second evaluation gave another result.")?,

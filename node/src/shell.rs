@@ -34,6 +34,7 @@ use crate::handle::{Event, Identity, Node};
 use crate::limits;
 use crate::metrics::Metrics;
 
+mod backlog;
 pub mod evaluator;
 pub mod facts;
 pub mod fold;
@@ -43,6 +44,7 @@ pub mod modules;
 pub mod pusher;
 pub mod queue;
 pub mod recover;
+mod stages;
 pub mod verify;
 pub mod waiters;
 
@@ -252,6 +254,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
     let scheduler_chain = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
     let low = options.data_dir.as_deref().is_some_and(|path| loops::is_low(path, options.disk_reserve_bytes, false));
     let recovered = recover::read(&*store, scheduler_chain, 0, low)?;
+    options.metrics.outbox_pending.set(i64::try_from(backlog::outbox_entries(&*store)?).unwrap_or(i64::MAX));
     let now = (options.clock)();
     let core = Core::new(Fixed { network_id, engine, items_in_tip }, scheduler_chain, chain.tip(now));
     let (notes, inbox) = std::sync::mpsc::channel();

@@ -120,6 +120,24 @@ pub trait Vm: Send + Sync {
     /// Starts a process: a fresh instance where `chain` is empty, or one restored exactly from a full checkpoint followed by its deltas,
     /// oldest first.
     fn start(&self, module: &ModuleSource, environment: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error>;
+
+    /// How often a module was asked for, by where it was found. Only for looking at: nothing may depend on it.
+    fn module_lookups(&self) -> ModuleLookups {
+        ModuleLookups::default()
+    }
+}
+
+/// Requests for a compiled module since the machine was made; see [`Vm::module_lookups`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ModuleLookups {
+    /// Ready in memory.
+    pub memory: u64,
+    /// Compiled, on disk.
+    pub disk: u64,
+    /// Compiled now.
+    pub compiled: u64,
+    /// Refused, or not compiled for a reason of this host.
+    pub failed: u64,
 }
 
 /// One process in memory. One owner at a time; may move between threads.

@@ -21,7 +21,7 @@ use crate::hosted::{Hosted, Tanks};
 use crate::limits::*;
 use crate::program::{Identity, Program};
 use crate::tags::{self, Limits};
-use crate::{Checkpoint, Error, Instance, ModuleSource, Refusal, Vm, admission, rewrite};
+use crate::{Checkpoint, Error, Instance, ModuleLookups, ModuleSource, Refusal, Vm, admission, rewrite};
 
 /// What an operator decides about the machine. Only [`Self::fuel`] and the two ceilings show in results: nodes of one network agree on them.
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ pub struct Machine {
     cache: Cache,
     programs: Mutex<LruCache<Id, Slot>>,
     compiled: Mutex<LruCache<Key, Shared>>,
+    lookups: Mutex<ModuleLookups>,
 }
 
 /// Compiled code. Modules may share it: every Lua source runs on one guest, which is compiled and held once.
@@ -79,7 +80,7 @@ impl Machine {
         let capacity = std::num::NonZeroUsize::new(PROGRAMS_MAX + REFUSALS_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
         let shared = std::num::NonZeroUsize::new(PROGRAMS_MAX).unwrap_or(std::num::NonZeroUsize::MIN);
         let (programs, compiled) = (Mutex::new(LruCache::new(capacity)), Mutex::new(LruCache::new(shared)));
-        Ok(Self { settings, clock, cache, programs, compiled })
+        Ok(Self { settings, clock, cache, programs, compiled, lookups: Mutex::default() })
     }
 
     /// Names of the module formats this machine runs.
@@ -95,15 +96,26 @@ impl Machine {
         let slot = self.programs.lock().get_or_insert(module.id, Slot::default).clone();
         let mut slot = slot.lock();
         match &*slot {
-            Some(Ok(program)) => return Ok(program.clone()),
-            Some(Err(refusal)) => return Err(refusal.clone().into()),
+            Some(Ok(program)) => {
+                self.lookups.lock().memory += 1;
+                return Ok(program.clone());
+            }
+            Some(Err(refusal)) => {
+                self.lookups.lock().failed += 1;
+                return Err(refusal.clone().into());
+            }
             None => {}
         }
         let made = self.load(module);
         match &made {
             Ok(program) => *slot = Some(Ok(program.clone())),
-            Err(Error::Refused(refusal)) => *slot = Some(Err(refusal.clone())),
-            Err(_) => {} // This host's trouble: try again next time.
+            Err(error) => {
+                self.lookups.lock().failed += 1;
+                // Anything but a refusal is this host's trouble: tried again next time.
+                if let Error::Refused(refusal) = error {
+                    *slot = Some(Err(refusal.clone()));
+                }
+            }
         }
         made
     }
@@ -116,6 +128,7 @@ impl Machine {
         let key = Key::new(engine, &wasm, options);
         let compiled = self.compiled(key, || {
             if let Some(compiled) = self.cache.load(engine, key) {
+                self.lookups.lock().disk += 1;
                 return Ok(compiled);
             }
             let refused = |reason| Refusal::Module { id: module.id, reason };
@@ -123,6 +136,7 @@ impl Machine {
             let rewritten = rewrite::rewrite(&wasm, &survey, options).map_err(refused)?;
             let code = crate::compile::compile(engine, rewritten, &module.id)?;
             self.cache.store(key, &code);
+            self.lookups.lock().compiled += 1;
             // SAFETY: the bytes were just produced by this engine's compiler.
             unsafe { wasmtime::Module::deserialize(engine, &code) }.map_err(|error| Error::NotEvaluated(error.to_string()))
         })?;
@@ -137,6 +151,7 @@ impl Machine {
         let slot = self.compiled.lock().get_or_insert(key, Shared::default).clone();
         let mut slot = slot.lock();
         if let Some(compiled) = &*slot {
+            self.lookups.lock().memory += 1;
             return Ok(compiled.clone());
         }
         let compiled = make()?;
@@ -161,6 +176,10 @@ impl Vm for Machine {
         self.program(module).map(drop)
     }
 
+    fn module_lookups(&self) -> ModuleLookups {
+        *self.lookups.lock()
+    }
+
     fn start(&self, module: &ModuleSource, environment: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {
         let format = self.format(module)?;
         let program = self.program(module)?;
@@ -168,5 +187,31 @@ impl Vm for Machine {
         let fuel = format.fuel(&environment).min(self.settings.fuel);
         let tanks = Tanks { fuel, gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
         Ok(Box::new(Hosted::start(program, abi, tanks, self.settings.batch, chain)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookups_are_counted_by_where_the_module_was_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = || Machine::new(Settings { cache: Some(folder.path().to_owned()), ..Settings::default() }).unwrap();
+        let module = |wat: &str| {
+            let tags = [("Module-Format", "wasm32-ao-json-1"), ("Input-Encoding", "JSON-1"), ("Output-Encoding", "JSON-1")];
+            let code = wat::parse_str(wat).unwrap();
+            ModuleSource { id: Id([code.len() as u8; 32]), tags: tags.map(|(name, value)| Tag::new(name, value)).into(), code: code.into() }
+        };
+        let (sound, broken) = (module("(module (memory (export \"memory\") 1))"), module("(module (memory (export \"memory\") 60000))"));
+        let first = machine();
+        first.prepare(&sound).unwrap();
+        first.prepare(&sound).unwrap();
+        first.prepare(&broken).unwrap_err();
+        first.prepare(&broken).unwrap_err();
+        assert_eq!(first.module_lookups(), ModuleLookups { memory: 1, disk: 0, compiled: 1, failed: 2 });
+        let second = machine();
+        second.prepare(&sound).unwrap();
+        assert_eq!(second.module_lookups(), ModuleLookups { disk: 1, ..ModuleLookups::default() });
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ao_storage::{Direction, Durability, WriteBatch, rocks, schema};
+use ao_storage::{Durability, WriteBatch, rocks, schema};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -30,8 +30,6 @@ use crate::wiring;
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// How often gauges are sampled and the vital threads are looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
-/// Processes looked at to say how many slots wait for their evaluation.
-const BEHIND_PROCESSES_MAX: usize = 10_000;
 /// How often the log says that all is well.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 
@@ -134,7 +132,7 @@ impl Service {
         }
         let public = if config.api.public_url.is_empty() { api.1.as_str() } else { config.api.public_url.trim_end_matches('/') };
         super::location::publish(&node, &Keys::new(crate::datadir::Layout::clone(&data)).with_role(Role::Scheduler)?, public).await;
-        let sampler = Arc::new(Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone() });
+        let sampler = Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone() };
         sampler.look();
         listeners.push(tokio::spawn(sampler.run(stop.clone())));
         let ready = began.elapsed();
@@ -328,7 +326,7 @@ struct Sampler {
 }
 
 impl Sampler {
-    async fn run(self: Arc<Self>, stop: CancellationToken) {
+    async fn run(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(SAMPLE_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut heard, mut computed) = (Instant::now(), self.computed());
@@ -337,11 +335,6 @@ impl Sampler {
             self.look();
             let since = heard.elapsed();
             if since >= HEARTBEAT_EVERY {
-                let looking = Arc::clone(&self);
-                let behind = tokio::task::spawn_blocking(move || looking.behind()).await;
-                if let Ok(Ok(behind)) = behind {
-                    self.metrics.replay_behind_slots.set(behind);
-                }
                 let now = self.computed();
                 self.heartbeat(now.saturating_sub(computed) as f64 / since.as_secs_f64());
                 (heard, computed) = (Instant::now(), now);
@@ -369,17 +362,6 @@ impl Sampler {
             }
         }
         self.metrics.ready.set(i64::from(ready));
-    }
-
-    /// Slots that have a place in a log and no result yet, over all processes: what a restart or a slow process leaves to do.
-    fn behind(&self) -> Result<i64, ao_storage::Error> {
-        let store = self.node.store();
-        let mut behind = 0;
-        for (process, head) in schema::HEADS.all(store, Direction::Forward, BEHIND_PROCESSES_MAX)? {
-            let done = schema::EVALUATION_HEADS.get(store, &process)?.map_or(0, |at| at.slot.0 + 1);
-            behind += (head.slot.0 + 1).saturating_sub(done);
-        }
-        Ok(i64::try_from(behind).unwrap_or(i64::MAX))
     }
 
     fn heartbeat(&self, per_s: f64) {

@@ -2,6 +2,7 @@
 
 use ao_consensus::Timestamp;
 use ao_consensus::schedule::{Clock, Head, ToAssign};
+use ao_storage::schema::OutboxKey;
 use ao_storage::{Durability, WriteBatch};
 use ao_types::{Id, Slot};
 
@@ -55,6 +56,19 @@ pub enum Effect {
     },
     /// Tell whoever listens.
     Tell(Event),
+    /// A result of this process has so many outbox entries to deliver. For metrics.
+    Owed {
+        /// The process.
+        process: Id,
+        /// Slot of the result.
+        slot: Slot,
+        /// And cron ordinal.
+        cron: u32,
+        /// How many.
+        entries: u32,
+    },
+    /// An attempt to deliver an outbox entry ended. For metrics.
+    Attempt(Attempt),
     /// Results of a process up to this slot are in the store.
     Results {
         /// The process.
@@ -85,6 +99,17 @@ pub enum Effect {
         /// Did not get into the store.
         failed: Batch,
     },
+}
+
+/// How an attempt to deliver an outbox entry ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It is where it was meant to be.
+    Done(OutboxKey),
+    /// It will be tried again.
+    Later,
+    /// Nobody will take it: the row is closed with the reason.
+    GivenUp(OutboxKey),
 }
 
 /// See [`Effect::LookUpProcess`].

@@ -118,6 +118,7 @@ impl Core {
             batch.then(Effect::Results { process: id, slot });
         }
         if !outbox.is_empty() {
+            batch.then(Effect::Owed { process: id, slot, cron, entries: outbox.len() as u32 });
             batch.visible.push(Visible::Owes(id));
         }
     }

@@ -209,12 +209,12 @@ impl Core {
     fn refuse(&mut self, now: Timestamp, submission: Submission, refusal: Rejection, out: &mut Vec<Effect>) {
         match submission.origin {
             Origin::Request(_) => self.answer(submission.origin, Err(refusal), out),
-            Origin::Outbox { key, .. } if refusal.retry_after_s.is_some() => self.outbox.settle(now, key.process, true),
+            Origin::Outbox { key, .. } if refusal.retry_after_s.is_some() => self.deliver_later(now, key.process, out),
             Origin::Outbox { key, follow, .. } if refusal.code == Code::Duplicate => match slot_of(&submission.facts) {
                 // Put in before, by hand or by another node: delivered all the same.
                 Some(_) => self.delivered(key, follow, submission.id, PushOutcome::Skipped(refusal.message)),
                 // On its way but not in the store yet: whether it gets there is known at the next try.
-                None => self.outbox.settle(now, key.process, true),
+                None => self.deliver_later(now, key.process, out),
             },
             Origin::Outbox { key, .. } => self.close(key, None, PushOutcome::Failed(refusal.message)),
         }

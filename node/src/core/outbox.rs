@@ -11,7 +11,7 @@ use ao_types::Id;
 
 use super::Core;
 use super::batch::Visible;
-use super::effect::Effect;
+use super::effect::{Attempt, Effect};
 use super::input::{Act, Delivery, Follow};
 use crate::handle::Event;
 use crate::limits::{PUSH_PROCESSES_MAX, PUSH_RETRY_MS};
@@ -151,7 +151,7 @@ impl Core {
     ) {
         let Ok(entries) = entries else {
             self.outbox.begin(process, 0);
-            self.outbox.settle(now, process, true);
+            self.deliver_later(now, process, out);
             return self.pump_outbox(now, out);
         };
         self.outbox.begin(process, entries.len());
@@ -159,11 +159,17 @@ impl Core {
             match act {
                 Act::Submit(submission) => self.on_submit(now, *submission, out),
                 Act::Skip(reason) => self.close(key, None, PushOutcome::Skipped(reason)),
-                Act::Later(_) => self.outbox.settle(now, process, true),
+                Act::Later(_) => self.deliver_later(now, process, out),
             }
         }
         self.outbox.end(now, process, more);
         self.pump_outbox(now, out);
+    }
+
+    /// An entry, or a whole turn of them, must be tried again.
+    pub(super) fn deliver_later(&mut self, now: Timestamp, process: Id, out: &mut Vec<Effect>) {
+        out.push(Effect::Attempt(Attempt::Later));
+        self.outbox.settle(now, process, true);
     }
 
     /// An entry is in: its row goes away in the batch that says so, and what follows from it comes in with the same batch.
@@ -178,7 +184,10 @@ impl Core {
         }
         (0..follow.assignments).for_each(|part| owe(OutboxKind::MessageAssignment, part));
         if follow != Follow::default() {
-            self.batches.synced().visible.push(Visible::Owes(key.process));
+            let OutboxKey { process, slot, cron, .. } = key;
+            let entries = follow.assignments + u32::from(follow.spawned);
+            self.batches.synced().then(Effect::Owed { process, slot, cron, entries });
+            self.batches.synced().visible.push(Visible::Owes(process));
         }
         self.close(key, Some(child), outcome);
     }
@@ -190,6 +199,8 @@ impl Core {
         if let (Some(child), PushOutcome::Assigned { .. } | PushOutcome::Stored) = (child, &outcome) {
             batch.then(Effect::Tell(Event::Pushed { process: key.process, slot: key.slot, child }));
         }
+        // Without an item at its target it went nowhere, whether that was found out here or there.
+        batch.then(Effect::Attempt(if child.is_some() { Attempt::Done(key) } else { Attempt::GivenUp(key) }));
         schema::PUSHED.put(&mut batch.rows, &key, &PushedRow { child, outcome });
         batch.visible.push(Visible::Settled(key.process));
     }

@@ -40,7 +40,7 @@ label! {
         Confirmed = "confirmed",
         /// It was evaluated.
         Computed = "computed",
-        /// All its outbox entries reached their targets.
+        /// All its outbox entries are dealt with.
         Pushed = "pushed",
         /// Refused before it got a slot.
         Rejected = "rejected",
@@ -60,6 +60,32 @@ label! {
         Compute = "compute",
         /// From the evaluation to the durable slot of the pushed message.
         Push = "push",
+    }
+}
+
+label! {
+    /// What a message that has a slot waits for.
+    Waiting = "stage" {
+        /// The confirmation.
+        Confirm = "confirm",
+        /// The evaluation.
+        Compute = "compute",
+        /// The delivery of what it sent.
+        Push = "push",
+    }
+}
+
+label! {
+    /// Where a compiled module was found.
+    Found = "outcome" {
+        /// In memory.
+        Memory = "memory",
+        /// On disk.
+        Disk = "disk",
+        /// Nowhere: compiled.
+        Compiled = "compiled",
+        /// Nowhere, and it could not be compiled.
+        Failed = "failed",
     }
 }
 

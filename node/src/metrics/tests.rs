@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::labels::{Check, HttpRejection, Label, Stage, State};
+use super::labels::{Check, Found, HttpRejection, Label, Stage, State, Waiting};
 use super::{Build, Metrics};
 use crate::error::Code;
 
@@ -71,7 +71,7 @@ fn golden_names() {
     let expected = "aonode_build_info aonode_compute_failures_total aonode_compute_fuel_total aonode_compute_seconds aonode_db_bytes \
          aonode_disk_free_bytes aonode_errors_total aonode_event_loop_lag_seconds aonode_health_check_ok aonode_http_rejected_total \
          aonode_http_request_seconds aonode_http_requests_total aonode_message_stage_seconds aonode_messages_total \
-         aonode_outbox_pending aonode_push_attempts_total aonode_ready \
+         aonode_module_cache_requests_total aonode_oldest_pending_seconds aonode_outbox_pending aonode_push_attempts_total aonode_ready \
          aonode_replay_behind_slots aonode_state_divergence_total aonode_test_asked aonode_wal_fsync_seconds \
          aonode_wal_truncations_total aonode_wasm_instances";
     let text = busy().render();
@@ -90,6 +90,8 @@ fn every_value_of_a_label_is_distinct_and_indexed() {
     }
     check::<State>();
     check::<Stage>();
+    check::<Waiting>();
+    check::<Found>();
     check::<HttpRejection>();
 }
 

@@ -18,7 +18,7 @@ use crate::core::input::{End, Evaluated, Input, Step, Term};
 use crate::error::{Code, Rejection};
 use crate::limits::{CRON_RUN_MAX, EVALUATION_CHUNK_MS, EVALUATION_RUN_MAX, INSTANCES_MAX, TIDY_AFTER_MS};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{ComputeFailure, State};
+use crate::metrics::labels::{ComputeFailure, Found, State};
 
 /// A reader's wish.
 pub enum Read {
@@ -296,6 +296,21 @@ impl Evaluator {
             self.metrics.wasm_instances.set(pool.folds.len() as i64);
         }
         evicted.iter_mut().for_each(|fold| self.save(fold));
+    }
+
+    /// Puts into the metrics what the machine counted.
+    pub fn count_modules(&self) {
+        let lookups = self.ground.vm.module_lookups();
+        let counted = [
+            (Found::Memory, lookups.memory),
+            (Found::Disk, lookups.disk),
+            (Found::Compiled, lookups.compiled),
+            (Found::Failed, lookups.failed),
+        ];
+        for (found, number) in counted {
+            let counter = self.metrics.module_cache_requests_total.of(found);
+            counter.inc_by(number.saturating_sub(counter.get()));
+        }
     }
 
     /// Instances that nobody wanted for a while give back what can be worked out again.

@@ -8,17 +8,19 @@ use ao_consensus::Timestamp;
 use ao_consensus::schedule::assign_run;
 use ao_storage::{Durability, WriteBatch};
 
+use super::backlog::Backlog;
 use super::pusher::Pusher;
+use super::stages::Stages;
 use super::verify::Task;
 use super::{Note, Run, Shared, Write, recover};
 use crate::core::Core;
 use crate::core::effect::Effect;
 use crate::core::input::Input;
-use crate::handle::Event;
-use crate::metrics::labels::{Outcome, State};
+use crate::metrics::labels::State;
 
 pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
     let mut effects = Vec::new();
+    let mut stages = Stages::new(shared.metrics.clone());
     let (mut tip, mut looked_at, mut ending) = (shared.chain.tip((shared.clock)()), Timestamp(0), false);
     while !(ending && core.at_rest()) {
         let now = (shared.clock)();
@@ -49,7 +51,9 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
             }
             Note::Stop => ending = true,
         }
+        let at = Instant::now();
         for effect in effects.drain(..) {
+            stages.see(at, &effect);
             carry_out(shared, effect);
         }
     }
@@ -81,11 +85,10 @@ fn carry_out(shared: &Shared, effect: Effect) {
                 shared.inputs.send(Input::Deliveries { term, process, entries, more: true });
             }
         }
-        Effect::Tell(event) => {
-            count(shared, &event);
-            // Nobody listening is no error.
-            drop(shared.events.send(event));
-        }
+        // Nobody listening is no error.
+        Effect::Tell(event) => drop(shared.events.send(event)),
+        // Seen by `Stages`.
+        Effect::Owed { .. } | Effect::Attempt(_) => {}
         Effect::Results { process, slot } => shared.results.ready(&process, slot),
         Effect::NoResults { process, why, lasting } => {
             tracing::warn!(event = "not_evaluated", %process, code = why.code.as_str(), reason = %why.message, lasting);
@@ -96,18 +99,6 @@ fn carry_out(shared: &Shared, effect: Effect) {
             shared.metrics.state_divergence_total.inc();
             tracing::error!(event = "state_divergence", %process, what, "evaluation of this process stopped; keep the data directory and report this");
         }
-    }
-}
-
-fn count(shared: &Shared, event: &Event) {
-    match event {
-        Event::Assigned { .. } => shared.metrics.messages_total.of(State::Assigned).inc(),
-        Event::Confirmed { .. } => shared.metrics.messages_total.of(State::Confirmed).inc(),
-        Event::Pushed { .. } => {
-            shared.metrics.messages_total.of(State::Pushed).inc();
-            shared.metrics.push_attempts_total.of(Outcome::Ok).inc();
-        }
-        Event::Evaluated { .. } => {}
     }
 }
 
@@ -202,6 +193,7 @@ pub(super) fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> boo
 
 pub(super) fn reserve_loop(shared: &Shared) {
     let path = shared.data_dir.clone();
+    let (mut round, mut waited) = (0_u32, Waited::default());
     while !shared.stopping.load(Ordering::Relaxed) {
         let was = shared.low_disk.load(Ordering::Relaxed);
         let low = path.as_deref().is_some_and(|path| is_low(path, shared.disk_reserve_bytes, was));
@@ -218,11 +210,43 @@ pub(super) fn reserve_loop(shared: &Shared) {
         }
         shared.low_disk.store(low, Ordering::Relaxed);
         shared.evaluator.tidy();
+        shared.evaluator.count_modules();
+        if round.is_multiple_of(BACKLOG_ROUNDS) {
+            waited.look(shared);
+        }
+        round = round.wrapping_add(1);
         if let Ok(sizes) = shared.store.sizes() {
             sizes.into_iter().for_each(|(table, bytes)| shared.metrics.db_bytes(table.name(), bytes));
         }
         // Sent every time: a write that found no room makes the core refuse writes too, until it hears that there is some.
         shared.inputs.send(Input::Reserve { low });
         std::thread::park_timeout(Duration::from_secs(2));
+    }
+}
+
+/// The backlog is read in every so many rounds of [`reserve_loop`].
+const BACKLOG_ROUNDS: u32 = 5;
+
+/// What waited when it was last looked.
+#[derive(Default)]
+struct Waited {
+    backlog: Backlog,
+    /// Slots given and outbox entries then.
+    moved: Option<(u64, i64)>,
+}
+
+impl Waited {
+    /// Reads the backlog, unless nothing waited and nothing came since: an idle node reads nothing.
+    fn look(&mut self, shared: &Shared) {
+        let metrics = &shared.metrics;
+        let moved = (metrics.messages_total.of(State::Assigned).get(), metrics.outbox_pending.get());
+        if self.moved == Some(moved) && self.backlog.is_empty() {
+            return;
+        }
+        match Backlog::read(&*shared.store) {
+            Ok(backlog) => (self.backlog, self.moved) = (backlog, Some(moved)),
+            Err(error) => return tracing::debug!(event = "backlog_unread", %error),
+        }
+        self.backlog.show((shared.clock)(), metrics);
     }
 }

@@ -183,7 +183,7 @@ impl World {
                 Effect::LookUp(submission) => self.jobs.push_back(Work::Task(Task::LookUp(submission))),
                 Effect::LookUpProcess(again) => self.jobs.push_back(Work::Task(Task::Process(again))),
                 Effect::Alarm { what, .. } => self.alarms.push(what),
-                Effect::Tell(_) | Effect::Results { .. } | Effect::NoResults { .. } => {}
+                Effect::Tell(_) | Effect::Owed { .. } | Effect::Attempt(_) | Effect::Results { .. } | Effect::NoResults { .. } => {}
                 effect => self.jobs.push_back(Work::Effect(effect)),
             }
         }
