@@ -216,6 +216,7 @@ pub enum Keys {
     /// One wallet: address, kind, roles, file; never the secret
     Show {
         /// Its address.
+        #[arg(allow_hyphen_values = true)]
         address: String,
     },
 }
@@ -233,10 +234,10 @@ pub enum Process {
     /// Create a process
     Spawn {
         /// Module item; the node's embedded Lua module when left out
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", allow_hyphen_values = true)]
         module: Option<String>,
         /// Address that orders its messages; the node's own when left out
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
         scheduler: Option<String>,
         /// What it carries.
         #[command(flatten)]
@@ -257,6 +258,7 @@ pub enum Process {
     /// One process
     Show {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         process: String,
     },
 }
@@ -265,13 +267,13 @@ pub enum Process {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Content {
     /// A tag; may be repeated
-    #[arg(long = "tag", value_name = "NAME=VALUE")]
+    #[arg(long = "tag", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub tags: Vec<String>,
     /// Data: the text itself, `@FILE`, or `-` for standard input
-    #[arg(long, value_name = "TEXT|@FILE|-")]
+    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
     pub data: Option<String>,
     /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
-    #[arg(long, value_name = "FILE|ADDRESS", env = "AONODE_WALLET")]
+    #[arg(long, value_name = "FILE|ADDRESS", allow_hyphen_values = true, env = "AONODE_WALLET")]
     pub wallet: Option<String>,
 }
 
@@ -281,7 +283,7 @@ pub enum Message {
     /// Send a message
     Send {
         /// To whom
-        #[arg(long, value_name = "PID")]
+        #[arg(long, value_name = "PID", allow_hyphen_values = true)]
         process: String,
         /// Shorthand for `--tag Action=…`
         #[arg(long)]
@@ -296,14 +298,16 @@ pub enum Message {
     /// How far a message came, and what it caused
     Trace {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         message: String,
     },
     /// The result of a message; exit code 13 if the process answered with an error
     Result {
         /// Its id.
+        #[arg(allow_hyphen_values = true)]
         message: String,
         /// Its process; found by itself when left out
-        #[arg(long, value_name = "PID")]
+        #[arg(long, value_name = "PID", allow_hyphen_values = true)]
         process: Option<String>,
     },
 }
@@ -312,11 +316,13 @@ pub enum Message {
 #[derive(Debug, Args)]
 pub struct Eval {
     /// The process.
+    #[arg(allow_hyphen_values = true)]
     pub process: String,
     /// Code; `-` for standard input.
+    #[arg(allow_hyphen_values = true)]
     pub code: String,
     /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
-    #[arg(long, value_name = "FILE|ADDRESS", env = "AONODE_WALLET")]
+    #[arg(long, value_name = "FILE|ADDRESS", allow_hyphen_values = true, env = "AONODE_WALLET")]
     pub wallet: Option<String>,
 }
 
@@ -324,18 +330,19 @@ pub struct Eval {
 #[derive(Debug, Args)]
 pub struct DryRun {
     /// The process.
+    #[arg(allow_hyphen_values = true)]
     pub process: String,
     /// Shorthand for `--tag Action=…`
     #[arg(long)]
     pub action: Option<String>,
     /// A tag; may be repeated
-    #[arg(long = "tag", value_name = "NAME=VALUE")]
+    #[arg(long = "tag", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub tags: Vec<String>,
     /// Data: the text itself, `@FILE`, or `-` for standard input
-    #[arg(long, value_name = "TEXT|@FILE|-")]
+    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
     pub data: Option<String>,
     /// Who asks [default: the client's address]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
     pub from: Option<String>,
 }
 
@@ -343,9 +350,10 @@ pub struct DryRun {
 #[derive(Debug, Args)]
 pub struct Console {
     /// The process.
+    #[arg(allow_hyphen_values = true)]
     pub process: String,
     /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
-    #[arg(long, value_name = "FILE|ADDRESS", env = "AONODE_WALLET")]
+    #[arg(long, value_name = "FILE|ADDRESS", allow_hyphen_values = true, env = "AONODE_WALLET")]
     pub wallet: Option<String>,
 }
 
@@ -353,6 +361,7 @@ pub struct Console {
 #[derive(Debug, Args)]
 pub struct Verify {
     /// A file with a data item, a bundle or a schedule page; or the id of an item or process on the node.
+    #[arg(allow_hyphen_values = true)]
     pub subject: String,
 }
 

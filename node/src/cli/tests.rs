@@ -179,3 +179,31 @@ fn completions_name_the_verbs() {
         assert!(exit == Exit::Ok && out.contains("dry-run"), "{shell}");
     }
 }
+
+/// One id in 64 begins with a hyphen, and then may look like any flag.
+#[test]
+fn ids_may_begin_with_a_hyphen() {
+    use clap::{CommandFactory, FromArgMatches};
+    for start in ["-1", "--", "-q", "-v", "-h", "-V", "-o", "--q", "--help"] {
+        let id = format!("{start:A<43}");
+        let id = id.as_str();
+        for arguments in [
+            &["process", "show", id][..],
+            &["process", "spawn", "--module", id, "--scheduler", id, "--wallet", id],
+            &["message", "send", "--process", id, "--tag", id, "--data", id, "--wait"],
+            &["message", "trace", id],
+            &["message", "result", id, "--process", id],
+            &["eval", id, "-1", "--wallet", id],
+            &["dry-run", id, "--from", id, "--action", "Info"],
+            &["console", id],
+            &["verify", id, "-q"],
+            &["keys", "show", id],
+        ] {
+            let all = ["aonode"].iter().chain(arguments);
+            let cli = super::Cli::command().try_get_matches_from(all).and_then(|matches| super::Cli::from_arg_matches(&matches));
+            let cli = cli.unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+            let found = format!("{:?}", cli.command).matches(id).count();
+            assert_eq!(found, arguments.iter().filter(|argument| **argument == id).count(), "{arguments:?}: {:?}", cli.command);
+        }
+    }
+}
