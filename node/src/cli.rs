@@ -25,9 +25,11 @@ pub mod location;
 pub mod online;
 pub mod output;
 pub mod paste;
+pub mod reload;
 pub mod run;
 pub mod service;
 pub mod show;
+pub mod signals;
 pub mod verify;
 
 use args::{Cli, Command};

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::http::Origins;
+
 pub mod sections;
 pub mod units;
 
@@ -111,6 +113,14 @@ pub struct Loaded {
     /// The values.
     pub config: Config,
     origins: BTreeMap<String, Origin>,
+    sources: Option<Sources>,
+}
+
+impl From<Config> for Loaded {
+    /// Made by hand: it says the same when it is read again.
+    fn from(config: Config) -> Self {
+        Self { config, origins: BTreeMap::new(), sources: None }
+    }
 }
 
 /// Everything that may say something about the configuration, weakest first.
@@ -154,7 +164,7 @@ impl Sources {
         for (flag, key, value) in &self.flags {
             merged.text(key, value, Origin::Flag(flag.clone()));
         }
-        let loaded = merged.finish()?;
+        let loaded = Loaded { sources: Some(self.clone()), ..merged.finish()? };
         loaded.check()?;
         Ok(loaded)
     }
@@ -227,7 +237,7 @@ impl Merged {
             reason: error.message().to_owned(),
             origin: Origin::Default,
         })?;
-        Ok(Loaded { config, origins })
+        Ok(Loaded { config, origins, sources: None })
     }
 }
 
@@ -297,6 +307,14 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
 }
 
 impl Loaded {
+    /// The same sources as they are now: the file may have changed, flags and variables have not.
+    ///
+    /// # Errors
+    /// As for [`Sources::load`].
+    pub fn again(&self) -> Result<Self, Error> {
+        self.sources.as_ref().map_or_else(|| Ok(self.clone()), Sources::load)
+    }
+
     /// Where the value of `section.key` came from.
     pub fn origin(&self, key: &str) -> Origin {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
@@ -353,6 +371,9 @@ impl Loaded {
                 config.api.connections_max.to_string(),
                 "nobody could connect; connections_max and connections_per_ip are at least 1",
             );
+        }
+        if let Err(reason) = Origins::parse(&config.api.cors_origins) {
+            unsound("api.cors_origins", config.api.cors_origins.clone(), &reason);
         }
         if let Err(reason) = crate::logging::check_filter(&config.log.level) {
             unsound("log.level", config.log.level.clone(), &reason);

@@ -315,8 +315,11 @@ impl Node {
         }
         let began = Instant::now();
         let reply = self.ask(item.len(), |request| Task::Item { request, bytes: item, push, store }).await?;
-        self.shared.metrics.message_stage_seconds.of(Stage::Assign).observe(began.elapsed().as_secs_f64());
-        accepted(reply)
+        let accepted = accepted(reply)?;
+        if accepted.slot.is_some() {
+            self.shared.metrics.message_stage_seconds.of(Stage::Assign).observe(began.elapsed().as_secs_f64());
+        }
+        Ok(accepted)
     }
 
     async fn ask(&self, bytes: usize, task: impl FnOnce(RequestId) -> Task) -> Result<Reply, Rejection> {

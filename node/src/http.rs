@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use ao_storage::Store;
 use axum::Router;
+use parking_lot::RwLock;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,7 @@ mod health;
 pub mod limits;
 mod mu;
 mod native;
+pub mod origins;
 pub(crate) mod pages;
 pub(crate) mod query;
 mod rate;
@@ -45,12 +47,14 @@ pub mod server;
 mod su;
 pub(crate) mod text;
 mod trace;
+mod traceparent;
 mod union;
 
-pub use admin::AdminHooks;
+pub use admin::{AdminHooks, Reloaded};
 pub use backend::Backend;
 pub use edge::Edge;
 pub use limits::{Limits, Rates};
+pub use origins::Origins;
 pub use server::serve;
 
 /// What every handler shares. Cheap to clone.
@@ -74,10 +78,20 @@ pub struct Inner {
     scans: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     mode: AtomicU8,
+    open: RwLock<Open>,
     /// Open connections of all listeners.
     connections: AtomicUsize,
     /// The listeners' stop: streams end with it.
     stop: CancellationToken,
+}
+
+/// What may change while listeners are open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    /// Requests per second.
+    pub rates: Rates,
+    /// Whose pages may read answers.
+    pub origins: Origins,
 }
 
 /// Whether writes are taken.
@@ -111,6 +125,7 @@ impl App {
             scans: semaphore(limits.scans_max),
             streams: semaphore(limits.streams_max),
             mode: AtomicU8::new(Mode::Serving as u8),
+            open: RwLock::new(Open { rates: limits.rates, origins: Origins::default() }),
             connections: AtomicUsize::new(0),
             backend,
             limits,
@@ -158,6 +173,16 @@ impl App {
         if mode == Mode::Serving {
             let _ = self.mode.compare_exchange(Mode::Paused as u8, Mode::Serving as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    /// What may change, as it is now.
+    pub fn open(&self) -> Open {
+        self.open.read().clone()
+    }
+
+    /// Changes what may change: requests from now on meet the new rates and origins.
+    pub fn set_open(&self, open: Open) {
+        *self.open.write() = open;
     }
 
     /// Open connections of all listeners.

@@ -100,7 +100,7 @@ async fn start(root: &Path) -> Service {
     }
     // Compiled once for all runs of the tests.
     let modules = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-    Service::start(Setup { config, data, levels: None, accounts: funded().unwrap(), modules }).await.unwrap()
+    Service::start(Setup { loaded: config.into(), data, levels: None, accounts: funded().unwrap(), modules }).await.unwrap()
 }
 
 const COUNTER: &str = "Total = 0

@@ -27,13 +27,14 @@ pub struct Setup {
     folder: PathBuf,
     env: Vec<(String, String)>,
     files_max: Option<u64>,
+    service: bool,
 }
 
 impl Setup {
     /// A development node that keeps its data in `folder`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let any_port = ["API", "ADMIN", "METRICS"].map(|section| (format!("AONODE_{section}__LISTEN"), "127.0.0.1:0".to_owned()));
-        Self { folder: folder.into(), env: any_port.to_vec(), files_max: None }.config("log.format", "json")
+        Self { folder: folder.into(), env: any_port.to_vec(), files_max: None, service: false }.config("log.format", "json")
     }
 
     /// Sets `section.key` of the configuration.
@@ -65,6 +66,13 @@ impl Setup {
     #[must_use]
     pub fn files_max(mut self, files: u64) -> Self {
         self.files_max = Some(files);
+        self
+    }
+
+    /// An operator's node (`start`) instead of a development one: its directory was made by `init`.
+    #[must_use]
+    pub fn service(mut self) -> Self {
+        self.service = true;
         self
     }
 
@@ -113,7 +121,8 @@ impl Setup {
 
     fn launch(&self) -> Result<Life> {
         let mut command = Command::new(binary::aonode()?);
-        command.args(["dev", "--output", "json", "--persist"]).arg(&self.folder);
+        let verb = if self.service { ["start", "--output", "json", "--datadir"] } else { ["dev", "--output", "json", "--persist"] };
+        command.args(verb).arg(&self.folder);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         if let Some(files) = self.files_max {
@@ -246,16 +255,29 @@ impl Node {
         Ok(self.setup)
     }
 
+    /// Asks it to read its configuration again (SIGHUP).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn hang_up(&self) -> Result<()> {
+        self.signal(libc::SIGHUP)
+    }
+
+    fn signal(&self, signal: libc::c_int) -> Result<()> {
+        let pid = i32::try_from(self.pid()?)?;
+        // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
+        if unsafe { libc::kill(pid, signal) } != 0 {
+            return Err(std::io::Error::last_os_error().into());
+        }
+        Ok(())
+    }
+
     /// Asks it to end (SIGTERM); gives its setup, its exit status and its log.
     ///
     /// # Errors
     /// It does not end in time.
     pub async fn stop(mut self) -> Result<(Setup, ExitStatus, String)> {
-        let pid = i32::try_from(self.pid()?)?;
-        // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
-        if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
-            return Err(std::io::Error::last_os_error().into());
-        }
+        self.signal(libc::SIGTERM)?;
         let status = tokio::time::timeout(STOPPED_WITHIN, self.life.child.wait())
             .await
             .map_err(|_| anyhow!("aonode did not end within {STOPPED_WITHIN:?}: {}", self.life.log.tail(20)))??;

@@ -271,5 +271,52 @@ async fn metrics_count_what_happened() {
     for name in ["aonode_build_info", "aonode_ready", "aonode_messages_total", "aonode_http_requests_total"] {
         assert!(text.contains(name), "{name} is missing");
     }
+    for stage in ["assign", "confirm", "compute"] {
+        let of_stage = format!("aonode_message_stage_seconds_count{{stage=\"{stage}\"}} ");
+        let count = text.lines().find_map(|line| line.strip_prefix(&of_stage)).unwrap_or_else(|| panic!("no stage {stage}"));
+        assert_eq!(count, "2", "{stage}: a process and a message");
+    }
     let _ = node.stop().await.unwrap();
+}
+
+/// SIGHUP: what can change in a running service changes, a wrong file changes nothing, and the node says which it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_reads_the_configuration_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let made = tokio::process::Command::new(ao_testnet::binary::aonode().unwrap()).arg("init").arg("--datadir").arg(&data).output().await;
+    let made = made.unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let file = data.join("config.toml");
+    let setup = Setup::new(&data).service().config("log.format", "logfmt").config("storage.reserve", "64MiB");
+    fs::write(&file, "[api]\ncors_origins = \"https://app.example\"\n").unwrap();
+    let mut node = setup.start().await.unwrap();
+    let http = reqwest::Client::new();
+    let allowed = async || {
+        let answer = http.get(format!("{}/v1/status", node.base())).header("origin", "https://app.example").send().await.unwrap();
+        answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(allowed().await.as_deref(), Some("https://app.example"));
+
+    fs::write(
+        &file,
+        "[api]\ncors_origins = \"https://other.example\"\nlisten = \"127.0.0.1:1\"\nbody_max = \"1MiB\"\n[log]\nlevel = \"debug\"\n",
+    )
+    .unwrap();
+    node.hang_up().unwrap();
+    let said = node.log().wait_for(|line| line.contains("config_reloaded")).await.unwrap();
+    assert!(said.contains("api.cors_origins") && said.contains("log.level"), "{said}");
+    // The address it listens on comes from a variable, which no file overrides.
+    assert!(said.contains("api.body_max") && !said.contains("api.listen"), "{said}");
+    assert_eq!(allowed().await, None);
+    node.log().wait_for(|line| line.contains("http_request")).await.expect("lines of level debug");
+
+    fs::write(&file, "[api]\ncors_origin = \"*\"\n").unwrap();
+    node.hang_up().unwrap();
+    let said = node.log().wait_for(|line| line.contains("config_refused")).await.unwrap();
+    assert!(said.contains("cors_origins") && said.contains("config.toml"), "{said}");
+    assert_eq!(allowed().await, None);
+    node.alive().unwrap();
+    let (_, status, _) = node.stop().await.unwrap();
+    assert!(status.success() || status.code() == Some(143), "{status}");
 }

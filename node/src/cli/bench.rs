@@ -51,13 +51,10 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
             return measure(context, arguments, client, None).await;
         }
         let home = Home::new(None)?;
-        let mut loaded = run::dev_config(context, &home, Some(0))?;
-        if loaded.origin("log.level") == crate::config::Origin::Default {
-            loaded.config.log.level = "warn".into();
-        }
+        let loaded = run::dev_config(context, &home, Some(0), "warn")?;
         let levels = run::log(context, &loaded)?;
         let (data, _) = home.open()?;
-        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new(), modules: home.modules() }).await?;
+        let service = Service::start(Setup { loaded, data, levels, accounts: Vec::new(), modules: home.modules() }).await?;
         let client = Client::new(service.api(), context.globals.timeout.0.max(Duration::from_secs(180)))?;
         let measured = measure(context, arguments, client, Some(&service)).await;
         service.stop().await;

@@ -5,35 +5,40 @@ use super::client::Client;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::run::{self, Home};
-use super::service::{Service, Setup, Signals};
+use super::service::{Service, Setup};
+use super::signals::{Hangup, Signals};
 use crate::demo::{Demo, Step, modules, wallets};
 
 /// `devnet`.
 pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Failure> {
     let home = Home::new(arguments.persist.as_deref())?;
     let port = arguments.port.or(arguments.once.then_some(0));
-    let loaded = run::dev_config(context, &home, port)?;
     // The demonstration is what is to be seen; the log says only what goes wrong, unless somebody asks for more.
-    let mut loaded = loaded;
-    if loaded.origin("log.level") == crate::config::Origin::Default {
-        loaded.config.log.level = "warn".into();
-    }
+    let loaded = run::dev_config(context, &home, port, "warn")?;
     let levels = run::log(context, &loaded)?;
     let (data, shown) = home.open()?;
     run::runtime()?.block_on(async {
         let module = tokio::task::spawn_blocking(modules::load);
-        let setup = Setup { config: loaded.config, data, levels, accounts: run::funded()?, modules: home.modules() };
+        let mut signals = Signals::new(Hangup::Stop)?;
+        let setup = Setup { loaded, data, levels, accounts: run::funded()?, modules: home.modules() };
         let service = Service::start(setup).await?;
         run::ready(context, &service, &shown)?;
         let module = module.await.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-        match demonstrate(context, &service, module).await {
+        let shown = tokio::select! {
+            shown = demonstrate(context, &service, module) => shown,
+            exit = signals.next_stop() => {
+                service.stop().await;
+                return Ok(exit);
+            }
+        };
+        match shown {
             Ok(0) if arguments.once => {
                 service.stop().await;
                 Ok(Exit::Ok)
             }
             Ok(0) => {
                 context.printer.note("The node stays up. Ctrl-C stops it.")?;
-                service.until_told(Signals::new()?).await
+                service.until_told(signals).await
             }
             Ok(wrong) => {
                 service.stop().await;

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::args::{Dev, Start};
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::service::{Service, Setup, Signals};
+use super::service::{Service, Setup};
+use super::signals::{Hangup, Signals};
 use crate::config::Loaded;
 use crate::datadir::{DataDir, Layout};
 use crate::demo::wallets;
@@ -30,8 +31,8 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
     let levels = log(context, &loaded)?;
     let data = DataDir::open(layout.root(), &loaded.config.network.name)?;
     runtime()?.block_on(async {
-        let signals = Signals::new()?;
-        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: Vec::new(), modules: None }).await?;
+        let signals = Signals::new(Hangup::Reload)?;
+        let service = Service::start(Setup { loaded, data, levels, accounts: Vec::new(), modules: None }).await?;
         ready(context, &service, &[])?;
         service.until_told(signals).await
     })
@@ -40,19 +41,19 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
 /// `dev`.
 pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> {
     let home = Home::new(arguments.persist.as_deref())?;
-    let loaded = dev_config(context, &home, arguments.port)?;
+    let loaded = dev_config(context, &home, arguments.port, "info")?;
     let levels = log(context, &loaded)?;
     let (data, shown) = home.open()?;
     runtime()?.block_on(async {
-        let signals = Signals::new()?;
-        let service = Service::start(Setup { config: loaded.config, data, levels, accounts: funded()?, modules: home.modules() }).await?;
+        let signals = Signals::new(Hangup::Stop)?;
+        let service = Service::start(Setup { loaded, data, levels, accounts: funded()?, modules: home.modules() }).await?;
         ready(context, &service, &shown)?;
         service.until_told(signals).await
     })
 }
 
-/// The configuration of a development node: ports beside each other, and no rates that a test run on this machine could meet.
-pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>) -> Result<Loaded, Failure> {
+/// The configuration of a development node: ports beside each other, and a log of the level that the command means for itself.
+pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>, level: &str) -> Result<Loaded, Failure> {
     let at = |offset: u16| match port {
         None => Ok(7700 + offset),
         Some(0) => Ok(0),
@@ -63,7 +64,13 @@ pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>) -> Resu
     let address = |offset| at(offset).map(|port| format!("127.0.0.1:{port}"));
     // Whoever tries things on a nearly full laptop should be able to.
     let reserve = ("storage.reserve", "64MiB".to_owned());
-    let defaults = [reserve, ("network.name", wallets::NETWORK.to_owned()), ("admin.listen", address(1)?), ("metrics.listen", address(2)?)];
+    let defaults = [
+        reserve,
+        ("network.name", wallets::NETWORK.to_owned()),
+        ("log.level", level.to_owned()),
+        ("admin.listen", address(1)?),
+        ("metrics.listen", address(2)?),
+    ];
     let flags: Vec<_> = port.map(|_| address(0)).transpose()?.into_iter().map(|listen| ("--port", "api.listen", listen)).collect();
     let loaded = context.config_with(&Layout::new(home.root()), &defaults, &flags)?;
     if loaded.config.network.name != wallets::NETWORK {

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use ao_storage::{Durability, WriteBatch, rocks, schema};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, io_exit};
-use crate::config::Config;
+use super::reload::Reloader;
+use super::signals::{Signals, Told};
+use crate::config::{Config, Loaded};
 use crate::datadir::DataDir;
 use crate::handle::{Identity, Node};
 use crate::http::{self, AdminHooks, App, Limits, Mode, Rates};
@@ -35,8 +36,8 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(30);
 
 /// What a node is started with.
 pub struct Setup {
-    /// Checked configuration.
-    pub config: Config,
+    /// Checked configuration, and how to read it again.
+    pub loaded: Loaded,
     /// Its directory, locked.
     pub data: DataDir,
     /// Handle on the log's levels, where this process has a log of its own.
@@ -60,6 +61,7 @@ pub struct Service {
     admin: Option<String>,
     metrics: Option<String>,
     ready: Duration,
+    reloader: Arc<Reloader>,
     // Last: the lock is given back when everything else has ended.
     data: DataDir,
 }
@@ -71,14 +73,20 @@ pub fn http_limits(config: &Config, connections: u32) -> Limits {
         body_bytes_max: usize::try_from(api.body_max.0).unwrap_or(usize::MAX),
         connections_max: connections as usize,
         connections_per_ip_max: api.connections_per_ip as usize,
-        rates: Rates {
-            read_per_s: api.reads_per_s,
-            write_per_s: api.writes_per_s,
-            dry_run_per_s: api.dry_runs_per_s,
-            burst_s: api.burst_s,
-            loopback_free: api.loopback_free,
-        },
+        rates: rates(config),
         ..Limits::default()
+    }
+}
+
+/// The rates of HTTP as configured.
+pub fn rates(config: &Config) -> Rates {
+    let api = &config.api;
+    Rates {
+        read_per_s: api.reads_per_s,
+        write_per_s: api.writes_per_s,
+        dry_run_per_s: api.dry_runs_per_s,
+        burst_s: api.burst_s,
+        loopback_free: api.loopback_free,
     }
 }
 
@@ -99,7 +107,9 @@ impl Service {
     /// A port is taken, a key is missing, the store does not open; nothing is left running.
     pub async fn start(setup: Setup) -> Result<Self, Failure> {
         let began = Instant::now();
-        let Setup { config, data, levels, accounts, modules } = setup;
+        let Setup { loaded, data, levels, accounts, modules } = setup;
+        let config = loaded.config.clone();
+        let open_to = super::reload::open(&config).map_err(|reason| Failure::new(Exit::Config, reason))?;
         let connections = super::limits::connections(config.api.connections_max)?;
         let api = bind("api.listen", config.api.listen).await?;
         let admin = if config.admin.enabled { Some(bind("admin.listen", config.admin.listen).await?) } else { None };
@@ -116,13 +126,15 @@ impl Service {
 
         let (stop, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let app = App::new(Arc::new(node.clone()), http_limits(&config, connections), metrics.clone(), stop.clone());
+        app.set_open(open_to);
+        let reloader = Arc::new(Reloader::new(loaded, app.clone(), levels.clone()));
         let mut listeners = vec![tokio::spawn(http::serve(api.0, app.public(), stop.clone()))];
         let admin_url = admin.as_ref().map(|(_, url)| url.clone());
         if let Some((listener, _)) = admin {
             let name = config.admin.listen.ip().to_string();
             listeners.push(tokio::spawn(http::serve(
                 listener,
-                app.admin(hooks(levels, shutdown.clone()), token, vec![name]),
+                app.admin(hooks(levels, &reloader, shutdown.clone()), token, vec![name]),
                 stop.clone(),
             )));
         }
@@ -150,6 +162,7 @@ impl Service {
             admin: admin_url,
             metrics: metrics_url,
             ready,
+            reloader,
             data,
         })
     }
@@ -192,15 +205,23 @@ impl Service {
     /// # Errors
     /// A vital thread ended by itself: a bug.
     pub async fn until_told(self, mut signals: Signals) -> Result<Exit, Failure> {
-        let ended = tokio::select! {
-            exit = signals.next() => Ok(exit),
-            () = self.shutdown.cancelled() => Ok(Exit::Ok),
-            () = self.vital_thread_ended() => Err(Failure::new(Exit::Bug, "a vital thread of the node ended; the log above says why")),
+        let reloader = Arc::clone(&self.reloader);
+        let ended = loop {
+            tokio::select! {
+                told = signals.next() => match told {
+                    Told::Stop(exit) => break Ok(exit),
+                    Told::Reload => reloader.on_signal(),
+                },
+                () = self.shutdown.cancelled() => break Ok(Exit::Ok),
+                () = self.vital_thread_ended() => {
+                    break Err(Failure::new(Exit::Bug, "a vital thread of the node ended; the log above says why"));
+                }
+            }
         };
         tracing::info!(event = "stopping", "stopping; a second signal stops at once");
         tokio::select! {
             () = self.stop() => ended,
-            exit = signals.next() => {
+            exit = signals.next_stop() => {
                 tracing::warn!(event = "stopped_at_once", "stopped at once: what was not written down is evaluated again at the next start");
                 // Threads that are in the middle of something cannot be waited for; everything acknowledged is durable already.
                 std::process::exit(exit as i32)
@@ -231,12 +252,14 @@ impl Service {
     }
 }
 
-fn hooks(levels: Option<Levels>, shutdown: CancellationToken) -> AdminHooks {
+fn hooks(levels: Option<Levels>, reloader: &Arc<Reloader>, shutdown: CancellationToken) -> AdminHooks {
+    let reloader = Arc::clone(reloader);
     AdminHooks {
         set_log_level: Arc::new(move |spec| match &levels {
             Some(levels) => levels.set(spec),
             None => Err("this process's log belongs to somebody else".into()),
         }),
+        reload: Arc::new(move || reloader.reload()),
         shutdown: Arc::new(move || shutdown.cancel()),
     }
 }
@@ -289,33 +312,6 @@ fn fund(node: &Node, accounts: &[(String, u128)]) -> Result<(), Failure> {
         }
     }
     if batch.writes.is_empty() { Ok(()) } else { node.store().write(batch, Durability::Synced).map_err(failed) }
-}
-
-/// SIGINT and SIGTERM: from when this is made they are an orderly stop. Made before anybody is told that the node is ready.
-pub struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    /// Takes both signals. Must be called within a runtime.
-    ///
-    /// # Errors
-    /// The system does not let them be taken.
-    pub fn new() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new(Exit::Bug, format!("cannot take signals: {error}"));
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-        })
-    }
-
-    async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.interrupt.recv() => Exit::Interrupted,
-            _ = self.terminate.recv() => Exit::Terminated,
-        }
-    }
 }
 
 /// Looks at what nobody counts, for metrics and the heartbeat.

@@ -68,6 +68,8 @@ sections! {
         allow_remote: bool = false;
         /// What clients reach the public listener by, published as this scheduler's location. Empty: the address it listens on.
         public_url: String = String::new();
+        /// Origins of web pages that may read answers, separated by commas: `https://app.example`. `*`: all, as AO clients in browsers expect.
+        cors_origins: String = "*".into();
         /// Largest request body. Data items themselves end at 10 MiB, whatever this says.
         body_max: ByteSize = ByteSize(16 << 20);
         /// Connections in all.

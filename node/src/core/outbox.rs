@@ -196,11 +196,11 @@ impl Core {
     pub(super) fn close(&mut self, key: OutboxKey, child: Option<Id>, outcome: PushOutcome) {
         let batch = self.batches.synced();
         schema::OUTBOX.delete(&mut batch.rows, &key);
+        // Without an item at its target it went nowhere, whether that was found out here or there.
+        batch.then(Effect::Attempt(if child.is_some() { Attempt::Done(key) } else { Attempt::GivenUp(key) }));
         if let (Some(child), PushOutcome::Assigned { .. } | PushOutcome::Stored) = (child, &outcome) {
             batch.then(Effect::Tell(Event::Pushed { process: key.process, slot: key.slot, child }));
         }
-        // Without an item at its target it went nowhere, whether that was found out here or there.
-        batch.then(Effect::Attempt(if child.is_some() { Attempt::Done(key) } else { Attempt::GivenUp(key) }));
         schema::PUSHED.put(&mut batch.rows, &key, &PushedRow { child, outcome });
         batch.visible.push(Visible::Settled(key.process));
     }

@@ -27,11 +27,25 @@ const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// Sets the log filter; the text is what is wrong with it.
 pub type SetLogLevel = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
+/// Reads the configuration again; the text is what is wrong with it.
+pub type Reload = Arc<dyn Fn() -> Result<Reloaded, String> + Send + Sync>;
+
+/// Keys of the configuration that are not as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// In force now.
+    pub changed: Vec<String>,
+    /// In force after a restart.
+    pub needs_restart: Vec<String>,
+}
+
 /// What the binary lets the operator do.
 #[derive(Clone)]
 pub struct AdminHooks {
     /// Sets the log filter (`info,ao_vm=debug`).
     pub set_log_level: SetLogLevel,
+    /// Reads the configuration again, as SIGHUP does.
+    pub reload: Reload,
     /// Begins a graceful stop.
     pub shutdown: Arc<dyn Fn() + Send + Sync>,
 }
@@ -70,10 +84,11 @@ impl Guard {
 
 /// The admin routes.
 pub(super) fn routes(hooks: AdminHooks) -> Router<App> {
-    let (log, stop) = (hooks.clone(), hooks);
+    let (log, again, stop) = (hooks.clone(), hooks.clone(), hooks);
     Router::new()
         .route("/admin/status", get(status))
         .route("/admin/log", post(move |app, request| set_log(app, request, log)))
+        .route("/admin/reload", post(move || async move { reload(&again) }))
         .route("/admin/pause", post(|state| set_mode(state, Mode::Paused)))
         .route("/admin/resume", post(|state| set_mode(state, Mode::Serving)))
         .route("/admin/drain", post(|state| set_mode(state, Mode::Draining)))
@@ -96,6 +111,11 @@ async fn set_log(State(app): State<App>, request: Request, hooks: AdminHooks) ->
     let Log { level } = body::json(&app, request, ADMIN_BYTES_MAX).await?;
     (hooks.set_log_level)(&level).map_err(|wrong| invalid(format!("log level `{}`: {wrong}", super::query::short(&level))))?;
     Ok(reply::json(&json!({ "level": level })))
+}
+
+fn reload(hooks: &AdminHooks) -> Result<Response, Native> {
+    let Reloaded { changed, needs_restart } = (hooks.reload)().map_err(invalid)?;
+    Ok(reply::json(&json!({ "changed": changed, "needs_restart": needs_restart })))
 }
 
 async fn set_mode(State(app): State<App>, mode: Mode) -> Response {

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING, ORIGIN, VARY,
 };
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -22,11 +22,12 @@ use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::limits::{HEADER_BYTES_MAX, URI_BYTES_MAX};
 use super::rate::{Buckets, Kind};
 use super::reply::{Legacy, Native};
-use super::{App, admin};
+use super::{App, admin, traceparent};
 use crate::error::{Code, Rejection};
 use crate::metrics::labels::HttpRejection;
 
@@ -106,7 +107,11 @@ impl Edge {
         let method = request.method().clone();
         let path = normal(request.uri().path());
         let id = self.request_id(request.headers());
-        let span = tracing::info_span!("http", request = id.to_str().unwrap_or_default(), %method, %path);
+        let span = tracing::info_span!("http", request = id.to_str().unwrap_or_default(), %method, %path, trace = Empty, parent = Empty);
+        if let Some((trace, parent)) = traceparent::of(request.headers()) {
+            span.record("trace", trace).record("parent", parent);
+        }
+        let origin = request.headers().get(ORIGIN).cloned();
         let requested = request.headers().get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
         let mut response = self.answer(request, &path, peer).instrument(span.clone()).await;
 
@@ -130,8 +135,17 @@ impl Edge {
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, id);
         if matches!(self.listener, Listener::Public) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
+            let (allowed, vary) = {
+                let open = self.app.open.read();
+                (open.origins.allow(origin.as_ref()), open.origins.vary())
+            };
+            if let Some(allowed) = allowed {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+                headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, ANY);
+            }
+            if vary {
+                headers.append(VARY, HeaderValue::from_static("origin"));
+            }
             if method == Method::OPTIONS {
                 headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
                 headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested.unwrap_or(ANY));
@@ -187,7 +201,9 @@ impl Edge {
             Listener::Public if !health => {
                 let kind = kind(request.method(), path);
                 let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                self.buckets.lock().take(now, peer, kind).map_err(|seconds| {
+                let mut buckets = self.buckets.lock();
+                buckets.set(self.app.open.read().rates);
+                buckets.take(now, peer, kind).map_err(|seconds| {
                     Rejection::retry(Code::RateLimited, format!("too many requests of this kind from {peer}"), seconds)
                 })?;
             }

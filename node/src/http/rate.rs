@@ -39,6 +39,11 @@ impl Buckets {
         Self { rates, addresses: LruCache::new(NonZeroUsize::MIN.saturating_add(RATE_ADDRESSES_MAX - 1)) }
     }
 
+    /// Other rates from now on; what is left in a bucket stays, up to what it may hold now.
+    pub fn set(&mut self, rates: Rates) {
+        self.rates = rates;
+    }
+
     /// Takes one request of a kind from an address's bucket.
     ///
     /// # Errors
@@ -112,6 +117,20 @@ mod tests {
         assert_eq!(buckets.take(1_099, address(1), Kind::Write), Err(1));
         buckets.take(1_100, address(1), Kind::Write).unwrap();
         assert_eq!(buckets.take(1_100, address(1), Kind::Write), Err(1));
+    }
+
+    #[test]
+    fn new_rates_count_from_now_on() {
+        let mut buckets = Buckets::new(RATES);
+        (0..40).for_each(|_| buckets.take(0, address(1), Kind::Write).unwrap());
+        assert!(buckets.take(0, address(1), Kind::Write).is_err());
+        buckets.set(Rates { write_per_s: 1000, ..RATES });
+        assert_eq!((0..1000).filter(|_| buckets.take(100, address(1), Kind::Write).is_ok()).count(), 100, "a tenth of a second's");
+        // What an address has not used yet is cut to the smaller burst.
+        buckets.set(Rates { write_per_s: 1, burst_s: 1, ..RATES });
+        assert_eq!((0..1000).filter(|_| buckets.take(100, address(2), Kind::Write).is_ok()).count(), 1);
+        buckets.set(Rates { write_per_s: 0, ..RATES });
+        assert_eq!((0..1000).filter(|_| buckets.take(100, address(2), Kind::Write).is_ok()).count(), 1000);
     }
 
     #[test]

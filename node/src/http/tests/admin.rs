@@ -8,7 +8,7 @@ use axum::extract::Request;
 use parking_lot::Mutex;
 
 use super::support::{Answer, Script, get, message_item, post, send};
-use crate::http::{AdminHooks, Edge};
+use crate::http::{AdminHooks, Edge, Open, Origins, Reloaded};
 
 struct Hooked {
     hooks: AdminHooks,
@@ -27,6 +27,7 @@ fn hooked() -> Hooked {
             text.clone_into(&mut set.lock());
             Ok(())
         }),
+        reload: Arc::new(|| Ok(Reloaded { changed: vec!["log.level".into()], needs_restart: vec!["api.listen".into()] })),
         shutdown: Arc::new(move || stop.store(true, Ordering::Relaxed)),
     };
     Hooked { hooks, level, stopped }
@@ -68,6 +69,35 @@ async fn a_stranger_gets_nothing_and_no_browser_may_read_it() {
     // What is not the operator's is not here.
     assert_eq!(call(&edge, "GET", "/v1/status", &[HOST, TOKEN], "").await.status, 404);
     assert_eq!(get(&script.app().public(), "/admin/status").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_configuration_is_read_again_on_request() {
+    let script = Script::new();
+    let admin = script.app().admin(hooked().hooks, "s3cret".into(), vec![]);
+    let answer = call(&admin, "POST", "/admin/reload", &[HOST, TOKEN], "").await;
+    assert_eq!(answer.json(), serde_json::json!({ "changed": ["log.level"], "needs_restart": ["api.listen"] }));
+    let refusing = AdminHooks { reload: Arc::new(|| Err("config.toml:3: unknown key".into())), ..hooked().hooks };
+    let answer = call(&script.app().admin(refusing, "s3cret".into(), vec![]), "POST", "/admin/reload", &[HOST, TOKEN], "").await;
+    assert_eq!((answer.status.as_u16(), answer.text().contains("config.toml:3")), (400, true), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_read_only_what_they_may() {
+    let script = Script::new();
+    let app = script.app();
+    let public = app.public();
+    let ask = async |origin: &str| {
+        let answer = call(&public, "GET", "/v1/status", &[("origin", origin)], "").await;
+        assert_eq!(answer.status, 200, "who is not a browser reads all the same");
+        (answer.header("access-control-allow-origin").to_owned(), answer.header("vary").to_owned())
+    };
+    assert_eq!(ask("https://any.example").await, ("*".into(), String::new()));
+    app.set_open(Open { origins: Origins::parse("https://app.example").unwrap(), ..app.open() });
+    assert_eq!(ask("https://app.example").await, ("https://app.example".into(), "origin".into()));
+    assert_eq!(ask("https://any.example").await, (String::new(), "origin".into()));
+    let preflight = call(&public, "OPTIONS", "/", &[("origin", "https://any.example")], "").await;
+    assert_eq!((preflight.status.as_u16(), preflight.header("access-control-allow-origin")), (204, ""));
 }
 
 #[tokio::test]

@@ -8,7 +8,11 @@ use crate::metrics::labels::Check;
 async fn health_on_every_listener() {
     let script = Script::new();
     let app = script.app();
-    let hooks = crate::http::AdminHooks { set_log_level: std::sync::Arc::new(|_| Ok(())), shutdown: std::sync::Arc::new(|| {}) };
+    let hooks = crate::http::AdminHooks {
+        set_log_level: std::sync::Arc::new(|_| Ok(())),
+        reload: std::sync::Arc::new(|| Ok(crate::http::Reloaded::default())),
+        shutdown: std::sync::Arc::new(|| {}),
+    };
     for edge in [app.public(), app.metrics(), app.admin(hooks, "token".into(), vec![])] {
         for path in ["/livez", "/readyz", "/health"] {
             let answer = get(&edge, path).await;
@@ -71,4 +75,26 @@ async fn metrics_count_requests_by_template_and_refusals_by_code() {
         assert!(text.text().contains(line), "{line} in\n{}", text.text());
     }
     assert!(!text.text().contains("stranger"));
+}
+
+/// A client's trace goes into the lines of its request, and nothing malformed does.
+#[tokio::test]
+async fn a_clients_trace_is_in_the_log() {
+    let lines = std::sync::Arc::new(parking_lot::Mutex::new(String::new()));
+    let into = lines.clone();
+    let sink: crate::logging::Sink = std::sync::Arc::new(move |line| into.lock().push_str(line));
+    let (subscriber, _) = crate::logging::subscriber("debug", crate::config::Format::Json, false, sink).unwrap();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let public = Script::new().app().public();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    for header in [format!("00-{trace}-00f067aa0ba902b7-01"), "00-forged\" request=\"x-1-1".into()] {
+        let request = axum::extract::Request::builder().uri("/v1/status").header("traceparent", header);
+        super::support::send(&public, request.body(axum::body::Body::empty()).unwrap()).await;
+    }
+    let lines = lines.lock().clone();
+    let of_requests: Vec<serde_json::Value> =
+        lines.lines().filter(|line| line.contains("http_request")).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(of_requests.len(), 2, "{lines}");
+    assert_eq!((of_requests[0]["trace"].as_str(), of_requests[0]["parent"].as_str()), (Some(trace), Some("00f067aa0ba902b7")), "{lines}");
+    assert!(of_requests[1].get("trace").is_none() && !lines.contains("forged"), "{lines}");
 }

@@ -158,11 +158,11 @@ async fn what_a_process_sends_is_traced_to_where_it_came() {
     assert_eq!(entries[1]["parent"], message);
     let pushed = get(edge, &format!("/{child}?process-id={pong}")).await.json();
     assert_eq!(pushed["message"]["owner"]["address"], authority);
-    // Each stage of the way was timed, and nothing waits any more. The child's own evaluation may still be under way.
+    // Each stage of the way was timed, and nothing waits any more. Evaluations of `pong` may still be under way.
     let metrics = &edge.app().metrics;
     let timed = [Stage::Assign, Stage::Confirm, Stage::Compute, Stage::Push];
     let timed = timed.map(|stage| metrics.message_stage_seconds.of(stage).get_sample_count());
-    assert!(timed[0] == 3 && timed[1] >= 3 && timed[2] >= 3 && timed[3] == 1, "{timed:?}");
+    assert!(timed[0] == 3 && timed[1] >= 3 && timed[2] >= 2 && timed[3] == 1, "{timed:?}");
     assert_eq!((metrics.push_attempts_total.of(Outcome::Ok).get(), metrics.outbox_pending.get()), (1, 0));
     tokio::task::spawn_blocking(move || real.running.stop(Duration::from_secs(5))).await.unwrap();
 }
