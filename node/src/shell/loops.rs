@@ -126,6 +126,10 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                     }
                     Err(error) => {
                         let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
+                        if disk_full {
+                            // Health says so from now on; the watch on the reserve says when there is room again.
+                            shared.low_disk.store(true, Ordering::Relaxed);
+                        }
                         tracing::error!(event = "write_failed", batch, %error, "nothing of this batch counts; the core begins again from the store");
                         shared.inputs.send(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full });
                     }
