@@ -4,6 +4,7 @@
 //! modules. Floats are canonical, fuel is counted, the native stack is bounded; features that are not deterministic or not needed are
 //! off. The wall clock never decides a result: when it runs out the evaluation is reported as *not evaluated* (`faults.md` F32).
 
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -49,6 +50,13 @@ pub(crate) fn config() -> Config {
         .memory_init_cow(false)
         .with_host_memory(Arc::new(Creator));
     config
+}
+
+/// What compiled code has to agree with to be loaded: version, target, settings.
+pub(crate) fn fingerprint(engine: &Engine) -> u64 {
+    let mut hasher = std::collections::hash_map::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// An engine with its wall-clock guard.

@@ -29,6 +29,11 @@ pub(crate) trait Format: Send + Sync {
     /// The wasm that runs such a module. Several modules may share one (Lua sources run on one interpreter).
     fn wasm(&self, source: &ModuleSource) -> Result<Bytes, Refusal>;
 
+    /// That wasm is part of this binary: no stranger chose it.
+    fn ours(&self) -> bool {
+        false
+    }
+
     /// What to do to that wasm before it is compiled.
     fn rewrites(&self) -> Options;
 

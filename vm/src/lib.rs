@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!   machine ── formats ── wasm, lua          what to run, its imports, how it is called
-//!      │  admission ► rewrite ► compile ► cache
+//!      │  programs: admission ► rewrite ► compiler ► cache
 //!      ▼
 //!   hosted ── guest ── host                  one process: call, commit, roll back
 //!      └───── memory ── checkpoint           linear memory is the whole state
@@ -23,7 +23,7 @@
 mod admission;
 mod cache;
 pub mod checkpoint;
-mod compile;
+pub mod compiler;
 mod engine;
 pub mod formats;
 mod guest;
@@ -35,6 +35,7 @@ mod machine;
 mod memory;
 mod pool;
 mod program;
+mod programs;
 mod rewrite;
 mod stack;
 mod tags;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use ao_types::{Environment, Evaluation, Id, Invocation, StateHash, Tag};
 use bytes::Bytes;
 
+pub use compiler::{BySize, Compiler};
 pub use machine::{Machine, Settings};
 pub use pool::Pool;
 
@@ -95,6 +97,10 @@ pub enum Error {
     /// This host could not evaluate (out of memory, wall-clock guard, disk). Never a result, never attested; retry is allowed.
     #[error("not evaluated: {0}")]
     NotEvaluated(String),
+    /// This host could not compile the module within what its operator gives, and remembers that: trying again is of no use before there
+    /// is more. Never a result, never attested.
+    #[error("not evaluated: {0}")]
+    OverBudget(String),
     /// A checkpoint is malformed, too large, or does not hash to its root.
     #[error("bad checkpoint: {0}")]
     BadCheckpoint(String),
@@ -136,7 +142,9 @@ pub struct ModuleLookups {
     pub disk: u64,
     /// Compiled now.
     pub compiled: u64,
-    /// Refused, or not compiled for a reason of this host.
+    /// Not to be compiled: over a limit, malformed, or over this host's budget, found out now or remembered.
+    pub refused: u64,
+    /// This host could not say.
     pub failed: u64,
 }
 

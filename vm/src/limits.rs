@@ -80,10 +80,30 @@ pub const TABLE_ENTRIES_MAX: u64 = 100_000;
 /// Element and data segments of a module, each.
 pub const SEGMENTS_MAX: u32 = 20_000;
 
-/// CPU time of one compilation, milliseconds.
+/// CPU time of one compilation, milliseconds, where the operator says nothing else.
 pub const COMPILE_MS_MAX: u64 = 60_000;
-/// Compilations at a time, those included that nobody waits for any more.
+/// Address space of a compile worker, bytes. An aos module takes a fifth of it.
+pub const COMPILE_MEMORY_MAX: u64 = 1 << 30;
+/// Time by the clock after which a compilation is ended whatever it used: a host that busy has no use for it.
+pub const COMPILE_WALL_MS_MAX: u64 = 10 * COMPILE_MS_MAX;
+/// Modules up to this size are compiled on a thread of the node: even a bomb of that size is over in about a second.
+pub const COMPILE_HERE_BYTES_MAX: usize = 16 << 10;
+/// Compilations on threads of the node at a time, those included that nobody waits for any more.
 pub const COMPILATIONS_MAX: usize = 4;
+/// Compile workers at a time.
+pub const COMPILE_WORKERS_MAX: usize = 2;
+/// How long a compilation waits for its place, milliseconds; then the message is tried again later.
+pub const COMPILE_PATIENCE_MS: u64 = 5_000;
+/// Priority of compilations, below that of evaluations.
+pub const COMPILE_NICE: i32 = 5;
+/// Native stack of the compiler, bytes.
+pub const COMPILE_STACK_BYTES: usize = 16 << 20;
+/// Rewritten module, bytes: what a compile worker is given. Gas and depth counting can make a module several times larger.
+pub const COMPILE_INPUT_BYTES_MAX: usize = 16 * MODULE_BYTES_MAX;
+/// Code of one module, bytes.
+pub const COMPILED_BYTES_MAX: usize = 512 << 20;
+/// Compiled modules and refusals on disk, bytes: the longest unused go first.
+pub const CACHE_BYTES_MAX: u64 = 4 << 30;
 /// Compiled modules kept in memory.
 pub const PROGRAMS_MAX: usize = 64;
 /// Refused modules remembered, so that a bomb is compiled once.
@@ -111,4 +131,8 @@ const _: () = assert!(MEMORY_BYTES_MAX <= MEMORY_RESERVATION);
 const _: () = assert!(MEMORY_BYTES_MAX.is_multiple_of(WASM_PAGE) && MEMORY_BYTES_INITIAL_MAX.is_multiple_of(WASM_PAGE));
 const _: () = assert!(STACK_WORDS_MAX as usize * 8 * 4 <= WASM_STACK_BYTES);
 const _: () = assert!(WASM_STACK_BYTES * 2 <= THREAD_STACK_BYTES);
+const _: () = assert!(COMPILE_HERE_BYTES_MAX < MODULE_BYTES_MAX);
+const _: () = assert!(
+    (COMPILED_BYTES_MAX as u64) < CACHE_BYTES_MAX && COMPILED_BYTES_MAX as u64 + COMPILE_INPUT_BYTES_MAX as u64 <= COMPILE_MEMORY_MAX
+);
 const _: () = assert!(CHECKPOINT_FRAME_MAX.is_multiple_of(PAGE));

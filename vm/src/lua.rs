@@ -107,6 +107,10 @@ impl Format for LuaFormat {
         }
     }
 
+    fn ours(&self) -> bool {
+        true
+    }
+
     fn rewrites(&self) -> Options {
         // Lua counts its nested C calls itself and stops at 200 (LUAI_MAXCCALLS), which a program sees as an error it can catch.
         Options { gas: Gas::Calls, fold_asyncify: false, count_depth: false }

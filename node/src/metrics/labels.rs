@@ -84,7 +84,9 @@ label! {
         Disk = "disk",
         /// Nowhere: compiled.
         Compiled = "compiled",
-        /// Nowhere, and it could not be compiled.
+        /// Nowhere, and it is not to be compiled.
+        Refused = "refused",
+        /// Nowhere, and this host could not compile it just now.
         Failed = "failed",
     }
 }

@@ -305,6 +305,8 @@ impl Evaluator {
             (Found::Memory, lookups.memory),
             (Found::Disk, lookups.disk),
             (Found::Compiled, lookups.compiled),
+            (Found::Refused, lookups.refused),
+            (Found::Refused, lookups.refused),
             (Found::Failed, lookups.failed),
         ];
         for (found, number) in counted {
