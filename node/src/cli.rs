@@ -82,6 +82,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Config(verb) => local::config(context, &verb),
         Command::Completions { shell } => local::completions(context, shell),
         Command::Version => local::version(context),
+        Command::CompileWorker => local::compile_worker(),
         Command::Explain { code } => local::explain(context, code.as_deref()),
         Command::Status => wait(online::status(context)),
         Command::Process(verb) => wait(online::process(context, verb)),

@@ -1,13 +1,15 @@
 //! The only file that names concrete engines, stores and chains.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_consensus::{Consensus, Solo};
 use ao_storage::{Durability, MemoryStore, RocksStore, Store, WriteBatch, rocks, schema};
 use ao_types::hash::sha256;
 use ao_types::{DataItem, Id, ItemBuilder, Tag, Verified, Wallet};
-use ao_vm::Vm;
+use ao_vm::compiler::{Budget, Child, InProcess, WORKER_COMMAND};
+use ao_vm::{BySize, Compiler, Vm};
 use bytes::Bytes;
 
 use crate::chain::{Chain as _, DevChain, DevGenesis};
@@ -41,6 +43,15 @@ impl Setup {
         let machine = ao_vm::Machine::new(machine).map_err(|error| StartError::Machine(error.to_string()))?;
         let module = ao_vm::lua::default_module();
         Ok(Self { vm: Arc::new(machine), default_module: (module.tags, module.data), block_interval_ms })
+    }
+}
+
+/// Who compiles modules: `worker` is the binary that does it in processes of its own for all but small ones.
+pub fn compiler(worker: Option<PathBuf>, cpu: Duration, memory: u64) -> Arc<dyn Compiler> {
+    let budget = Budget { cpu, memory, wall: cpu.saturating_mul(10) };
+    match worker {
+        Some(program) => Arc::new(BySize::new(Arc::new(Child::new(program, &[WORKER_COMMAND], budget)))),
+        None => Arc::new(InProcess::new(budget)),
     }
 }
 

@@ -143,6 +143,9 @@ pub enum Command {
     /// Version, commit and the formats this binary reads
     #[command(after_help = "Example:\n  aonode version --output json")]
     Version,
+    /// Compile one module from standard input to standard output, in frames: what the node starts for modules it does not trust
+    #[command(name = ao_vm::compiler::WORKER_COMMAND, hide = true)]
+    CompileWorker,
     /// What an error code or exit code means
     #[command(after_help = "Example:\n  aonode explain AON-1004\n  aonode explain 9")]
     Explain {

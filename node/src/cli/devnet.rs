@@ -20,7 +20,7 @@ pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Fai
     run::runtime()?.block_on(async {
         let module = tokio::task::spawn_blocking(modules::load);
         let mut signals = Signals::new(Hangup::Stop)?;
-        let setup = Setup { loaded, data, levels, accounts: run::funded()?, modules: home.modules() };
+        let setup = Setup { loaded, data, levels, accounts: run::funded()?, modules: home.modules(), worker: run::worker() };
         let service = Service::start(setup).await?;
         run::ready(context, &service, &shown)?;
         let module = module.await.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;

@@ -135,6 +135,14 @@ pub fn completions(context: &mut Context<'_>, shell: clap_complete::Shell) -> Re
     Ok(Exit::Ok)
 }
 
+/// `compile-worker`: one module in, its code out. Of no use to people, hence in no help.
+pub fn compile_worker() -> Result<Exit, Failure> {
+    match ao_vm::compiler::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
+        Ok(()) => Ok(Exit::Ok),
+        Err(error) => Err(Failure::new(Exit::Bug, format!("nothing was compiled: {error}"))),
+    }
+}
+
 /// `version`.
 pub fn version(context: &mut Context<'_>) -> Result<Exit, Failure> {
     let record = json!({

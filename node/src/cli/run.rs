@@ -32,7 +32,7 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
     let data = DataDir::open(layout.root(), &loaded.config.network.name)?;
     runtime()?.block_on(async {
         let signals = Signals::new(Hangup::Reload)?;
-        let service = Service::start(Setup { loaded, data, levels, accounts: Vec::new(), modules: None }).await?;
+        let service = Service::start(Setup { loaded, data, levels, accounts: Vec::new(), modules: None, worker: worker() }).await?;
         ready(context, &service, &[])?;
         service.until_told(signals).await
     })
@@ -46,7 +46,8 @@ pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> 
     let (data, shown) = home.open()?;
     runtime()?.block_on(async {
         let signals = Signals::new(Hangup::Stop)?;
-        let service = Service::start(Setup { loaded, data, levels, accounts: funded()?, modules: home.modules() }).await?;
+        let service =
+            Service::start(Setup { loaded, data, levels, accounts: funded()?, modules: home.modules(), worker: worker() }).await?;
         ready(context, &service, &shown)?;
         service.until_told(signals).await
     })
@@ -85,6 +86,11 @@ pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>, level: 
 pub struct Home {
     root: PathBuf,
     temporary: bool,
+}
+
+/// The binary that runs now, whatever lies at its path by the time: its own compile worker.
+pub fn worker() -> Option<PathBuf> {
+    Some(PathBuf::from("/proc/self/exe"))
 }
 
 impl Home {

@@ -46,6 +46,8 @@ pub struct Setup {
     pub accounts: Vec<(String, u128)>,
     /// Where compiled modules are kept, if not in the directory.
     pub modules: Option<PathBuf>,
+    /// The binary that serves as compile worker; without one every module is compiled in this process.
+    pub worker: Option<PathBuf>,
 }
 
 /// A running node.
@@ -107,7 +109,7 @@ impl Service {
     /// A port is taken, a key is missing, the store does not open; nothing is left running.
     pub async fn start(setup: Setup) -> Result<Self, Failure> {
         let began = Instant::now();
-        let Setup { loaded, data, levels, accounts, modules } = setup;
+        let Setup { loaded, data, levels, accounts, modules, worker } = setup;
         let config = loaded.config.clone();
         let open_to = super::reload::open(&config).map_err(|reason| Failure::new(Exit::Config, reason))?;
         let connections = super::limits::connections(config.api.connections_max)?;
@@ -118,7 +120,7 @@ impl Service {
 
         let metrics =
             Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-        let (node, running) = open(&config, &data, modules, &metrics)?;
+        let (node, running) = open(&config, &data, modules, worker, &metrics)?;
         if let Err(failure) = fund(&node, &accounts) {
             running.stop(STOP_WITHIN);
             return Err(failure);
@@ -265,7 +267,13 @@ fn hooks(levels: Option<Levels>, reloader: &Arc<Reloader>, shutdown: Cancellatio
 }
 
 /// The node on its store and machine.
-fn open(config: &Config, data: &DataDir, modules: Option<PathBuf>, metrics: &Metrics) -> Result<(Node, Running), Failure> {
+fn open(
+    config: &Config,
+    data: &DataDir,
+    modules: Option<PathBuf>,
+    worker: Option<PathBuf>,
+    metrics: &Metrics,
+) -> Result<(Node, Running), Failure> {
     let keys = Keys::new(crate::datadir::Layout::clone(data));
     let signer = |role| keys.with_role(role).map(Arc::new);
     let mut options = Options::new(&config.network.name, signer(Role::Scheduler)?, signer(Role::Messenger)?, metrics.clone());
@@ -285,6 +293,7 @@ fn open(config: &Config, data: &DataDir, modules: Option<PathBuf>, metrics: &Met
         memory_limit_max: config.compute.memory_max.0,
         compute_limit_max: config.compute.gas_max,
         wall_clock: config.compute.wall_guard.0,
+        compiler: wiring::compiler(worker, config.compute.compile_timeout.0, config.compute.compile_memory.0),
         ..ao_vm::Settings::default()
     };
     let setup = wiring::Setup::standard(machine, config.chain.block_interval.0.as_millis() as u64).map_err(refused)?;

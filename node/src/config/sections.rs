@@ -120,6 +120,10 @@ sections! {
         hot_memory: ByteSize = ByteSize(512 << 20);
         /// Wall-clock guard of one evaluation: beyond it this node says that it could not evaluate. Never decides a result.
         wall_guard: Span = Span(std::time::Duration::from_secs(60));
+        /// CPU time that compiling one module may take, in a process of its own. A module that needs more does not run here.
+        compile_timeout: Span = Span(std::time::Duration::from_secs(60));
+        /// Memory of that process.
+        compile_memory: ByteSize = ByteSize(1 << 30);
         /// Slots of a process between two checkpoints: a restart evaluates at most so many again.
         checkpoint_slots: u64 = 2_000;
         /// Hash the state after every message instead of where a process comes to rest: to compare nodes slot by slot. Costs time.

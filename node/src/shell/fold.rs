@@ -15,7 +15,7 @@ use super::modules::{Modules, refused};
 use crate::chain::Blocks;
 use crate::core::cron::{self, Point, Tick, Walk};
 use crate::core::input::{Checkpointed, Step};
-use crate::error::Rejection;
+use crate::error::{Code, Rejection};
 use crate::limits::{CHECKPOINTS_KEPT, OUTBOX_ENTRIES_MAX, REPLAY_SLOTS_MAX};
 
 /// A point in a fold: slot and cron ordinal. `None`: before the first message.
@@ -38,7 +38,7 @@ pub struct Ground {
 pub enum Stop {
     /// This host cannot now.
     NotEvaluated(String),
-    /// Nobody can: process or module are refused.
+    /// Nobody can: process or module are refused. Or this host will not, as long as it runs: its budget is too small.
     Refused(Rejection),
     /// A result made again differs from the stored one.
     Diverged(String),
@@ -48,6 +48,7 @@ impl From<ao_vm::Error> for Stop {
     fn from(error: ao_vm::Error) -> Self {
         match error {
             ao_vm::Error::Refused(refusal) => Self::Refused(refused(&refusal)),
+            error @ ao_vm::Error::OverBudget(_) => Self::Refused(Rejection::new(Code::NotEvaluated, error.to_string())),
             error => Self::NotEvaluated(error.to_string()),
         }
     }
