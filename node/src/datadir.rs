@@ -9,6 +9,7 @@
 //!   api-token       0600  bearer token of the admin listener; made anew when it was deleted
 //!   keys/           0700  wallet/<address>.json (JWK, 0600), roles.json (which wallet signs what)
 //!   db/                   the store
+//!   runtimes/             Lua runtimes that processes began on
 //!   modules/              compiled modules; safe to delete
 //!   tmp/                  files being written
 //! ```
@@ -191,6 +192,10 @@ impl Layout {
     pub fn modules(&self) -> PathBuf {
         self.root.join("modules")
     }
+    /// Lua runtimes that processes began on. Part of the data: without its runtime a process cannot be evaluated.
+    pub fn runtimes(&self) -> PathBuf {
+        self.root.join("runtimes")
+    }
     /// Files being written.
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
@@ -261,7 +266,7 @@ impl DataDir {
         if !empty && !force {
             return Err(Error::AlreadyInitialised { root: root.to_owned() });
         }
-        for folder in [root.to_owned(), layout.wallets(), layout.db(), layout.modules(), layout.tmp()] {
+        for folder in [root.to_owned(), layout.wallets(), layout.db(), layout.runtimes(), layout.modules(), layout.tmp()] {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder).context("create", &folder)?;
         }
         let lock = take_lock(&layout)?;

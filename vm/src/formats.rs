@@ -18,6 +18,7 @@ use wasmtime::{Linker, Module};
 
 use crate::guest::{Guest, Host};
 use crate::limits::FUEL_MAX;
+use crate::lua::runtimes::Runtimes;
 use crate::rewrite::Options;
 use crate::{ModuleSource, Refusal};
 
@@ -27,7 +28,8 @@ pub(crate) trait Format: Send + Sync {
     fn names(&self) -> &'static [&'static str];
 
     /// The wasm that runs such a module. Several modules may share one (Lua sources run on one interpreter).
-    fn wasm(&self, source: &ModuleSource) -> Result<Bytes, Refusal>;
+    /// `runtimes` has the interpreters of older nodes.
+    fn wasm(&self, source: &ModuleSource, runtimes: &Runtimes) -> Result<Bytes, Refusal>;
 
     /// That wasm is part of this binary: no stranger chose it.
     fn ours(&self) -> bool {
@@ -50,7 +52,7 @@ pub(crate) trait Format: Send + Sync {
     }
 
     /// What states of this format belong to, besides the module: its name, and whatever else decides how memory is laid out.
-    fn identity(&self, name: &str) -> String {
+    fn identity(&self, name: &str, _source: &ModuleSource) -> String {
         name.to_owned()
     }
 

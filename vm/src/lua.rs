@@ -22,12 +22,14 @@ use crate::formats::{Abi, Format};
 use crate::guest::Host;
 use crate::rewrite::{Gas, Options};
 use crate::{ModuleSource, Refusal};
+use runtimes::Runtimes;
 
 mod convention;
 mod digest;
 mod host;
 mod image;
 mod limits;
+pub(crate) mod runtimes;
 mod wire;
 
 /// The guest: Lua, our glue, our runtime library.
@@ -40,10 +42,16 @@ static DEFAULT_SOURCE: &str = "-- The runtime library alone: handlers come by Ev
 pub const RUNTIME_TAG: &str = "Lua-Runtime";
 
 /// Identity of the guest this node was built with: BLAKE3 of its bytes, in hex. State hashes of Lua processes are comparable between
-/// nodes of one runtime; another compiler makes another runtime.
+/// nodes of one runtime; another compiler makes another runtime. Processes go on with the runtime they began with
+/// ([`Settings::runtimes`](crate::Settings::runtimes)).
 pub fn runtime_id() -> &'static str {
     static ID: OnceLock<String> = OnceLock::new();
     ID.get_or_init(|| blake3::hash(GUEST).to_hex().to_string())
+}
+
+/// The guest that a module runs on: the one it names, else this node's own.
+fn runtime_of(source: &ModuleSource) -> &str {
+    crate::tags::value(&source.tags, RUNTIME_TAG).unwrap_or_else(|| runtime_id())
 }
 
 /// A module item before it is signed: tags and data.
@@ -93,18 +101,12 @@ impl Format for LuaFormat {
         FORMATS.iter().find(|format| std::ptr::eq(*format, self)).map_or(&[], |format| &format.name)
     }
 
-    fn wasm(&self, source: &ModuleSource) -> Result<Bytes, Refusal> {
+    fn wasm(&self, source: &ModuleSource, runtimes: &Runtimes) -> Result<Bytes, Refusal> {
         let refused = |reason: String| Err(Refusal::Module { id: source.id, reason });
         if source.code.len() > limits::SOURCE_BYTES_MAX {
             return refused(format!("its source has {} bytes, at most {} are allowed", source.code.len(), limits::SOURCE_BYTES_MAX));
         }
-        match crate::tags::value(&source.tags, RUNTIME_TAG) {
-            Some(wanted) if wanted != runtime_id() => {
-                let wanted: String = wanted.chars().take(64).collect();
-                refused(format!("it asks for Lua runtime {wanted}; this node has {}", runtime_id()))
-            }
-            _ => Ok(Bytes::from_static(GUEST)),
-        }
+        runtimes.get(runtime_of(source)).or_else(refused)
     }
 
     fn ours(&self) -> bool {
@@ -130,8 +132,8 @@ impl Format for LuaFormat {
         asked.unwrap_or(limits::FUEL_DEFAULT).min(crate::limits::FUEL_MAX)
     }
 
-    fn identity(&self, name: &str) -> String {
-        format!("{name}/{}", runtime_id())
+    fn identity(&self, name: &str, source: &ModuleSource) -> String {
+        format!("{name}/{}", runtime_of(source))
     }
 
     fn link(&self, linker: &mut Linker<Host>, _: &Module) -> wasmtime::Result<()> {
@@ -139,7 +141,7 @@ impl Format for LuaFormat {
     }
 
     fn abi(&self, source: &ModuleSource, environment: &Arc<Environment>) -> Result<Box<dyn Abi>, Refusal> {
-        Ok(Box::new(convention::Convention::new(source, environment, self.name[0])))
+        Ok(Box::new(convention::Convention::new(source, environment, self.name[0], runtime_of(source))))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::engine::Clocked;
 use crate::formats;
 use crate::hosted::{Hosted, Tanks};
 use crate::limits::*;
+use crate::lua::runtimes::Runtimes;
 use crate::programs::{Programs, format};
 use crate::tags::{self, Limits};
 use crate::{Checkpoint, Error, Instance, ModuleLookups, ModuleSource, Refusal, Vm};
@@ -27,6 +28,9 @@ use crate::{Checkpoint, Error, Instance, ModuleLookups, ModuleSource, Refusal, V
 pub struct Settings {
     /// Where compiled modules are kept; `None` compiles each time.
     pub cache: Option<PathBuf>,
+    /// Where Lua runtimes are kept: processes that began on an older node's go on with it. Part of the data, unlike the cache; `None`
+    /// knows this node's own alone.
+    pub runtimes: Option<PathBuf>,
     /// Greatest `Memory-Limit` of a process, bytes.
     pub memory_limit_max: u64,
     /// Greatest `Compute-Limit` of a process, gas.
@@ -45,6 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             cache: None,
+            runtimes: None,
             memory_limit_max: 1 << 30,
             compute_limit_max: 9_000_000_000_000,
             fuel: FUEL_MAX,
@@ -69,7 +74,8 @@ impl Machine {
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let clock = Arc::new(Clocked::new(settings.wall_clock).map_err(Error::NotEvaluated)?);
         let cache = Cache::open(settings.cache.as_deref(), &clock.engine);
-        let programs = Programs::new(clock, cache, settings.compiler.clone());
+        let runtimes = Runtimes::open(settings.runtimes.as_deref());
+        let programs = Programs::new(clock, cache, runtimes, settings.compiler.clone());
         Ok(Self { settings, programs })
     }
 

@@ -20,6 +20,7 @@ use crate::compiler::{CompileError, Compiler, Job};
 use crate::engine::Clocked;
 use crate::formats::{self, Format};
 use crate::limits::{PROGRAMS_MAX, REFUSALS_MAX};
+use crate::lua::runtimes::Runtimes;
 use crate::program::{Identity, Program};
 use crate::{Error, ModuleLookups, ModuleSource, Refusal, admission, rewrite, tags};
 
@@ -27,6 +28,7 @@ use crate::{Error, ModuleLookups, ModuleSource, Refusal, admission, rewrite, tag
 pub(crate) struct Programs {
     clock: Arc<Clocked>,
     cache: Cache,
+    runtimes: Runtimes,
     compiler: Arc<dyn Compiler>,
     lookups: Mutex<ModuleLookups>,
     programs: Mutex<LruCache<Id, Slot<Arc<Program>>>>,
@@ -58,10 +60,10 @@ pub(crate) fn format(module: &ModuleSource) -> Result<&'static dyn Format, Refus
 }
 
 impl Programs {
-    pub(crate) fn new(clock: Arc<Clocked>, cache: Cache, compiler: Arc<dyn Compiler>) -> Self {
+    pub(crate) fn new(clock: Arc<Clocked>, cache: Cache, runtimes: Runtimes, compiler: Arc<dyn Compiler>) -> Self {
         let (programs, refusals) = (at_most(PROGRAMS_MAX), at_most(REFUSALS_MAX));
         let (compiled, verdicts) = (at_most(PROGRAMS_MAX), at_most(REFUSALS_MAX));
-        Self { clock, cache, compiler, lookups: Mutex::default(), programs, refusals, compiled, verdicts }
+        Self { clock, cache, runtimes, compiler, lookups: Mutex::default(), programs, refusals, compiled, verdicts }
     }
 
     /// The program of a module.
@@ -107,11 +109,11 @@ impl Programs {
 
     fn make(&self, module: &ModuleSource, ending: &mut LookUp) -> Result<Arc<Program>, Error> {
         let format = format(module)?;
-        let wasm = format.wasm(module)?;
+        let wasm = format.wasm(module, &self.runtimes)?;
         let compiled = self.compiled(module, format, &wasm, ending)?;
         let name = format.names().iter().find(|name| Some(**name) == tags::value(&module.tags, "Module-Format"));
         let name = name.or(format.names().first()).copied().unwrap_or_default();
-        let identity = Identity { module: module.id, format: format.identity(name) };
+        let identity = Identity { module: module.id, format: format.identity(name, module) };
         Ok(Arc::new(Program::link(identity, self.clock.clone(), format, &compiled)?))
     }
 

@@ -14,6 +14,7 @@ use wasmtime::{Linker, Module};
 
 use crate::formats::{Abi, Format};
 use crate::guest::Host;
+use crate::lua::runtimes::Runtimes;
 use crate::rewrite::{Gas, Options};
 use crate::{ModuleSource, Refusal};
 
@@ -73,7 +74,7 @@ impl Format for WasmFormat {
         FORMATS.iter().find(|format| std::ptr::eq(*format, self)).map_or(&[], |format| &format.names)
     }
 
-    fn wasm(&self, source: &ModuleSource) -> Result<Bytes, Refusal> {
+    fn wasm(&self, source: &ModuleSource, _: &Runtimes) -> Result<Bytes, Refusal> {
         Ok(source.code.clone())
     }
 

@@ -290,6 +290,7 @@ fn open(
     };
     let machine = ao_vm::Settings {
         cache: Some(modules.unwrap_or_else(|| data.modules())),
+        runtimes: Some(data.runtimes()),
         memory_limit_max: config.compute.memory_max.0,
         compute_limit_max: config.compute.gas_max,
         wall_clock: config.compute.wall_guard.0,

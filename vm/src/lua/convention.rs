@@ -17,6 +17,8 @@ use crate::guest::{Guest, Halt, range, uint};
 /// The calling convention of one process.
 pub(crate) struct Convention {
     process_id: String,
+    /// Id of the guest.
+    runtime: String,
     /// Input of `ao_boot`.
     boot: Vec<u8>,
     exports: Option<Exports>,
@@ -39,10 +41,10 @@ enum Record {
 
 impl Convention {
     /// For a process of that environment and source.
-    pub(crate) fn new(source: &ModuleSource, environment: &Arc<Environment>, format: &str) -> Self {
+    pub(crate) fn new(source: &ModuleSource, environment: &Arc<Environment>, format: &str, runtime: &str) -> Self {
         let mut boot = Writer::default();
         boot.boot(environment, &source.code, "module", format);
-        Self { process_id: environment.process.id.clone(), boot: boot.finish(), exports: None, stack_end: 0 }
+        Self { process_id: environment.process.id.clone(), runtime: runtime.to_owned(), boot: boot.finish(), exports: None, stack_end: 0 }
     }
 
     fn exports(&self) -> wasmtime::Result<&Exports> {
@@ -70,7 +72,7 @@ impl Convention {
         if let Record::Error(text) = read(guest, record)? {
             return Err(Halt::fault(format!("the runtime library does not load: {text}")));
         }
-        image::keep(guest, self.stack_end);
+        image::keep(&self.runtime, guest, self.stack_end);
         Ok(())
     }
 
@@ -129,7 +131,7 @@ impl Abi for Convention {
 
     fn boot(&mut self, guest: &mut Guest) -> wasmtime::Result<()> {
         let exports = self.exports()?;
-        match image::found() {
+        match image::found(&self.runtime) {
             Some(image) => image.copy(guest)?,
             None => self.load(guest, exports)?,
         }

@@ -1,4 +1,4 @@
-//! Memory of the guest after the runtime library has loaded, the same for every process: made once, copied into each new one.
+//! Memory of a guest after its runtime library has loaded, the same for every process: made once, copied into each new one.
 //!
 //! Loading the library takes the guest some milliseconds, all of it compiling Lua. Its outcome depends on nothing outside the guest, so a
 //! process that starts from a copy is byte for byte the process that loads for itself.
@@ -6,7 +6,10 @@
 //! That includes the dead C stack, which is zero in a copy: Lua copies whole values, padding and all, so what an earlier call left on the
 //! stack ends up in the heap. [`keep`] therefore clears it in the process that loads as well.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::guest::{Guest, Halt};
 use crate::limits::{PAGE, WASM_PAGE};
@@ -17,22 +20,25 @@ pub(crate) struct Image {
     runs: Vec<(u64, Vec<u8>)>,
 }
 
-/// The image, once a process has made it.
-static IMAGE: OnceLock<Arc<Image>> = OnceLock::new();
+/// The image of each runtime, once a process has made it. There are as many as an operator keeps runtimes: few.
+static IMAGES: Mutex<BTreeMap<String, Arc<Image>>> = Mutex::new(BTreeMap::new());
 
-/// The image, if there is one yet.
-pub(crate) fn found() -> Option<Arc<Image>> {
-    IMAGE.get().cloned()
+/// The image of a runtime, if there is one yet.
+pub(crate) fn found(runtime: &str) -> Option<Arc<Image>> {
+    IMAGES.lock().get(runtime).cloned()
 }
 
-/// Keeps the memory of `guest` as the image. The first `dead` bytes, the C stack, count as zero, and become so in `guest`.
-pub(crate) fn keep(guest: &mut Guest, dead: usize) {
+/// Keeps the memory of `guest` as the image of its runtime. The first `dead` bytes, the C stack, count as zero, and become so in `guest`.
+pub(crate) fn keep(runtime: &str, guest: &mut Guest, dead: usize) {
     for page in guest.memory.data_mut(&mut guest.store)[..dead].chunks_mut(PAGE) {
         if page.iter().any(|byte| *byte != 0) {
             page.fill(0);
         }
     }
-    IMAGE.get_or_init(|| Arc::new(Image::of(guest.bytes(), dead)));
+    let mut images = IMAGES.lock();
+    if !images.contains_key(runtime) {
+        images.insert(runtime.to_owned(), Arc::new(Image::of(guest.bytes(), dead)));
+    }
 }
 
 impl Image {

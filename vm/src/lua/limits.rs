@@ -13,6 +13,9 @@ pub(crate) const OUTBOX_ENTRIES_MAX: usize = 10_000;
 /// Message data that is handed to a program, bytes: far above what a scheduler accepts in one item.
 pub(crate) const INPUT_BYTES_MAX: usize = 64 << 20;
 
+/// A guest, bytes; this node's has about 300 KiB.
+pub(crate) const GUEST_BYTES_MAX: usize = 8 << 20;
+
 /// Source of a module, bytes.
 pub(crate) const SOURCE_BYTES_MAX: usize = 4 << 20;
 

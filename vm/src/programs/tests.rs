@@ -35,7 +35,7 @@ fn lab(folder: Option<&std::path::Path>, cpu_ms: u64, endings: &[CompileError]) 
     let cache = Cache::open(folder, &clock.engine);
     let budget = budget(cpu_ms);
     let compiler = Arc::new(Told { endings: Mutex::new(endings.iter().cloned().collect()), budget });
-    Lab { programs: Programs::new(clock, cache, compiler.clone()), compiler }
+    Lab { programs: Programs::new(clock, cache, Runtimes::default(), compiler.clone()), compiler }
 }
 
 fn budget(cpu_ms: u64) -> Budget {

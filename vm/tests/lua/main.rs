@@ -8,4 +8,5 @@ mod examples;
 mod library;
 mod messages;
 mod receive;
+mod runtimes;
 mod support;
