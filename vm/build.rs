@@ -40,6 +40,8 @@ fn build() -> Result<()> {
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=build.rs");
+    // Set by cargo-fuzz.
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)");
     println!("cargo::rerun-if-changed=lua/c");
     println!("cargo::rerun-if-changed=lua/runtime");
     for name in ["AO_WASM_CLANG", "AO_WASM_LD"] {

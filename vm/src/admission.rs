@@ -318,6 +318,9 @@ fn inspect_body(
             return Err(over("nesting of blocks", nesting, NESTING_MAX));
         }
     }
+    if checker.control_stack_height() != 0 {
+        return Err("a function body has no end".into());
+    }
     // A value takes one word, or two where vectors are about; 16 words for the return address, the frame pointer and saved registers.
     let values = locals + u64::from(height);
     found.words = 16 + if wide { 2 * values } else { values };

@@ -7,7 +7,7 @@
 mod control;
 mod files;
 mod memory;
-mod strftime;
+pub(crate) mod strftime;
 mod time;
 
 use wasmtime::{Caller, ExternType, FuncType, Linker, Module, Val, ValType};

@@ -26,6 +26,8 @@ pub mod checkpoint;
 pub mod compiler;
 mod engine;
 pub mod formats;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod guest;
 mod host;
 mod hosted;

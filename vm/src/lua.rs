@@ -151,6 +151,14 @@ fn leading_integer(text: &str) -> Option<u64> {
     text[..digits].parse().ok()
 }
 
+/// Reads what a guest returned, for [`crate::fuzzing`].
+#[cfg(any(fuzzing, test))]
+pub(crate) fn fuzzing_evaluation(bytes: &[u8]) -> Result<ao_types::Evaluation, String> {
+    // A value of any kind first: the reader's other entrance.
+    let _ = wire::Reader::new(bytes).json(0);
+    wire::Reader::new(bytes).evaluation().map_err(|problem| problem.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -305,7 +305,7 @@ impl Memory {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(fuzzing, test))]
 impl Memory {
     /// Fills a page of the private view, as a guest would.
     pub(crate) fn overwrite(&mut self, page: u32, byte: u8) {

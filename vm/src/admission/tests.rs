@@ -84,3 +84,13 @@ fn the_survey_sees_calls_tables_and_frames() {
     assert_eq!(survey.bodies.iter().map(|body| body.returns_global).collect::<Vec<_>>(), [None, None, Some(0), None]);
     assert!(survey.bodies[0].words >= 18 && survey.globals[0].zero_i32 && !survey.mutates_tables);
 }
+
+/// Found by the fuzz target `module`: the rewrites took the last operation for the `end` that was not there.
+#[test]
+fn a_body_without_an_end_is_no_body() {
+    let mut wasm = wat::parse_str("(module (func (nop) (nop)))").unwrap();
+    assert!(inspect(&wasm).is_ok());
+    let end = wasm.iter().rposition(|byte| *byte == 0x0b).unwrap();
+    wasm[end] = 0x01;
+    assert_eq!(inspect(&wasm).unwrap_err(), "a function body has no end");
+}

@@ -6,7 +6,7 @@ const MONTHS: [&str; 12] =
 
 /// Calendar time as C has it: months from 0, years from 1900, Sunday 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) struct Tm {
+pub(crate) struct Tm {
     second: i32,
     minute: i32,
     hour: i32,
@@ -40,17 +40,17 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 impl Tm {
-    pub(super) fn fields(&self) -> [i32; 9] {
+    pub(crate) fn fields(&self) -> [i32; 9] {
         [self.second, self.minute, self.hour, self.day, self.month, self.year, self.week_day, self.year_day, self.summer]
     }
 
-    pub(super) fn from_fields(fields: [i32; 9]) -> Self {
+    pub(crate) fn from_fields(fields: [i32; 9]) -> Self {
         let [second, minute, hour, day, month, year, week_day, year_day, summer] = fields;
         Self { second, minute, hour, day, month, year, week_day, year_day, summer }
     }
 
     /// A time in seconds since 1970. Beyond what a year can hold it saturates.
-    pub(super) fn from_seconds(seconds: i64) -> Self {
+    pub(crate) fn from_seconds(seconds: i64) -> Self {
         let days = seconds.div_euclid(86_400);
         let rest = seconds.rem_euclid(86_400) as i32;
         // Years are 32-bit: what does not fit is clamped before the calendar is worked out.
@@ -70,7 +70,7 @@ impl Tm {
     }
 
     /// Seconds since 1970; fields may be out of their ranges.
-    pub(super) fn to_seconds(self) -> i64 {
+    pub(crate) fn to_seconds(self) -> i64 {
         let months = i64::from(self.year) * 12 + i64::from(self.month);
         let days = days_from_civil(1900 + months.div_euclid(12), months.rem_euclid(12) + 1, 1) + i64::from(self.day) - 1;
         days * 86_400 + i64::from(self.hour) * 3600 + i64::from(self.minute) * 60 + i64::from(self.second)
@@ -111,7 +111,7 @@ fn name<'a>(names: &[&'a str], index: i32) -> &'a str {
 }
 
 /// Formats; what is not a conversion is copied.
-pub(super) fn format(pattern: &[u8], tm: &Tm) -> Vec<u8> {
+pub(crate) fn format(pattern: &[u8], tm: &Tm) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = pattern.iter().copied();
     while let Some(byte) = rest.next() {
