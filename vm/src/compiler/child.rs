@@ -155,12 +155,13 @@ impl Running {
             let mut poll = libc::pollfd { fd: self.ended.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one entry, which outlives the call.
             let ready = unsafe { libc::poll(&mut poll, 1, LOOK.as_millis() as i32) };
-            if ready > 0 {
-                return self.child.wait().map(Waited::Ended);
-            }
+            // The clock of one that has ended is there until it is waited for, so that the verdict hangs on no look at it alive.
             if self.clock.and_then(read_clock).is_some_and(|used| used > budget.cpu) {
                 self.end();
                 return Ok(Waited::OverCpu);
+            }
+            if ready > 0 {
+                return self.child.wait().map(Waited::Ended);
             }
             if began.elapsed() > budget.wall {
                 self.end();

@@ -41,17 +41,19 @@ impl Compiler for InProcess {
             let _place = place;
             // SAFETY: lowers the priority of this thread only (on Linux `who` 0 is the calling thread).
             unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, COMPILE_NICE) };
+            let made = engine.precompile_module(&wasm).map_err(|error| CompileError::Refused(format!("{error:#}")));
             // Nobody may be waiting any more.
-            let _ = sender.send(engine.precompile_module(&wasm).map_err(|error| CompileError::Refused(format!("{error:#}"))));
+            let _ = sender.send((made, super::child::read_clock(libc::CLOCK_THREAD_CPUTIME_ID).unwrap_or_default()));
         };
         let thread = std::thread::Builder::new().name("ao-vm-compile".into()).stack_size(COMPILE_STACK_BYTES);
         let thread = thread.spawn(work).map_err(|error| CompileError::Unavailable(error.to_string()))?;
+        let over = || CompileError::OverBudget { what: "its time on the CPU is over".into(), budget: self.budget };
         loop {
             match receiver.recv_timeout(Duration::from_millis(100)) {
-                Ok(made) => return made,
-                Err(RecvTimeoutError::Timeout) if cpu_time(&thread) > self.budget.cpu => {
-                    return Err(CompileError::OverBudget { what: "its time on the CPU is over".into(), budget: self.budget });
-                }
+                // What was over its budget was over, whether it was seen alive or not: the verdict hangs on no look.
+                Ok((_, used)) if used > self.budget.cpu => return Err(over()),
+                Ok((made, _)) => return made,
+                Err(RecvTimeoutError::Timeout) if cpu_time(&thread) > self.budget.cpu => return Err(over()),
                 Err(RecvTimeoutError::Timeout) if began.elapsed() > self.budget.wall => {
                     return Err(CompileError::Unavailable(format!("not compiled within {:?}", self.budget.wall)));
                 }
