@@ -1,0 +1,10 @@
+//! Real swarms on loopback. Nothing sleeps: every step waits for an event, with a deadline that only a failure reaches.
+
+mod abuse;
+mod common;
+mod connections;
+mod discovery;
+mod exchange;
+mod gossip;
+mod hostile;
+mod overload;
