@@ -32,8 +32,9 @@ bench: setup
 # A minute per target; needs a nightly toolchain and cargo-fuzz. SECONDS=3600 for a night.
 SECONDS ?= 60
 fuzz: setup
-	cd consensus/types && for target in $$(cargo +nightly fuzz list); do \
-	  cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; done
+	for folder in consensus/types p2p vm; do \
+	  for target in $$(cd $$folder && cargo +nightly fuzz list); do \
+	    (cd $$folder && cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS)) || exit 1; done; done
 
 doc: setup
 	cargo doc --workspace --no-deps --locked

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ao_p2p::limits::{GOSSIP_BYTES_MAX, GOSSIP_RPC_BYTES_MAX};
+use ao_p2p::limits::GOSSIP_BYTES_MAX;
 use ao_p2p::{Answer, BanReason, Command, Config, Event, Failure, Kind, Offence, RequestId, Topic, Verdict};
 use libp2p::gossipsub::IdentTopic;
 use libp2p::swarm::SwarmEvent;
@@ -79,16 +79,6 @@ async fn messages_above_the_cap() {
         hostile.gossip(TIPS, bytes);
     });
     one_of(reason.await, Offence::Oversize);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn streams_that_claim_more_than_anybody_may_send() {
-    let (node, hostile) = victim(config(1)).await;
-    // gossipsub closes the stream at the length, and the peer opens another
-    let reason = until_banned(node, hostile, |hostile, _| {
-        hostile.gossip(TIPS, vec![1; 2 * GOSSIP_RPC_BYTES_MAX]);
-    });
-    assert_eq!(reason.await, BanReason::Offence(Offence::Broken));
 }
 
 #[tokio::test(flavor = "multi_thread")]
