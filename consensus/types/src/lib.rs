@@ -8,7 +8,9 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
-// Ids and hashes.
+// Ids, hashes and canonical bytes.
+pub mod base58;
+pub mod codec;
 pub mod hash;
 pub mod id;
 pub mod limits;
@@ -37,17 +39,28 @@ pub mod lawful;
 pub mod message;
 pub mod scheduler_location;
 
+// Who confirms, and what they sign.
+pub mod attestation;
+pub mod chain;
+pub mod committee;
+pub mod genesis;
+
 // What a machine is given and what it gives back.
 pub mod evaluation;
 pub mod invocation;
 pub mod outbox;
 
 pub use assignment::{Assignment, AssignmentContent};
+pub use attestation::{Attestation, Certificate, Signers, Statement};
+pub use chain::{BlockValue, Chain, FrameId, NetworkId};
 pub use checkpoint::CheckpointRecord;
+pub use codec::{Canonical, CodecError, Reader};
+pub use committee::{BlsKey, BlsSignature, Committee, CommitteeError, Epoch, Member, PeerId, Stake};
 pub use content_key::ContentKey;
 pub use cron::{CronGroup, Interval};
 pub use data_item::{DataItem, ItemError, Profile, Verified};
 pub use evaluation::{Evaluation, Outgoing};
+pub use genesis::{Genesis, GenesisError};
 pub use hash_chain::HashChain;
 pub use id::{Address, Id, ResultHash, Slot, StateHash};
 pub use invocation::{DryRun, Environment, Invocation, Subject};

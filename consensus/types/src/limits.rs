@@ -66,3 +66,20 @@ const _: () = assert!(TAG_SECTION_BYTES_MAX / 2 <= u16::MAX as usize, "tag count
 const _: () = assert!(ITEM_HEADER_BYTES_MAX < ITEM_BYTES_MAX && ITEM_BYTES_MAX <= MODULE_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX < BUNDLE_BYTES_MAX, "a module fits a bundle");
 const _: () = assert!(SIGNER_CACHE_ENTRIES.is_power_of_two(), "the table is indexed by masking");
+
+/// Members of one committee. A bitmap of so many is 512 bytes.
+pub const COMMITTEE_MEMBERS_MAX: usize = 4096;
+
+/// Stake of one committee: three times it must not overflow, so that thresholds are exact.
+pub const STAKE_TOTAL_MAX: u128 = u128::MAX / 3;
+
+/// Bytes of a peer id: a multihash of an inlined Ed25519 key has 38, of an RSA key 34.
+pub const PEER_ID_BYTES_MAX: usize = 64;
+
+/// Characters of a base58 text: as many bytes as a peer id, plus room.
+pub const BASE58_CHARS_MAX: usize = 128;
+
+/// Bytes of a genesis file: 4096 validators of about 600 bytes, and room for accounts.
+pub const GENESIS_BYTES_MAX: usize = 8 << 20;
+
+const _: () = assert!(COMMITTEE_MEMBERS_MAX <= u16::MAX as usize, "members are numbered in 16 bits");
