@@ -22,7 +22,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ao_consensus::{ChainTip, Consensus, Frame, Timestamp};
-use ao_types::Id;
+use ao_types::{Id, NetworkId};
+use bytes::Bytes;
 
 use crate::chain::Block;
 use crate::error::{Code, Rejection};
@@ -53,7 +54,7 @@ use recent::Recent;
 #[derive(Clone, Debug)]
 pub struct Fixed {
     /// In every frame.
-    pub network_id: [u8; 32],
+    pub network_id: NetworkId,
     /// Makes an engine that goes on after the confirmed part of the chain. Which one is the wiring's choice.
     pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
     /// An item is in the newest block from the moment it is taken in: so it is where the chain is this node's own. On any other chain an
@@ -76,11 +77,20 @@ pub struct Core {
     resting: VecDeque<(input::Batch, Id)>,
     batches: Batches,
     recent: Recent,
-    unconfirmed: BTreeMap<u64, Frame>,
+    unconfirmed: BTreeMap<u64, Unconfirmed>,
     outbox: Outbox,
     monitors: Monitors,
     /// Processes to be tried again, by time.
     retries: BTreeSet<(Timestamp, Id)>,
+}
+
+/// A frame that the engine has not confirmed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// The frame.
+    pub frame: Frame,
+    /// Where the chain stood after it, as it is stored.
+    pub tip: Bytes,
 }
 
 /// Whether the core knows the store.

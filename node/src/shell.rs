@@ -147,7 +147,7 @@ pub struct Parts {
     /// Makes the engine.
     pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
     /// In every frame.
-    pub network_id: [u8; 32],
+    pub network_id: ao_types::NetworkId,
     /// The embedded module, which is in the store.
     pub default_module: Id,
 }

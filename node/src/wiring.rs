@@ -7,7 +7,7 @@ use std::time::Duration;
 use ao_consensus::{Consensus, Solo};
 use ao_storage::{Durability, MemoryStore, RocksStore, Store, WriteBatch, rocks, schema};
 use ao_types::hash::sha256;
-use ao_types::{DataItem, Id, ItemBuilder, Tag, Verified, Wallet};
+use ao_types::{DataItem, Id, ItemBuilder, NetworkId, Tag, Verified, Wallet};
 use ao_vm::compiler::{Budget, Child, InProcess, WORKER_COMMAND};
 use ao_vm::{BySize, Compiler, Vm};
 use bytes::Bytes;
@@ -86,7 +86,7 @@ impl Node {
         let genesis = genesis(&*store, &options.network, now.0, setup.block_interval_ms)?;
         let chain = Arc::new(DevChain::new(genesis));
         let default_module = embed(&*store, setup.default_module, now.0, chain.tip(now).height)?;
-        let network_id = sha256(&[b"aonode network", options.network.as_bytes()]);
+        let network_id = NetworkId(sha256(&[b"aonode network", options.network.as_bytes()]));
         let parts = Parts { store, vm: setup.vm, blocks: chain.clone(), chain, items_in_tip: true, engine, network_id, default_module };
         shell::start(options, parts)
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::typed::{Key, Single, TableOf, postcard_rows};
 
 /// Version of everything on this page. `storage::open` refuses a higher one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
@@ -472,8 +472,10 @@ pub struct BlockRow {
 /// A frame of assignments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameRow {
-    /// Canonical bytes.
+    /// Canonical bytes: header and entries.
     pub frame: Bytes,
+    /// Where the chain stood after it: what the next frame is built on, and what proofs of earlier frames are made from.
+    pub tip: Bytes,
     /// What confirmed it; `None` while it is not.
     pub proof: Option<Bytes>,
 }
@@ -498,5 +500,5 @@ pub struct AccountRow {
 
 postcard_rows! {
     ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1, EvaluationRow = 1, EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
-    MonitorRow = 1, CheckpointRow = 1, BlockRow = 1, FrameRow = 1, AccountRow = 1, DevGenesisRow = 1,
+    MonitorRow = 1, CheckpointRow = 1, BlockRow = 1, FrameRow = 2, AccountRow = 1, DevGenesisRow = 1,
 }

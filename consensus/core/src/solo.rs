@@ -3,13 +3,17 @@
 //! It gives none of the promises of `consensus.md` against a lying scheduler, and its name in every answer says so.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use bytes::Bytes;
+use ao_types::{Chain, FrameId};
 
-use crate::frame::{Chain, FrameId};
+use crate::checks::Contents;
+use crate::effect::Confirmed;
 use crate::limits::SOLO_WAITING_MAX;
+use crate::proof::Proof;
 use crate::time::Timestamp;
-use crate::{Confirmation, Consensus, Effect, Input};
+use crate::tip::ChainTip;
+use crate::{Consensus, Effect, Input, Setup};
 
 /// See the module documentation.
 #[derive(Debug, Default)]
@@ -25,6 +29,12 @@ impl Solo {
     pub fn resume(chain: Chain, next_sequence: u64) -> Self {
         Self { next: BTreeMap::from([(chain, next_sequence)]), waiting: BTreeMap::new() }
     }
+
+    /// The same from the general form.
+    pub fn new(setup: &Setup) -> Self {
+        let next = |tip: &ChainTip| (tip.chain, tip.next_sequence);
+        Self { next: setup.confirmed.iter().map(next).collect(), waiting: BTreeMap::new() }
+    }
 }
 
 impl Consensus for Solo {
@@ -33,44 +43,23 @@ impl Consensus for Solo {
     }
 
     fn handle(&mut self, _now: Timestamp, input: Input, out: &mut Vec<Effect>) {
-        let Input::Frame(frame) = input else { return };
-        let chain = frame.header.chain;
-        let next = self.next.entry(chain).or_insert(0);
-        if frame.header.sequence < *next || (frame.header.sequence > *next && self.waiting.len() >= SOLO_WAITING_MAX) {
+        let Input::Frame(given) = input else { return };
+        if !given.facts.durable || given.facts.contents != Contents::Lawful {
             return;
         }
-        self.waiting.entry((chain, frame.header.sequence)).or_insert_with(|| frame.header.id());
-        while let Some(frame_id) = self.waiting.remove(&(chain, *next)) {
-            out.push(Effect::Confirmed(Confirmation { chain, sequence: *next, frame_id, proof: Bytes::new() }));
+        let (chain, sequence) = (given.header.chain, given.header.sequence);
+        let next = self.next.entry(chain).or_insert(0);
+        if sequence < *next || (sequence > *next && self.waiting.len() >= SOLO_WAITING_MAX) {
+            return;
+        }
+        self.waiting.entry((chain, sequence)).or_insert_with(|| given.header.id());
+        while let Some(frame) = self.waiting.remove(&(chain, *next)) {
+            out.push(Effect::Confirmed(Confirmed { chain, sequence: *next, frame, proof: Arc::new(Proof::Alone) }));
             *next += 1;
         }
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract;
-
-    #[test]
-    fn keeps_the_contract() {
-        contract::check(&|chain, next| Box::new(Solo::resume(chain, next)));
-    }
-
-    #[test]
-    fn frames_ahead_of_their_predecessor_are_bounded() {
-        let frames = contract::chain_of(SOLO_WAITING_MAX as u64 + 2);
-        let mut engine = Solo::resume(frames[0].header.chain, 0);
-        let mut out = Vec::new();
-        for frame in &frames[1..] {
-            engine.handle(Timestamp(0), Input::Frame(Box::new(frame.clone())), &mut out);
-        }
-        assert_eq!((out.len(), engine.waiting.len()), (0, SOLO_WAITING_MAX));
-        engine.handle(Timestamp(0), Input::Frame(Box::new(frames[0].clone())), &mut out);
-        assert_eq!(out.len(), SOLO_WAITING_MAX + 1, "the frame over the bound was dropped and is asked for again");
     }
 }

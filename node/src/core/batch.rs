@@ -3,16 +3,17 @@
 //! Group commit happens here: while the disk is busy with a batch, everything that comes goes into the next one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ao_consensus::limits::FRAME_ENTRIES_MAX;
-use ao_consensus::{Entry, Frame, Timestamp};
+use ao_consensus::{Body, Draft, Entry, Facts, Frame, Given, SignedHeader, Timestamp};
 use ao_storage::schema::{self, FrameKey, FrameRow, Head};
 use ao_storage::{Durability, WriteBatch};
-use ao_types::Id;
+use ao_types::{Canonical, Id};
+use bytes::Bytes;
 
 use super::effect::Effect;
 use super::input::Batch;
-use super::{ChainTip, Core, Room};
+use super::{Core, Room, Unconfirmed};
 
 /// The batch that is being built and the one that is being written.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub struct Building {
     pub rows: WriteBatch,
     /// Last assignment of each log it lengthens: one row each, however many slots.
     heads: BTreeMap<Id, Head>,
-    /// Its assignments, for its frames.
-    entries: Vec<Entry>,
+    /// Its assignments, for its frames: entry, assignment, and the item where it came along.
+    assigned: Vec<(Entry, Bytes, Option<Bytes>)>,
     /// What leaves when it is written, in order.
     pub visible: Vec<Visible>,
     /// Something in it cannot be computed again.
@@ -43,7 +44,7 @@ pub enum Visible {
     /// Leaves as it is.
     Effect(Effect),
     /// Goes to the engine.
-    Frame(Frame),
+    Frame(Box<Unconfirmed>),
     /// What an engine said after something that it must remember.
     Engine(Vec<ao_consensus::Effect>),
     /// The engine hears that its record is durable.
@@ -89,9 +90,9 @@ impl Batches {
 
 impl Building {
     /// An assignment: its head, and its entry in a frame.
-    pub fn assign(&mut self, head: Head, entry: Entry) {
+    pub fn assign(&mut self, head: Head, entry: Entry, assignment: Bytes, item: Option<Bytes>) {
         self.heads.insert(entry.process, head);
-        self.entries.push(entry);
+        self.assigned.push((entry, assignment, item));
     }
 
     /// What leaves when the batch is written.
@@ -100,7 +101,7 @@ impl Building {
     }
 
     fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.entries.is_empty() && self.visible.is_empty()
+        self.rows.is_empty() && self.assigned.is_empty() && self.visible.is_empty()
     }
 }
 
@@ -110,18 +111,18 @@ impl Core {
         if self.batches.writing.is_some() || self.batches.building.is_empty() || self.room == Room::Full {
             return;
         }
-        let Building { mut rows, heads, entries, mut visible, synced } = std::mem::take(&mut self.batches.building);
+        let Building { mut rows, heads, assigned, mut visible, synced } = std::mem::take(&mut self.batches.building);
         for (process, head) in &heads {
             schema::HEADS.put(&mut rows, process, head);
         }
-        for entries in entries.chunks(FRAME_ENTRIES_MAX) {
-            let block = (self.tip.height, self.tip.id);
-            // A chunk is neither empty nor over the bound, the only reasons to refuse.
-            let Ok(frame) = Frame::build(&self.chain, self.fixed.network_id, entries.to_vec(), now, block) else { continue };
-            self.chain = ChainTip::after(&frame);
-            let row = FrameRow { frame: frame.encode().into(), proof: None };
-            schema::FRAMES.put(&mut rows, &frame_key(&frame), &row);
-            visible.push(Visible::Frame(frame));
+        for body in Body::split(assigned) {
+            let draft = Draft::alone(self.fixed.network_id, body, now, (self.tip.height, self.tip.id));
+            // Bodies were cut to fit frames, the only reason to refuse one.
+            let Ok(built) = self.chain.build(draft) else { continue };
+            let unconfirmed = Unconfirmed { frame: built.frame, tip: built.tip.encode().into() };
+            self.chain = built.tip;
+            schema::FRAMES.put(&mut rows, &frame_key(&unconfirmed.frame), &unconfirmed.row(None));
+            visible.push(Visible::Frame(Box::new(unconfirmed)));
         }
         let batch = self.batches.number;
         self.batches.number += 1;
@@ -137,10 +138,7 @@ impl Core {
         for seen in visible {
             match seen {
                 Visible::Effect(effect) => out.push(effect),
-                Visible::Frame(frame) => {
-                    self.unconfirmed.insert(frame.header.sequence, frame.clone());
-                    self.engine_input(now, ao_consensus::Input::Frame(Box::new(frame)), out);
-                }
+                Visible::Frame(unconfirmed) => self.give_frame(now, *unconfirmed, out),
                 Visible::Engine(effects) => self.engine_effects(now, effects, out),
                 Visible::Remembered(key) => self.engine_input(now, ao_consensus::Input::Remembered(key), out),
                 Visible::Settled(process) => self.outbox.settle(now, process, false),
@@ -151,8 +149,21 @@ impl Core {
     }
 }
 
+impl Unconfirmed {
+    /// What the store keeps of it.
+    pub(super) fn row(&self, proof: Option<Bytes>) -> FrameRow {
+        FrameRow { frame: self.frame.encode().into(), tip: self.tip.clone(), proof }
+    }
+
+    /// What the engine is told.
+    pub(super) fn given(&self) -> ao_consensus::Input {
+        let header = Arc::new(SignedHeader::alone(self.frame.header.clone()));
+        ao_consensus::Input::Frame(Box::new(Given { header, facts: Facts::WHOLE, from: None }))
+    }
+}
+
 /// Where a frame is stored.
-pub fn frame_key(frame: &Frame) -> FrameKey {
+pub(super) fn frame_key(frame: &Frame) -> FrameKey {
     let chain = frame.header.chain;
     FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence: frame.header.sequence }
 }

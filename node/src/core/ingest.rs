@@ -171,7 +171,8 @@ impl Core {
             content_hash: assigned.content_hash,
             hash_chain: assigned.hash_chain,
         };
-        batch.assign(head_of(&assigned), entry);
+        let item = submission.item.as_ref().map(|item| item.as_bytes().clone());
+        batch.assign(head_of(&assigned), entry, assigned.assignment.as_bytes().clone(), item);
         batch.then(Effect::Tell(Event::Assigned { process, slot, message: submission.id }));
         match submission.origin {
             Origin::Request(request) => {

@@ -1,7 +1,7 @@
 //! All that can reach the core. Facts that need the disk come along: the core never looks anything up.
 
+use ao_consensus::ChainTip;
 use ao_consensus::schedule::Assigned;
-use ao_consensus::{ChainTip, Frame};
 use ao_storage::schema::{EvaluationRow, Head, ItemKind, MonitorRow, OutboxKey};
 use ao_types::{Address, DataItem, Id, Slot, Verified};
 
@@ -319,7 +319,7 @@ pub struct Recovered {
     /// Where this scheduler's chain stands.
     pub chain: ChainTip,
     /// Frames without a stored confirmation, in order.
-    pub unconfirmed: Vec<Frame>,
+    pub unconfirmed: Vec<super::Unconfirmed>,
     /// Processes that are confirmed further than evaluated, or have unconfirmed slots.
     pub owing: Vec<(Id, ProcessFacts)>,
     /// Processes with something in their outbox.

@@ -16,7 +16,7 @@ impl Core {
     /// Begins with what the store holds, and goes on with what is owed: confirmations, evaluations, deliveries.
     pub(super) fn recover(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {
         let Recovered { next_sequence, chain, unconfirmed, owing, outbox, monitors, low, .. } = recovered;
-        let confirmed = unconfirmed.first().map_or(chain.next_sequence, |frame| frame.header.sequence);
+        let confirmed = unconfirmed.first().map_or(chain.next_sequence, |first| first.frame.header.sequence);
         self.engine = (self.fixed.engine)(chain.chain, confirmed);
         (self.chain, self.next_sequence, self.mode) = (chain, next_sequence, Mode::Running);
         self.room = if low { self.room.max(Room::Reserve) } else { self.room };
@@ -26,8 +26,7 @@ impl Core {
         let ids: Vec<_> = owing.iter().map(|(id, _)| *id).collect();
         self.processes.extend(owing);
         for frame in unconfirmed {
-            self.unconfirmed.insert(frame.header.sequence, frame.clone());
-            self.engine_input(now, ao_consensus::Input::Frame(Box::new(frame)), out);
+            self.give_frame(now, frame, out);
         }
         for id in ids {
             self.advance(now, id, out);

@@ -5,7 +5,7 @@ use std::path::Path;
 use ao_consensus::schedule::{Assigned, assign_run};
 use ao_consensus::{Chain, Solo};
 use ao_storage::schema::{self, Head, ItemKind};
-use ao_types::{ItemBuilder, Signer, Slot, Wallet};
+use ao_types::{ItemBuilder, NetworkId, Signer, Slot, Wallet};
 
 use super::effect::Reply;
 use super::input::{End, Evaluated, Facts, Indexed, Origin, Place, ProcessFacts, RequestId, Submission};
@@ -56,7 +56,7 @@ fn wallet() -> Wallet {
 }
 
 fn core() -> Core {
-    let fixed = Fixed { network_id: [0; 32], engine: |chain, next| Box::new(Solo::resume(chain, next)), items_in_tip: true };
+    let fixed = Fixed { network_id: NetworkId([0; 32]), engine: |chain, next| Box::new(Solo::resume(chain, next)), items_in_tip: true };
     Core::new(fixed, chain(), Block { height: 7, timestamp_ms: 9_000, id: [0; 48] })
 }
 

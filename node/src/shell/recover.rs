@@ -3,9 +3,10 @@
 use ao_consensus::{Chain, ChainTip, Frame};
 use ao_storage::schema::{self, FrameKey};
 use ao_storage::{Direction, Error, Store};
-use ao_types::Id;
+use ao_types::{Canonical, Id};
 
 use super::facts;
+use crate::core::Unconfirmed;
 use crate::core::input::{ProcessFacts, Recovered, Term};
 use crate::limits::RECOVER_PAGE;
 
@@ -27,27 +28,28 @@ pub fn read(store: &dyn Store, chain: Chain, term: Term, low: bool) -> Result<Re
 }
 
 /// The chain's tip, and the frames above the last one whose confirmation is stored.
-fn frames(store: &dyn Store, chain: Chain) -> Result<(ChainTip, Vec<Frame>), Error> {
+fn frames(store: &dyn Store, chain: Chain) -> Result<(ChainTip, Vec<Unconfirmed>), Error> {
     let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
     let (mut tip, mut unconfirmed, mut end) = (ChainTip::opened(chain), Vec::new(), u64::MAX);
     loop {
         let page = schema::FRAMES.range(store, &key(0), &key(end), Direction::Backward, 64)?;
         let full = page.len() == 64;
         for (at, row) in page {
-            let frame = Frame::decode(&row.frame).map_err(|error| Error::Corrupt {
-                what: "frame".into(),
-                place: format!("table frames, sequence {}", at.sequence),
-                reason: error.to_string(),
-            })?;
+            let corrupt =
+                |reason: String| Error::Corrupt { what: "frame".into(), place: format!("table frames, sequence {}", at.sequence), reason };
+            let frame = Frame::decode(&row.frame).map_err(|error| corrupt(error.to_string()))?;
             if tip.next_sequence == 0 {
-                tip = ChainTip::after(&frame);
+                tip = ChainTip::decode(&row.tip).map_err(|error| corrupt(error.to_string()))?;
+                if tip.parent != frame.header.id() {
+                    return Err(corrupt("the tip beside it is that of another frame".into()));
+                }
             }
             if row.proof.is_some() {
                 unconfirmed.reverse();
                 return Ok((tip, unconfirmed));
             }
             end = at.sequence;
-            unconfirmed.push(frame);
+            unconfirmed.push(Unconfirmed { frame, tip: row.tip });
         }
         if !full {
             unconfirmed.reverse();
@@ -57,8 +59,8 @@ fn frames(store: &dyn Store, chain: Chain) -> Result<(ChainTip, Vec<Frame>), Err
 }
 
 /// Processes whose confirmed slots are not all evaluated, or that stand in an unconfirmed frame.
-fn owing(store: &dyn Store, unconfirmed: &[Frame]) -> Result<Vec<(Id, ProcessFacts)>, Error> {
-    let mut ids: Vec<Id> = unconfirmed.iter().flat_map(|frame| frame.entries.iter().map(|entry| entry.process)).collect();
+fn owing(store: &dyn Store, unconfirmed: &[Unconfirmed]) -> Result<Vec<(Id, ProcessFacts)>, Error> {
+    let mut ids: Vec<Id> = unconfirmed.iter().flat_map(|one| one.frame.entries.iter().map(|entry| entry.process)).collect();
     let mut from = Vec::new();
     loop {
         let page = schema::CONFIRMED.scan(store, &from, &[], Direction::Forward, RECOVER_PAGE)?;

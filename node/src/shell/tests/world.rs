@@ -11,7 +11,7 @@ use ao_storage::faulty::{Fault, FaultyStore};
 use ao_storage::memory::Contents;
 use ao_storage::schema::{self, EvaluationRow, OutboxKind, ScheduleRow};
 use ao_storage::{Direction, Table};
-use ao_types::{DataItem, ItemBuilder, Slot, Tag, Verified, Wallet};
+use ao_types::{DataItem, ItemBuilder, NetworkId, Slot, Tag, Verified, Wallet};
 use bytes::Bytes;
 
 use super::rig::{options, setup};
@@ -84,8 +84,11 @@ impl World {
         let habits = Habits { bytes_max: 128, checkpoint_slots: 3, hashes: StateHashes::Rest, bounds };
         let evaluator = Evaluator::new(ground, Inputs(notes), habits, options.metrics);
         let pusher = Pusher::new(verifier.clone(), options.messenger);
-        let fixed =
-            Fixed { network_id: [0; 32], engine: |chain, next| Box::new(ao_consensus::Solo::resume(chain, next)), items_in_tip: true };
+        let fixed = Fixed {
+            network_id: NetworkId([0; 32]),
+            engine: |chain, next| Box::new(ao_consensus::Solo::resume(chain, next)),
+            items_in_tip: true,
+        };
         let now = Timestamp(10_000);
         let own = ao_consensus::Chain { scheduler: scheduler.address(), tenure: 0 };
         let core = Core::new(fixed, own, chain.tip(now));
