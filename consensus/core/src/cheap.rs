@@ -26,7 +26,7 @@ impl CheapSecret {
 }
 
 const MARK: &[u8; 8] = b"cheapkey";
-const MARK_SIGNATURE: &[u8; 8] = b"cheapsig";
+pub(crate) const MARK_SIGNATURE: &[u8; 8] = b"cheapsig";
 
 /// A scalar from the key's number; odd, so that it has an inverse and no key is neutral.
 fn scalar(n: u64) -> u64 {
