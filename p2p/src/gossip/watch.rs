@@ -1,15 +1,20 @@
 //! gossipsub with somebody looking over its shoulder.
 //!
-//! Delegates everything. In between it tells the [`Gate`] whose call is being handled, and it notices a peer that opens its gossip stream a
-//! second time: gossipsub closes a stream on bytes it cannot read (a length above the cap, no protobuf at all) and tells nobody, while an
-//! honest peer keeps one stream per connection.
+//! Tells the [`Gate`] whose call is being handled, and reads each connection's inbound stream in gossipsub's place. gossipsub closes a stream
+//! on bytes it cannot read (a length above the cap, no protobuf at all), tells nobody, and gives up on the connection after five streams; a
+//! peer that goes on writing into the closed stream would stay for ever. Here each such stream costs points and the connection, as does opening
+//! a stream again, while an honest peer keeps one per connection. Everything else is delegated; what is read goes to gossipsub unchanged.
 
+use std::io;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures::future::Either;
+use futures::{Stream, StreamExt, TryStreamExt};
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::gossipsub;
-use libp2p::swarm::handler::{ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent};
+use libp2p::swarm::handler::{ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent, FullyNegotiatedInbound};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
@@ -31,7 +36,7 @@ pub(crate) enum Noticed {
 pub(crate) struct Watch {
     inner: Inner,
     gate: Gate,
-    /// Peers that opened a stream again, until the swarm asks.
+    /// Peers that broke a stream or opened one again, until the swarm asks.
     broken: Vec<PeerId>,
 }
 
@@ -111,7 +116,7 @@ impl NetworkBehaviour for Watch {
                 self.inner.on_connection_handler_event(peer, connection, event);
                 self.gate.enter(None);
             }
-            FromHandler::Reopened => self.broken.push(peer),
+            FromHandler::Broken => self.broken.push(peer),
         }
     }
 
@@ -130,20 +135,42 @@ impl NetworkBehaviour for Watch {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are the large one, which is moved once")]
 pub(crate) enum FromHandler {
-    Inner(<InnerHandler as ConnectionHandler>::ToBehaviour),
-    Reopened,
+    Inner(FromInner),
+    Broken,
 }
 
-/// gossipsub's handler of one connection, with its inbound streams counted.
+type FromInner = <InnerHandler as ConnectionHandler>::ToBehaviour;
+
+/// gossipsub's handler of one connection, which writes; reading is done here.
 pub(crate) struct Handler {
     inner: InnerHandler,
+    /// The stream that is read, until it ends or cannot be read.
+    reading: Option<Pin<Box<dyn Stream<Item = io::Result<FromInner>> + Send>>>,
     opened: bool,
-    reopened: u32,
+    broken: u32,
 }
 
 impl Handler {
     fn new(inner: InnerHandler) -> Self {
-        Self { inner, opened: false, reopened: 0 }
+        Self { inner, reading: None, opened: false, broken: 0 }
+    }
+
+    /// The next message of the peer. A stream that broke off by itself costs nothing, bytes that are no message do.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<FromInner> {
+        let Some(stream) = &mut self.reading else { return Poll::Pending };
+        match stream.poll_next_unpin(cx) {
+            Poll::Ready(Some(Ok(message))) => return Poll::Ready(message),
+            Poll::Ready(Some(Err(error))) => {
+                if error.kind() == io::ErrorKind::InvalidData {
+                    self.broken += 1;
+                }
+            }
+            Poll::Ready(None) => {}
+            Poll::Pending => return Poll::Pending,
+        }
+        // dropping it tells the peer that nobody reads any more
+        self.reading = None;
+        Poll::Pending
     }
 }
 
@@ -167,11 +194,16 @@ impl ConnectionHandler for Handler {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, Self::OutboundOpenInfo, Self::ToBehaviour>> {
-        if let Some(left) = self.reopened.checked_sub(1) {
-            self.reopened = left;
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(FromHandler::Reopened));
+        // gossipsub's own part only writes, and each thing it says is of a write: it cannot keep the reading from its turn
+        if let Poll::Ready(event) = self.inner.poll(cx) {
+            return Poll::Ready(event.map_custom(FromHandler::Inner));
         }
-        self.inner.poll(cx).map(|event| event.map_custom(FromHandler::Inner))
+        let read = self.read(cx);
+        if let Some(left) = self.broken.checked_sub(1) {
+            self.broken = left;
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(FromHandler::Broken));
+        }
+        read.map(|message| ConnectionHandlerEvent::NotifyBehaviour(FromHandler::Inner(message)))
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Self::ToBehaviour>> {
@@ -186,9 +218,15 @@ impl ConnectionHandler for Handler {
         &mut self,
         event: ConnectionEvent<Self::InboundProtocol, Self::OutboundProtocol, Self::InboundOpenInfo, Self::OutboundOpenInfo>,
     ) {
-        if matches!(event, ConnectionEvent::FullyNegotiatedInbound(_)) && std::mem::replace(&mut self.opened, true) {
-            self.reopened += 1;
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
+                if std::mem::replace(&mut self.opened, true) {
+                    self.broken += 1;
+                }
+                let Either::Left((stream, _)) = protocol;
+                self.reading = Some(stream.map_err(io::Error::from).boxed());
+            }
+            event => self.inner.on_connection_event(event),
         }
-        self.inner.on_connection_event(event);
     }
 }

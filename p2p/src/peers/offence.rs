@@ -17,8 +17,8 @@ pub enum Offence {
     Slow,
     /// It did not answer a request in time: 5 points.
     Timeout,
-    /// It broke a stream off and opened it again: 40 points. Our side closes a stream on bytes that it cannot read, and libp2p lets a peer try
-    /// four times only, so this must reach the ban before.
+    /// Bytes on its gossip stream that no message can be found in (a length above the cap, no protobuf), or one more such stream: 40 points,
+    /// and the connection ends at once.
     Broken,
     /// It subscribes to topics that do not exist, or to too many at once: 10 points.
     Subscription,

@@ -93,7 +93,13 @@ impl Task {
                 self.on_gossip(event);
             }
             BehaviourEvent::Gossip(Noticed::Offence { peer, offence, times })
-            | BehaviourEvent::Exchange(Exchanged::Offence { peer, offence, times }) => self.offend(peer, offence, times),
+            | BehaviourEvent::Exchange(Exchanged::Offence { peer, offence, times }) => {
+                self.offend(peer, offence, times);
+                if offence == Offence::Broken {
+                    // nothing more can come by that stream; the peer may begin anew, and pay again
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
             BehaviourEvent::Exchange(Exchanged::Event(event)) => self.on_exchange(event),
             BehaviourEvent::Identify(event) => {
                 self.libp2p_metrics.record(&event);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ao_p2p::limits::GOSSIP_BYTES_MAX;
+use ao_p2p::limits::{GOSSIP_BYTES_MAX, GOSSIP_RPC_BYTES_MAX};
 use ao_p2p::{Answer, BanReason, Command, Config, Event, Failure, Kind, Offence, RequestId, Topic, Verdict};
 use libp2p::gossipsub::IdentTopic;
 use libp2p::swarm::SwarmEvent;
@@ -79,6 +79,28 @@ async fn messages_above_the_cap() {
         hostile.gossip(TIPS, bytes);
     });
     one_of(reason.await, Offence::Oversize);
+}
+
+/// gossipsub would close the stream and stay silent, and a peer that writes on would be none the wiser.
+async fn broken_streams(config: Config) {
+    let (mut node, mut hostile) = victim(config).await;
+    for _ in 0..2 {
+        hostile.gossip(TIPS, vec![1; 2 * GOSSIP_RPC_BYTES_MAX]);
+        hostile.closed().await;
+        node.disconnected(hostile.peer).await;
+        hostile.meet(&node.address, TIPS).await;
+        node.connected(hostile.peer).await;
+    }
+    let reason = until_banned(node, hostile, |hostile, _| {
+        hostile.gossip(TIPS, vec![1; 2 * GOSSIP_RPC_BYTES_MAX]);
+    });
+    assert_eq!(reason.await, BanReason::Offence(Offence::Broken));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_claim_more_than_anybody_may_send() {
+    broken_streams(tcp(1)).await;
+    broken_streams(config(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
