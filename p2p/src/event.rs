@@ -79,6 +79,8 @@ pub struct PeerInfo {
     pub since: Duration,
     /// Whether it is dialled again whenever it is lost.
     pub wanted: bool,
+    /// Topics of which it is handed every message at once: gossipsub's mesh. In the others it is told of messages and asks.
+    pub meshes: u32,
 }
 
 /// What the network's task can be asked to do. Nothing here waits.

@@ -1,5 +1,7 @@
 //! What the layer above asks for.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use libp2p::gossipsub::{MessageAcceptance, PublishError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -152,6 +154,10 @@ impl Task {
     fn peers(&mut self) -> Vec<PeerInfo> {
         let now = self.now();
         let gossip = self.swarm.behaviour().gossip.inner();
+        let mut meshes: HashMap<libp2p::PeerId, u32> = HashMap::new();
+        for peer in self.names.hashes().flat_map(|hash| gossip.mesh_peers(hash)) {
+            *meshes.entry(*peer).or_default() += 1;
+        }
         let mut peers: Vec<_> = self
             .links
             .iter()
@@ -168,6 +174,7 @@ impl Task {
                     agent: link.agent.clone(),
                     since: now.uptime.saturating_sub(link.since),
                     wanted: self.book.is_wanted(link.peer),
+                    meshes: meshes.get(id).copied().unwrap_or(0),
                 })
             })
             .collect();

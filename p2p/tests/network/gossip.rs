@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ao_p2p::limits::GOSSIP_BYTES_MAX;
+use ao_p2p::limits::{GOSSIP_BYTES_MAX, TOPICS};
 use ao_p2p::{Answer, Command, Config, Event, KnownPeer, Shard, Topic, Verdict};
 
 use crate::common::{Node, config, only, pair};
@@ -22,6 +22,11 @@ async fn row(count: u8, judge: impl Fn(u8, &[u8]) -> Verdict + Clone + Send + Sy
         }
         nodes.push(node);
     }
+    // what is gossiped before is not lost to the network, but whoever enters the mesh later must ask for it
+    for (n, node) in nodes.iter().enumerate() {
+        let neighbours = usize::from(n > 0) + usize::from(n + 1 < nodes.len());
+        node.peers_until("a mesh", |peers| peers.iter().filter(|info| info.meshes > 0).count() == neighbours).await;
+    }
     nodes
 }
 
@@ -34,7 +39,7 @@ async fn each_message_reaches_each_of_eight_nodes_once() {
         nodes.push(Node::start(Config { static_peers: vec![known], ..config(seed) }).await);
     }
     for node in &nodes {
-        node.peers_until("three neighbours", |peers| peers.len() >= 3).await;
+        node.peers_until("three neighbours", |peers| peers.iter().filter(|info| info.meshes == TOPICS as u32).count() >= 3).await;
     }
     let topic = Topic::Frames(Shard::of(b"a scheduler"));
     let payload = |from: usize, n: u8| [&[from as u8, n], &vec![n; 3000][..]].concat();
