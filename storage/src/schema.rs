@@ -61,6 +61,8 @@ tables! {
     Content = "content",
     /// Up to which slot the consensus engine has confirmed each log.
     Confirmed = "confirmed",
+    /// Processes whose confirmed slots are not all evaluated: what a start must look at, however many processes there are.
+    Owing = "owing",
     /// What each message gave.
     Evaluations = "evaluations",
     /// How far each process has been evaluated.
@@ -119,6 +121,9 @@ pub const SLOT_OF: TableOf<(Id, Id), Slot> = TableOf::new(Table::SlotOf);
 pub const CONTENT: TableOf<(Id, [u8; 48]), Slot> = TableOf::new(Table::Content);
 /// Process id → last confirmed slot, as it is.
 pub const CONFIRMED: TableOf<Id, Slot> = TableOf::new(Table::Confirmed);
+/// Process id → the confirmed slot with which it fell behind, as it is. Put with [`CONFIRMED`], deleted with the [`EVALUATION_HEADS`] that
+/// catches up, in the very batches.
+pub const OWING: TableOf<Id, Slot> = TableOf::new(Table::Owing);
 /// Point in the fold → [`EvaluationRow`].
 pub const EVALUATIONS: TableOf<EvaluationKey, EvaluationRow> = TableOf::new(Table::Evaluations);
 /// Process id → [`EvaluationHead`]; no row before the boot was evaluated.

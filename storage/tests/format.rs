@@ -78,6 +78,7 @@ fn samples() -> MemoryStore {
     SLOT_OF.put(&mut out, &(item, process), &slot);
     CONTENT.put(&mut out, &(process, [7; 48]), &slot);
     CONFIRMED.put(&mut out, &process, &slot);
+    OWING.put(&mut out, &process, &slot);
     let row = EvaluationRow {
         json: bytes("{}"),
         exact_data: vec![ExactData { kind: OutboxKind::Message, index: 1, data: Bytes::from_static(&[0xff]) }],

@@ -72,6 +72,9 @@ impl Core {
             if let Some(process) = self.processes.get_mut(&id) {
                 process.confirmed = Some(slot);
                 process.written = number;
+                if process.behind() && !std::mem::replace(&mut process.owing, true) {
+                    schema::OWING.put(&mut self.batches.buffered().rows, &id, &slot);
+                }
             }
             self.advance(now, id, out);
         }

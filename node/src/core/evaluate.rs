@@ -105,6 +105,9 @@ impl Core {
         let batch = self.batches.buffered();
         let head = EvaluationHead { slot, cron, ticked_ms: ticked.timestamp_ms, ticked_height: ticked.block_height, halted: None };
         schema::EVALUATION_HEADS.put(&mut batch.rows, &id, &head);
+        if !process.behind() && std::mem::take(&mut process.owing) {
+            schema::OWING.delete(&mut batch.rows, &id);
+        }
         let Some(row) = row else { return batch.then(Effect::Results { process: id, slot }) };
         for (kind, index, part) in &outbox {
             let key = OutboxKey { process: id, slot, cron, kind: *kind, index: *index, part: *part };
@@ -161,7 +164,10 @@ impl Core {
         let (slot, cron) = process.evaluated.unwrap_or((Slot(0), 0));
         let (ticked_ms, ticked_height) = (process.floor.timestamp_ms, process.floor.block_height);
         let head = EvaluationHead { slot, cron, ticked_ms, ticked_height, halted: Some(what.clone()) };
-        schema::EVALUATION_HEADS.put(&mut self.batches.synced().rows, &id, &head);
+        let rows = &mut self.batches.synced().rows;
+        schema::EVALUATION_HEADS.put(rows, &id, &head);
+        schema::OWING.delete(rows, &id);
+        process.owing = false;
         let why = Rejection::new(Code::NotEvaluated, format!("evaluation of {id} stopped: {what}"));
         out.push(Effect::NoResults { process: id, why: why.clone(), lasting: true });
         self.answer_cron(id, &Err(why), out);

@@ -26,6 +26,8 @@ pub struct Process {
     pub confirmed: Option<Slot>,
     /// Evaluated up to, perhaps not written yet.
     pub evaluated: Option<(Slot, u32)>,
+    /// It stands in the store, or will with the batch that is being built, among those that owe an evaluation.
+    pub owing: bool,
     /// An evaluator has it.
     pub evaluating: bool,
     /// Whoever waits for its cron messages.
@@ -61,7 +63,7 @@ pub struct CronWish {
 impl Process {
     /// A process as the store has it.
     pub fn from_facts(facts: ProcessFacts) -> Self {
-        Self {
+        let known = Self {
             head: Some(facts.head),
             floor: facts.floor,
             has_cron: facts.has_cron,
@@ -69,12 +71,15 @@ impl Process {
             evaluated: facts.evaluated,
             halted: facts.halted,
             ..Self::default()
-        }
+        };
+        Self { owing: known.behind(), ..known }
     }
 
     /// Nothing goes on: it may be forgotten once its last batch is old enough.
     pub fn idle(&self) -> bool {
-        self.queue.is_empty() && self.signing.is_empty() && !self.evaluating && !self.cron.wanted && !self.behind() && self.retry.is_none()
+        let at_rest = self.queue.is_empty() && self.signing.is_empty() && !self.evaluating && !self.cron.wanted && self.retry.is_none();
+        // What the engine has not confirmed yet comes back as a confirmation, which must find its process.
+        at_rest && !self.behind() && self.confirmed == self.head.as_ref().map(|head| head.slot)
     }
 
     /// There are confirmed slots to evaluate.

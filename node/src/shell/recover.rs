@@ -10,7 +10,8 @@ use crate::core::Unconfirmed;
 use crate::core::input::{ProcessFacts, Recovered, Term};
 use crate::limits::RECOVER_PAGE;
 
-/// Everything that is owed, and where numbers go on. Costs one look at each process's two heads.
+/// Everything that is owed, and where numbers go on. Costs a few look-ups for each process that owes something; those at rest cost
+/// nothing, however many there are.
 pub fn read(store: &dyn Store, chain: Chain, term: Term, low: bool) -> Result<Recovered, Error> {
     let last = schema::SEQUENCE.all(store, Direction::Backward, 1)?;
     let (tip, unconfirmed) = frames(store, chain)?;
@@ -63,13 +64,8 @@ fn owing(store: &dyn Store, unconfirmed: &[Unconfirmed]) -> Result<Vec<(Id, Proc
     let mut ids: Vec<Id> = unconfirmed.iter().flat_map(|one| one.frame.entries.iter().map(|entry| entry.process)).collect();
     let mut from = Vec::new();
     loop {
-        let page = schema::CONFIRMED.scan(store, &from, &[], Direction::Forward, RECOVER_PAGE)?;
-        for (process, confirmed) in &page {
-            let head = schema::EVALUATION_HEADS.get(store, process)?;
-            if head.is_none_or(|head| head.slot < *confirmed && head.halted.is_none()) {
-                ids.push(*process);
-            }
-        }
+        let page = schema::OWING.scan(store, &from, &[], Direction::Forward, RECOVER_PAGE)?;
+        ids.extend(page.iter().map(|(process, _)| *process));
         match page.last() {
             Some((last, _)) if page.len() == RECOVER_PAGE => from = [&last.0[..], &[0]].concat(),
             _ => break,
@@ -92,4 +88,83 @@ fn outbox(store: &dyn Store) -> Result<Vec<Id>, Error> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use ao_storage::schema::{EvaluationHead, Head, ProcessRow};
+    use ao_storage::{Durability, Entry, MemoryStore, Table, WriteBatch};
+    use ao_types::{Address, Slot};
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Counts look-ups and rows read.
+    struct Counting(MemoryStore, AtomicUsize);
+
+    impl Store for Counting {
+        fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.get(table, key)
+        }
+        fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error> {
+            let found = self.0.scan(table, from, to, direction, limit)?;
+            self.1.fetch_add(1 + found.len(), Ordering::Relaxed);
+            Ok(found)
+        }
+        fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
+            self.0.write(batch, durability)
+        }
+        fn sizes(&self) -> Result<Vec<(Table, u64)>, Error> {
+            self.0.sizes()
+        }
+    }
+
+    #[test]
+    fn a_start_looks_at_those_that_owe_and_at_no_others() {
+        let store = Counting(MemoryStore::new(), AtomicUsize::new(0));
+        let mut rows = WriteBatch::default();
+        let id = |n: u16| {
+            let mut id = [0; 32];
+            id[..2].copy_from_slice(&n.to_be_bytes());
+            Id(id)
+        };
+        for n in 0..2_000 {
+            let (process, owes) = (id(n), n % 500 == 7);
+            let row = ProcessRow {
+                owner: Address::Arweave(id(1)),
+                module: id(2),
+                scheduler: String::new(),
+                parent: None,
+                timestamp_ms: 1,
+                block_height: 1,
+                has_cron: false,
+            };
+            schema::PROCESSES.put(&mut rows, &process, &row);
+            let head = Head {
+                schedule_epoch: 0,
+                slot: Slot(3),
+                assignment: id(3),
+                hash_chain: [0; 32],
+                timestamp_ms: 1,
+                block_height: 1,
+            };
+            schema::HEADS.put(&mut rows, &process, &head);
+            schema::CONFIRMED.put(&mut rows, &process, &Slot(3));
+            let slot = Slot(if owes { 1 } else { 3 });
+            let head = EvaluationHead { slot, cron: 0, ticked_ms: 1, ticked_height: 1, halted: None };
+            schema::EVALUATION_HEADS.put(&mut rows, &process, &head);
+            if owes {
+                schema::OWING.put(&mut rows, &process, &Slot(2));
+            }
+        }
+        store.write(rows, Durability::Synced).unwrap();
+        let chain = Chain { scheduler: Address::Arweave(id(9)), tenure: 0 };
+        let recovered = read(&store, chain, 0, false).unwrap();
+        assert_eq!(recovered.owing.iter().map(|(process, _)| *process).collect::<Vec<_>>(), [7, 507, 1007, 1507].map(id));
+        let looks = store.1.load(Ordering::Relaxed);
+        assert!(looks < 40, "{looks} look-ups for four of two thousand processes");
+    }
 }

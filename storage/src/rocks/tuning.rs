@@ -40,6 +40,7 @@ fn usage(table: Table) -> Use {
         | Table::TagIndex
         | Table::OwnerIndex
         | Table::RecipientIndex
+        | Table::Owing
         | Table::Outbox
         | Table::Pushed
         | Table::Monitors
