@@ -12,6 +12,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ao_types::limits::DELIVERIES_MAX;
+use ao_types::outbox::deliveries;
 use ao_types::{Environment, Evaluation, Invocation};
 use bytes::Bytes;
 use wasmtime::{Linker, Module};
@@ -100,6 +102,17 @@ impl Answer {
         let error = Some(serde_json::Value::String(text.into()));
         Self { evaluation: Evaluation { error, ..Evaluation::default() }, keep: false }
     }
+
+    /// The answer, or an error where it asks for more deliveries than one result may, whatever list they stand in. The same for every
+    /// format, and the state is as before.
+    pub(crate) fn within_bounds(self) -> Self {
+        match deliveries(&self.evaluation) {
+            ..=DELIVERIES_MAX => self,
+            found => {
+                Self::failed(format!("the result asks for {found} deliveries; at most {DELIVERIES_MAX} are allowed in one evaluation"))
+            }
+        }
+    }
 }
 
 /// Every known format.
@@ -119,4 +132,36 @@ pub(crate) fn find(name: &str) -> Result<&'static dyn Format, Refusal> {
 /// The names of all known formats.
 pub fn known() -> Vec<&'static str> {
     formats().flat_map(|format| format.names().iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ao_types::Outgoing;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn outgoing(entry: Value) -> Outgoing {
+        let Value::Object(fields) = entry else { unreachable!() };
+        Outgoing { fields, data: None }
+    }
+
+    #[test]
+    fn deliveries_are_bounded_together_whatever_list_they_stand_in() {
+        let ids = |count: usize| vec!["x"; count];
+        let message = |named: usize| outgoing(json!({ "Tags": [{ "name": "Assignments", "value": ids(named) }] }));
+        let spawn = outgoing(json!({}));
+        let fill = |more: usize| Evaluation {
+            // One message that names 99 processes, 900 spawns, two assignments, one of which cannot be read.
+            messages: vec![message(99)],
+            spawns: vec![spawn.clone(); 900],
+            assignments: vec![json!({ "Processes": ids(DELIVERIES_MAX - 1001 + more) }), json!("?")],
+            ..Evaluation::default()
+        };
+        let answer = |more| Answer { evaluation: fill(more), keep: true };
+        assert_eq!(answer(0).within_bounds(), answer(0));
+        let over = answer(1).within_bounds();
+        assert!(!over.keep && over.evaluation.spawns.is_empty());
+        assert_eq!(over.evaluation.error.unwrap(), "the result asks for 10001 deliveries; at most 10000 are allowed in one evaluation");
+    }
 }

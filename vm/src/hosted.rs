@@ -139,7 +139,7 @@ impl Hosted {
             tracing::debug!(text = %String::from_utf8_lossy(&guest.store.data().log), "guest log");
         }
         let mut answer = match returned {
-            Ok(answer) => answer,
+            Ok(answer) => answer.within_bounds(),
             Err(error) => {
                 let text = outcome(guest, &error)?;
                 self.guest = None;

@@ -57,6 +57,10 @@ pub const CHUNK_BYTES_MAX: usize = 262_144;
 /// Bytes of a proof that a chunk belongs to a root.
 pub const DATA_PATH_BYTES_MAX: usize = 262_144;
 
+/// Deliveries that one result may ask for (`outbox::deliveries`): an evaluation that asks for more is an error. The same on every node,
+/// since a result is the same on every node.
+pub const DELIVERIES_MAX: usize = 10_000;
+
 /// Characters of outside text that an error message repeats.
 pub const ECHO_CHARS_MAX: usize = 64;
 

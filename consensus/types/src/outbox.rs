@@ -71,6 +71,19 @@ pub fn entries(evaluation: &Evaluation) -> impl Iterator<Item = Result<OutboxEnt
     messages.chain(spawns).chain(assignments)
 }
 
+/// How many deliveries a result asks for: its messages, each process named by a tag `Assignments`, its spawns, each process of its
+/// assignments. An entry that cannot be delivered counts as one.
+pub fn deliveries(evaluation: &Evaluation) -> usize {
+    let length = |value: Option<&Value>| value.and_then(Value::as_array).map_or(0, Vec::len);
+    let named = |entry: &Outgoing| -> usize {
+        let tags = entry.fields.get("Tags").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        tags.iter().filter(|tag| tag["name"] == "Assignments").map(|tag| length(tag.get("value"))).sum()
+    };
+    let messages = evaluation.messages.iter().map(|entry| named(entry).saturating_add(1));
+    let assignments = evaluation.assignments.iter().map(|entry| length(entry.get("Processes")).max(1));
+    messages.chain(assignments).fold(evaluation.spawns.len(), usize::saturating_add)
+}
+
 /// A message to push.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxMessage {
