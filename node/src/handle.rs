@@ -9,7 +9,7 @@ use std::time::Instant;
 use ao_consensus::Timestamp;
 use ao_storage::Store;
 use ao_storage::schema::{self, EvaluationKey, OutboxKey, OutboxKind};
-use ao_types::{Address, DataItem, Evaluation, Id, Invocation, Slot, Verified};
+use ao_types::{Address, Evaluation, Id, Invocation, Slot};
 use bytes::Bytes;
 use tokio::sync::{broadcast, oneshot};
 
@@ -172,31 +172,35 @@ impl Node {
         accepted(self.ask(0, |id| Task::Assign { request: id, assign: request }).await?)
     }
 
-    /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot).
+    /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot). A message that repeats an
+    /// earlier one of its log is not evaluated: its result is that of the earlier one, with that one's slot.
     pub async fn result(&self, process: Id, message: Id) -> Result<StoredEvaluation, Rejection> {
         let slot = self.slot_of(process, message)?;
-        for tries in 0.. {
+        let mut tries = 0;
+        loop {
+            // The head first: a result is written with it or before it.
+            let head = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
             if let Some(found) = self.stored(process, slot)? {
                 return Ok(found);
             }
-            let head = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
+            if head.as_ref().is_some_and(|head| head.slot >= slot) {
+                return self.repeated(process, slot);
+            }
             if let Some(reason) = head.and_then(|head| head.halted) {
                 return Err(Rejection::new(Code::NotEvaluated, format!("evaluation of {process} stopped: {reason}")));
             }
             let waiting = self.shared.results.wait(process, slot)?;
             // It may have come before the place was taken.
-            if let Some(found) = self.stored(process, slot)? {
-                return Ok(found);
+            if self.evaluated(process, slot)? {
+                continue;
             }
             match waiting.await.map_err(|_| stopping())? {
-                Ok(()) if self.stored(process, slot)?.is_none() => break,
                 Err(refusal) if refusal.retry_after_s.is_none() || tries >= RESULT_TRIES_MAX => return Err(refusal),
                 // This host could not evaluate it just now; it tries again by itself.
-                Ok(()) | Err(_) => {}
+                Err(_) => tries += 1,
+                Ok(()) => {}
             }
         }
-        let text = format!("slot {slot} of {process} repeats an earlier message and is skipped");
-        Err(Rejection::new(Code::MessageUnknown, text))
     }
 
     /// Evaluates without a trace, on the newest state, or that after `at`. What was assigned before the call is evaluated first.
@@ -353,19 +357,32 @@ impl Node {
     }
 
     /// Waits until everything assigned so far (or up to `at`) is evaluated.
+    fn evaluated(&self, process: Id, slot: Slot) -> Result<bool, Rejection> {
+        let head = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
+        Ok(head.is_some_and(|head| head.slot >= slot))
+    }
+
+    /// What a message has that was skipped: the result of the one it repeats.
+    fn repeated(&self, process: Id, slot: Slot) -> Result<StoredEvaluation, Rejection> {
+        let failed = |error: ao_storage::Error| store_failed(&error);
+        let row = schema::SCHEDULE.get(self.store(), &(process, slot)).map_err(failed)?;
+        let item = row.map(|row| facts::item(self.store(), row.item)).transpose().map_err(failed)?.flatten();
+        let first = item.map(|item| facts::repeated(self.store(), process, slot, &item)).transpose().map_err(failed)?.flatten();
+        let found = first.map(|first| self.stored(process, first)).transpose()?.flatten();
+        found.ok_or_else(|| {
+            Rejection::new(Code::NotEvaluated, format!("slot {slot} of {process} is evaluated, but its result is not in the store"))
+        })
+    }
+
     async fn caught_up(&self, process: Id, at: Option<Slot>) -> Result<(), Rejection> {
         let head = schema::HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
         let head = head.ok_or_else(|| Rejection::new(Code::ProcessUnknown, format!("process {process} is not known here")))?;
         let wanted = at.map_or(head.slot, |at| at.min(head.slot));
-        let evaluated = || {
-            let found = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
-            Ok::<bool, Rejection>(found.is_some_and(|found| found.slot >= wanted))
-        };
-        if evaluated()? {
+        if self.evaluated(process, wanted)? {
             return Ok(());
         }
         let waiting = self.shared.results.wait(process, wanted)?;
-        if evaluated()? {
+        if self.evaluated(process, wanted)? {
             return Ok(());
         }
         waiting.await.map_err(|_| stopping())?
@@ -373,9 +390,9 @@ impl Node {
 
     /// The item that a message's chain began with.
     fn origin_of(&self, message: Id) -> Result<Id, Rejection> {
-        let bytes = schema::ITEMS.get(self.store(), &message).map_err(|error| store_failed(&error))?;
-        let item = bytes.and_then(|bytes| Verified::<DataItem>::reload(bytes).ok());
-        Ok(item.and_then(|item| ao_types::Message::read(&item).ok()).and_then(|message| message.pushed_for).unwrap_or(message))
+        let item = facts::item(self.store(), message).map_err(|error| store_failed(&error))?;
+        let origin = item.as_ref().and_then(|item| item.tag("Pushed-For"));
+        Ok(origin.and_then(|origin| Id::parse(origin).ok()).unwrap_or(message))
     }
 }
 

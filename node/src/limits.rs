@@ -30,9 +30,6 @@ pub const EVALUATION_RUN_MAX: usize = 64;
 /// Cron messages of one process evaluated before another process gets the worker.
 pub const CRON_RUN_MAX: usize = 256;
 
-/// Outbox entries of one result that are pushed; those behind stand in the result and nowhere else.
-pub const OUTBOX_ENTRIES_MAX: usize = 10_000;
-
 /// Outbox entries of one process taken in one turn: a flood of one process waits behind the single message of another.
 pub const PUSH_RUN_MAX: usize = 32;
 
@@ -71,8 +68,14 @@ pub const RETRY_MS_MAX: u64 = 60_000;
 /// Slots after which a process's state is written down, so that a restart evaluates at most so many again.
 pub const CHECKPOINT_SLOTS: u64 = 2_000;
 
-/// Checkpoints kept per process.
-pub const CHECKPOINTS_KEPT: usize = 2;
+/// Deltas after a full checkpoint. What follows them is full again, earlier if they are as large as the full one together.
+pub const CHECKPOINT_DELTAS_MAX: usize = 32;
+
+/// Chains of checkpoints kept per process: the one that grows, and the one before it in case the newest cannot be read.
+pub const CHECKPOINT_CHAINS_KEPT: usize = 2;
+
+/// Checkpoints of a process looked at: those kept, and a chain's worth of those that a crash or a failed write left beside them.
+pub const CHECKPOINT_ROWS_MAX: usize = (CHECKPOINT_CHAINS_KEPT + 1) * (CHECKPOINT_DELTAS_MAX + 1);
 
 /// Bytes of module binaries and sources held in memory.
 pub const MODULE_BYTES_CACHED_MAX: usize = 128 * 1024 * 1024;
@@ -80,6 +83,7 @@ pub const MODULE_BYTES_CACHED_MAX: usize = 128 * 1024 * 1024;
 /// Events that a slow reader may lag behind before it loses some.
 pub const EVENTS_LAG_MAX: usize = 8192;
 
+const _: () = assert!(CHECKPOINT_DELTAS_MAX <= ao_vm::limits::CHECKPOINT_CHAIN_MAX, "the machine restores what is kept");
 const _: () = assert!(PROCESS_QUEUE_MAX < WRITES_IN_FLIGHT_MAX, "one process cannot take every place");
 const _: () = assert!(PUSH_RUN_MAX * PUSH_PROCESSES_MAX <= PROCESS_QUEUE_MAX, "deliveries to one process fit its queue");
 const _: () =

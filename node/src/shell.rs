@@ -35,6 +35,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 
 mod backlog;
+pub mod checkpoints;
 pub mod evaluator;
 pub mod facts;
 pub mod fold;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ao_storage::{Error, Store, schema};
-use ao_types::{Id, Slot};
+use ao_types::{ContentKey, DataItem, Id, Slot, Verified};
 
 use crate::core::cron::Point;
 use crate::core::input::{Batch, Facts, Place, ProcessFacts, Submission};
@@ -35,7 +35,7 @@ pub fn of_submission(store: &dyn Store, settled: &Settled, submission: &Submissi
             Facts { as_of, process: None, assigned, content: None, stored }
         }
         Place::Log { process, content, .. } => {
-            let content = content.map(|content| schema::CONTENT.get(store, &(*process, content))).transpose()?.flatten();
+            let content = content.map(|key| content_slot(store, *process, &key)).transpose()?.flatten();
             let assigned = if stored { assigned(store, *process, submission.id)? } else { None };
             Facts { as_of, process: of_process(store, *process)?, assigned, content, stored }
         }
@@ -74,4 +74,48 @@ pub fn assigned(store: &dyn Store, process: Id, item: Id) -> Result<Option<Slot>
     let Some(slot) = schema::SLOT_OF.get(store, &(item, process))? else { return Ok(None) };
     let row = schema::SCHEDULE.get(store, &(process, slot))?;
     Ok(row.filter(|row| row.item == item || row.assignment_id == item).map(|_| slot))
+}
+
+/// The slot of a pushed item of this content in a process's log. Agrees with the log for the reason that [`assigned`] gives: a row that an
+/// item of another content stands behind counts for nothing.
+pub fn content_slot(store: &dyn Store, process: Id, content: &[u8; 48]) -> Result<Option<Slot>, Error> {
+    let Some(slot) = schema::CONTENT.get(store, &(process, *content))? else { return Ok(None) };
+    let same = item_in(store, process, slot)?.is_some_and(|item| ContentKey::of(&item).0 == *content);
+    Ok(same.then_some(slot))
+}
+
+/// The earlier slot that `slot` of a log repeats, so that it is not evaluated (`protocol.md` §7.3): the same item, or for an item that came
+/// out of an outbox the same target, anchor, tags and data, whoever signed it. Decided by the log alone: never by what was evaluated, nor
+/// by where evaluation began.
+pub fn repeated(store: &dyn Store, process: Id, slot: Slot, item: &DataItem) -> Result<Option<Slot>, Error> {
+    // Almost every item stands where its index says: the log is asked only about those that do not.
+    if schema::SLOT_OF.get(store, &(item.id(), process))?.is_some_and(|first| first < slot)
+        && let Some(first) = assigned(store, process, item.id())?
+    {
+        return Ok(Some(first));
+    }
+    if item.tag("From-Process").is_none() {
+        return Ok(None);
+    }
+    let key = ContentKey::of(item).0;
+    if schema::CONTENT.get(store, &(process, key))?.is_none_or(|first| first >= slot) {
+        return Ok(None);
+    }
+    let Some(first) = content_slot(store, process, &key)? else { return Ok(None) };
+    // The reference neither sorts tags here nor leaves `Pushed-For` out: less is a repeat than what a scheduler refuses.
+    let exact = |other: &DataItem| {
+        (other.target(), other.anchor(), other.raw_tags(), other.data()) == (item.target(), item.anchor(), item.raw_tags(), item.data())
+    };
+    Ok(item_in(store, process, first)?.filter(|other| exact(other)).map(|_| first))
+}
+
+/// The item in a slot of a log, if it is in the store.
+fn item_in(store: &dyn Store, process: Id, slot: Slot) -> Result<Option<Verified<DataItem>>, Error> {
+    let Some(row) = schema::SCHEDULE.get(store, &(process, slot))? else { return Ok(None) };
+    item(store, row.item)
+}
+
+/// An item, if it is in the store.
+pub fn item(store: &dyn Store, id: Id) -> Result<Option<Verified<DataItem>>, Error> {
+    Ok(schema::ITEMS.get(store, &id)?.and_then(|bytes| Verified::<DataItem>::reload(bytes).ok()))
 }

@@ -5,18 +5,20 @@
 
 use std::sync::Arc;
 
-use ao_storage::schema::{self, CheckpointRow, EvaluationKey, EvaluationRow, ExactData, OutboxKind, ProcessRow};
-use ao_storage::{Direction, Store};
+use ao_storage::Store;
+use ao_storage::schema::{self, CheckpointParent, CheckpointRow, EvaluationKey, EvaluationRow, ExactData, OutboxKind, ProcessRow};
 use ao_types::outbox::OutboxAssignment;
 use ao_types::{Assignment, DataItem, Environment, Evaluation, Id, Invocation, Message, Slot, Subject, Verified};
 use ao_vm::{Checkpoint, HOST_ABI, Instance, Vm};
 
+use super::checkpoints::{self, Chain};
+use super::facts;
 use super::modules::{Modules, refused};
 use crate::chain::Blocks;
 use crate::core::cron::{self, Point, Tick, Walk};
 use crate::core::input::{Checkpointed, Step};
 use crate::error::{Code, Rejection};
-use crate::limits::{CHECKPOINTS_KEPT, OUTBOX_ENTRIES_MAX, REPLAY_SLOTS_MAX};
+use crate::limits::REPLAY_SLOTS_MAX;
 
 /// A point in a fold: slot and cron ordinal. `None`: before the first message.
 pub type At = Option<(Slot, u32)>;
@@ -71,7 +73,10 @@ pub struct Fold {
     walk: Option<Walk>,
     last: Point,
     assignment: Option<(Id, [u8; 32])>,
-    checkpointed: At,
+    /// Messages evaluated since the last checkpoint.
+    unsaved: u64,
+    /// Where the checkpoints stand that a delta can be added to.
+    chain: Option<Chain>,
 }
 
 impl Fold {
@@ -94,26 +99,34 @@ impl Fold {
             tags: group.tags,
         });
         let environment = Arc::new(Environment { process: Subject::of(&item), module: module.subject.clone() });
-        let restored = checkpoint(store, id, target)?;
         let start = |chain: &[Checkpoint]| ground.vm.start(&module.source, environment.clone(), chain);
+        let rows = checkpoints::until(store, id, target)?;
+        let mut restored = None;
+        for (at, (key, row)) in rows.iter().enumerate() {
+            // A checkpoint is a short cut, not a truth: without it the log is evaluated from an older one, or from its beginning.
+            let reason = match checkpoints::chain(store, &rows, at)? {
+                None => "it is a delta to one that is not there".to_owned(),
+                Some((links, chain)) => match start(&links) {
+                    Ok(instance) => {
+                        restored = Some((instance, key, row, chain));
+                        break;
+                    }
+                    Err(ao_vm::Error::BadCheckpoint(reason)) => reason,
+                    Err(error) => return Err(error.into()),
+                },
+            };
+            tracing::warn!(event = "checkpoint_refused", process = %id, slot = key.slot.0, %reason, "going on from an older state");
+        }
         let (instance, restored) = match restored {
-            Some((key, row, chain)) => match start(&chain) {
-                Ok(instance) => (instance, Some((key, row))),
-                // A checkpoint is a short cut, not a truth: without it the log is evaluated from its beginning.
-                Err(ao_vm::Error::BadCheckpoint(reason)) => {
-                    tracing::warn!(event = "checkpoint_refused", process = %id, slot = key.slot.0, %reason, "evaluating from the first slot");
-                    (start(&[])?, None)
-                }
-                Err(error) => return Err(error.into()),
-            },
+            Some((instance, key, row, chain)) => (instance, Some((key, row, chain))),
             None => (start(&[])?, None),
         };
         let origin = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };
         let crons = cron::Schedule::new(groups);
-        let (at, checkpointed) = (None, None);
-        let mut fold = Self { id, row, item, instance, crons, at, walk: None, last: origin, assignment: None, checkpointed };
-        if let Some((key, row)) = restored {
-            fold.resume(ground, &key, &row)?;
+        let mut fold =
+            Self { id, row, item, instance, crons, at: None, walk: None, last: origin, assignment: None, unsaved: 0, chain: None };
+        if let Some((key, row, chain)) = restored {
+            fold.resume(ground, key, row, chain)?;
         }
         fold.replay(ground, target)?;
         Ok(fold)
@@ -144,13 +157,9 @@ impl Fold {
         &mut *self.instance
     }
 
-    /// Slots since the last checkpoint.
+    /// Messages, cron messages among them, since the last checkpoint: what a start from there evaluates again.
     pub fn unsaved(&self) -> u64 {
-        match (self.at, self.checkpointed) {
-            (Some((slot, _)), Some((saved, _))) => slot.0.saturating_sub(saved.0),
-            (Some((slot, _)), None) => slot.0 + 1,
-            (None, _) => 0,
-        }
+        self.unsaved
     }
 
     /// The next scheduled message, at `slot`. The crons before it must have been taken.
@@ -169,8 +178,7 @@ impl Fold {
         let assignment = Assignment::read(assignment).map_err(|error| unreadable(&error))?;
         let point = Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height };
         self.assignment = Some((assignment.id(), *assignment.content().hash_chain.as_bytes()));
-        // Decided by the log alone (`protocol.md` §7.3): an item counts where it stands first.
-        if schema::SLOT_OF.get(store, &(scheduled.item, self.id))?.is_some_and(|first| first < slot) {
+        if facts::repeated(store, self.id, slot, &item)?.is_some() {
             self.arrive(slot, point);
             return Ok(Step { slot, cron: 0, row: None, outbox: Vec::new(), pushed_for: None });
         }
@@ -181,7 +189,8 @@ impl Fold {
         } else {
             self.instance.evaluate(&invocation)?
         };
-        let pushed_for = message.as_ref().and_then(|message| message.pushed_for).unwrap_or(scheduled.item);
+        // The chain goes on through a process that a process spawned: its boot is of the chain, too.
+        let pushed_for = item.tag("Pushed-For").and_then(|origin| Id::parse(origin).ok()).unwrap_or(scheduled.item);
         let push = scheduled.push && !message.is_some_and(|message| message.cast);
         self.arrive(slot, point);
         let row = stored(&evaluated, Some(scheduled.item), None, point);
@@ -212,26 +221,40 @@ impl Fold {
         Ok(self.instance.state_hash()?)
     }
 
-    /// Its state, to be stored. Older checkpoints of the process beyond those kept are named for deletion.
+    /// Its state, to be stored: what changed since the last checkpoint where that one can be built on, else all of it. Checkpoints that it
+    /// makes superfluous are named for deletion.
     pub fn save(&mut self, ground: &Ground) -> Result<Option<Checkpointed>, Stop> {
         let (Some((slot, cron)), Some((assignment, hash_chain))) = (self.at, self.assignment) else { return Ok(None) };
-        let checkpoint = self.instance.checkpoint(false)?;
-        let kept = schema::CHECKPOINTS.prefix(&*ground.store, &self.id, Direction::Backward, 64)?;
-        let drop =
-            kept.iter().skip(CHECKPOINTS_KEPT.saturating_sub(1)).map(|(key, _)| (key.slot, key.cron)).filter(|at| *at != (slot, cron));
-        let drop = drop.collect();
-        self.checkpointed = self.at;
+        let store = &*ground.store;
+        let before = match self.chain.filter(Chain::goes_on) {
+            Some(chain) if chain.is_stored(store, self.id)? => Some(chain),
+            _ => None,
+        };
+        let mut made = self.instance.checkpoint(before.is_some())?;
+        let tip = CheckpointParent { slot, cron, root: made.root };
+        let delta = before.filter(|before| made.parent == Some(before.tip.root));
+        let (parent, chain) = match delta.and_then(|before| Some((before, before.with(tip, made.bytes.len() as u64)?))) {
+            Some((before, chain)) => (Some(before.tip), chain),
+            None => {
+                if made.parent.is_some() {
+                    made = self.instance.checkpoint(false)?;
+                }
+                (None, Chain::full(tip, made.bytes.len() as u64))
+            }
+        };
+        let drop = checkpoints::superseded(store, self.id, (slot, cron), parent.is_none())?;
+        (self.chain, self.unsaved) = (Some(chain), 0);
         let row = CheckpointRow {
-            root: checkpoint.root,
-            parent: None,
+            root: made.root,
+            parent,
             assignment,
             hash_chain,
             timestamp_ms: self.last.timestamp_ms,
             block_height: self.last.block_height,
             host_abi: HOST_ABI,
-            bytes: checkpoint.bytes.len() as u64,
+            bytes: made.bytes.len() as u64,
         };
-        Ok(Some(Checkpointed { slot, cron, row, body: checkpoint.bytes, drop }))
+        Ok(Some(Checkpointed { slot, cron, row, body: made.bytes, drop }))
     }
 
     fn cron(&mut self, tick: Tick, push: bool) -> Result<Step, Stop> {
@@ -242,6 +265,7 @@ impl Fold {
         let evaluated = self.instance.evaluate(&Arc::new(invocation))?;
         self.at = Some((slot, cron + 1));
         self.last = tick.at;
+        self.unsaved += 1;
         let row = stored(&evaluated, None, Some(identity), tick.at);
         let outbox = if push { entries(&evaluated.evaluation) } else { Vec::new() };
         Ok(Step { slot, cron: cron + 1, row: Some(row), outbox, pushed_for: None })
@@ -258,11 +282,12 @@ impl Fold {
         let origin = Point { timestamp_ms: self.row.timestamp_ms, block_height: self.row.block_height };
         self.at = Some((slot, 0));
         self.last = point;
+        self.unsaved += 1;
         self.walk = Some(Walk::new(origin, point));
     }
 
     /// Takes the place that a restored checkpoint describes.
-    fn resume(&mut self, ground: &Ground, key: &EvaluationKey, row: &CheckpointRow) -> Result<(), Stop> {
+    fn resume(&mut self, ground: &Ground, key: &EvaluationKey, row: &CheckpointRow, chain: Chain) -> Result<(), Stop> {
         let scheduled = schema::SCHEDULE.get(&*ground.store, &(self.id, key.slot))?;
         let scheduled = scheduled.ok_or_else(|| Stop::NotEvaluated(format!("slot {} of {} is not in the store", key.slot, self.id)))?;
         self.arrive(key.slot, Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height });
@@ -274,7 +299,7 @@ impl Fold {
         self.at = Some((key.slot, key.cron));
         self.last = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };
         self.assignment = Some((row.assignment, row.hash_chain));
-        self.checkpointed = self.at;
+        (self.chain, self.unsaved) = (Some(chain), 0);
         Ok(())
     }
 
@@ -307,24 +332,9 @@ impl Fold {
     }
 }
 
-/// The newest checkpoint at or before `target` that this machine wrote, with the chain of those it is a delta to.
-fn checkpoint(store: &dyn Store, id: Id, target: At) -> Result<Option<(EvaluationKey, CheckpointRow, Vec<Checkpoint>)>, Stop> {
-    let Some((slot, cron)) = target else { return Ok(None) };
-    let from = EvaluationKey { process: id, slot: Slot(0), cron: 0 };
-    let to = EvaluationKey { process: id, slot, cron: cron.saturating_add(1) };
-    let rows = schema::CHECKPOINTS.range(store, &from, &to, Direction::Backward, CHECKPOINTS_KEPT + 1)?;
-    for (key, row) in rows.into_iter().filter(|(_, row)| row.host_abi == HOST_ABI && row.parent.is_none()) {
-        if let Some(bytes) = schema::CHECKPOINT_BODIES.get(store, &key)? {
-            let chain = vec![Checkpoint { root: row.root, bytes, parent: None }];
-            return Ok(Some((key, row, chain)));
-        }
-    }
-    Ok(None)
-}
-
 /// Whether reading a state of long ago would evaluate too much again.
 pub fn too_far(store: &dyn Store, id: Id, slot: Slot) -> Result<Option<u64>, Stop> {
-    let from = checkpoint(store, id, Some((slot, 0)))?.map_or(0, |(key, ..)| key.slot.0);
+    let from = checkpoints::until(store, id, Some((slot, 0)))?.first().map_or(0, |(key, _)| key.slot.0);
     let slots = slot.0.saturating_sub(from);
     Ok((slots > REPLAY_SLOTS_MAX).then_some(slots))
 }
@@ -352,7 +362,8 @@ fn stored(evaluated: &ao_vm::Evaluated, message: Option<Id>, cron: Option<String
     }
 }
 
-/// Which entries of a result are to be pushed, in the order in which they are.
+/// Which entries of a result are to be pushed, in the order in which they are. The machine bounds them: a result that asks for more
+/// deliveries than `ao_types::limits::DELIVERIES_MAX` is an error and has none.
 fn entries(evaluation: &Evaluation) -> Vec<(OutboxKind, u32, u32)> {
     let messages = (0..evaluation.messages.len() as u32).map(|index| (OutboxKind::Message, index, 0));
     let spawns = (0..evaluation.spawns.len() as u32).map(|index| (OutboxKind::Spawn, index, 0));
@@ -361,5 +372,5 @@ fn entries(evaluation: &Evaluation) -> Vec<(OutboxKind, u32, u32)> {
         let parts = OutboxAssignment::read(entry).map_or(1, |entry| entry.processes.len() as u32);
         (0..parts).map(move |part| (OutboxKind::Assignment, index, part))
     });
-    messages.chain(spawns).chain(assignments).take(OUTBOX_ENTRIES_MAX).collect()
+    messages.chain(spawns).chain(assignments).collect()
 }

@@ -143,14 +143,7 @@ mod tests {
                 has_cron: false,
             };
             schema::PROCESSES.put(&mut rows, &process, &row);
-            let head = Head {
-                schedule_epoch: 0,
-                slot: Slot(3),
-                assignment: id(3),
-                hash_chain: [0; 32],
-                timestamp_ms: 1,
-                block_height: 1,
-            };
+            let head = Head { schedule_epoch: 0, slot: Slot(3), assignment: id(3), hash_chain: [0; 32], timestamp_ms: 1, block_height: 1 };
             schema::HEADS.put(&mut rows, &process, &head);
             schema::CONFIRMED.put(&mut rows, &process, &Slot(3));
             let slot = Slot(if owes { 1 } else { 3 });

@@ -9,6 +9,8 @@ use crate::handle::Via;
 
 mod crashes;
 mod rig;
+mod rules;
+mod saving;
 mod script;
 mod world;
 

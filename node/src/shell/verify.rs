@@ -195,7 +195,10 @@ impl Verifier {
     /// An item that is here already, for a process.
     pub fn existing(&self, origin: Origin, item: Id, process: Id, exclude: Vec<String>) -> Result<Submission, Rejection> {
         let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
-        let place = Place::Log { process, exclude, content: None };
+        let known = facts::item(&*self.store, item).map_err(|error| store_failed(&error))?;
+        // One rule for all that came out of an outbox, however it gets here: equal content is a repeat.
+        let pushed = known.filter(|item| item.tag("From-Process").is_some());
+        let place = Place::Log { process, exclude, content: pushed.map(|item| ContentKey::of(&item).0) };
         let mut submission = Submission { origin, item: None, id: item, place, index: None, push: true, facts };
         submission.facts = self.facts(&submission)?;
         Ok(submission)

@@ -1,9 +1,9 @@
 //! The power fails at every write of a run, and room ends at every write: `faults.md` F1, F2 and F5, on the whole node.
 
-use ao_storage::faulty::Fault;
+use ao_storage::faulty::{Disk, Fault};
 use ao_storage::schema;
 
-use super::world::{World, load};
+use super::world::{World, load, upload};
 use super::*;
 
 const MESSAGES: usize = 8;
@@ -93,5 +93,33 @@ fn room_that_ends_at_any_write_stops_writes_and_nothing_else() {
             }
         }
         world.check();
+    }
+}
+
+/// F2: a drive that answers before it has written may lose any suffix, acknowledged or not. What is left is a whole node of an earlier
+/// moment: every log, result, outbox and checkpoint in it agrees with every other, and everything can be sent again. (What others have
+/// certified cannot be lost this way; finding out that it is missing needs others.)
+#[test]
+fn a_disk_that_lies_leaves_a_whole_node_of_an_earlier_moment() {
+    let mut world = World::on(Disk::Lying, 5, Default::default(), Fault::None);
+    let sent = load(&mut world, MESSAGES);
+    world.check();
+    let whole = world.log_lengths();
+    world.store.crash();
+    let images = world.store.survivors();
+    assert!(images.len() > 20);
+    for (image, contents) in images.into_iter().enumerate() {
+        let mut again = World::new(image as u64, contents, Fault::None);
+        again.settle();
+        again.check();
+        upload(&mut again);
+        for (_, item) in &sent {
+            let request = again.submit(item, false);
+            again.settle();
+            let reply = &again.replies[&request];
+            assert!(reply.as_ref().map_or_else(|refusal| refusal.code == Code::Duplicate, |_| true), "image {image}: {reply:?}");
+        }
+        again.check();
+        assert_eq!(again.log_lengths(), whole, "image {image}");
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 
-use ao_storage::schema::{self, CheckpointRow, EvaluationKey, EvaluationRow, OutboxKey, ScheduleRow};
-use ao_storage::{Direction, MemoryStore};
+use ao_storage::schema::{self, CheckpointRow, EvaluationKey, EvaluationRow, OutboxKey, PushedRow, ScheduleRow};
+use ao_storage::{Direction, MemoryStore, Table};
 use ao_types::{Assignment, DataItem, Evaluation, Invocation, ItemBuilder, Slot, Tag, Verified, Wallet};
 use bytes::Bytes;
 
@@ -60,13 +60,18 @@ impl Rig {
     }
 
     pub fn on(store: Arc<dyn Store>) -> Self {
-        Self::at(store, Arc::new(AtomicU64::new(0)))
+        Self::at(store, Arc::new(AtomicU64::new(0)), options())
     }
 
-    fn at(store: Arc<dyn Store>, ahead_ms: Arc<AtomicU64>) -> Self {
+    /// With so many slots between checkpoints.
+    pub fn saving_every(slots: u64) -> Self {
+        Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), Options { checkpoint_slots: slots, ..options() })
+    }
+
+    fn at(store: Arc<dyn Store>, ahead_ms: Arc<AtomicU64>, options: Options) -> Self {
         let ahead = ahead_ms.clone();
         let clock: Now = Arc::new(move || Timestamp(BEGIN_MS + ahead.load(Ordering::Relaxed)));
-        let (node, running) = Node::start_on(store.clone(), Options { clock, ..options() }, setup()).unwrap();
+        let (node, running) = Node::start_on(store.clone(), Options { clock, ..options }, setup()).unwrap();
         Self { node, running, user: Wallet::ed25519_from_seed(&[3; 32]), store, ahead_ms }
     }
 
@@ -77,7 +82,24 @@ impl Rig {
     pub fn restart(self) -> Self {
         let (store, ahead_ms) = (self.store.clone(), self.ahead_ms.clone());
         self.stop();
-        Self::at(store, ahead_ms)
+        Self::at(store, ahead_ms, options())
+    }
+
+    /// Another node that has this one's items and logs, and nothing that was made of them.
+    pub fn follower(&self) -> Self {
+        let store = MemoryStore::new();
+        let mut rows = WriteBatch::default();
+        let made = [Table::Evaluations, Table::EvaluationHeads, Table::Outbox, Table::Pushed, Table::Checkpoints, Table::CheckpointBodies];
+        for table in Table::ALL.iter().filter(|table| !made.contains(table)) {
+            for (key, row) in self.store.scan(*table, &[], &[], Direction::Forward, usize::MAX).unwrap() {
+                rows.put(*table, key.to_vec(), row);
+            }
+        }
+        for (process, confirmed) in schema::CONFIRMED.all(&*self.store, Direction::Forward, 1_000).unwrap() {
+            schema::OWING.put(&mut rows, &process, &confirmed);
+        }
+        store.write(rows, Durability::Synced).unwrap();
+        Self::at(Arc::new(store), self.ahead_ms.clone(), options())
     }
 
     pub fn module(&self) -> Id {
@@ -152,6 +174,16 @@ impl Rig {
         schema::CHECKPOINTS.prefix(&*self.store, &process, Direction::Forward, 100).unwrap()
     }
 
+    /// Every stored result of a process.
+    pub fn results(&self, process: Id) -> Vec<(EvaluationKey, EvaluationRow)> {
+        schema::EVALUATIONS.prefix(&*self.store, &process, Direction::Forward, 10_000).unwrap()
+    }
+
+    /// What became of every outbox entry of a process.
+    pub fn pushed(&self, process: Id) -> Vec<(OutboxKey, PushedRow)> {
+        schema::PUSHED.prefix(&*self.store, &process, Direction::Forward, 10_000).unwrap()
+    }
+
     pub fn forget_checkpoints(&self, process: Id) {
         let keys = self.checkpoints(process);
         self.change(|rows| keys.iter().for_each(|(key, _)| schema::CHECKPOINTS.delete(rows, key)));
@@ -166,7 +198,10 @@ impl Rig {
         for slot in 0..self.log(process).len() as u64 {
             self.forget_evaluation(process, slot);
         }
-        self.change(|rows| schema::EVALUATION_HEADS.delete(rows, &process));
+        self.change(|rows| {
+            schema::EVALUATION_HEADS.delete(rows, &process);
+            schema::OWING.put(rows, &process, &Slot(0));
+        });
     }
 
     /// As if another result had been stored.
@@ -184,7 +219,43 @@ impl Rig {
         self.change(|rows| schema::SCHEDULE.put(rows, &(process, Slot(at)), &row));
     }
 
-    fn change(&self, change: impl FnOnce(&mut WriteBatch)) {
+    /// As if the log had given a slot to another item.
+    pub fn replace(&self, process: Id, at: u64, item: &Verified<DataItem>) {
+        let row = ScheduleRow { item: item.id(), ..self.log(process)[at as usize].clone() };
+        self.change(|rows| {
+            schema::ITEMS.put(rows, &item.id(), item.as_bytes());
+            schema::SCHEDULE.put(rows, &(process, Slot(at)), &row);
+            schema::SLOT_OF.put(rows, &(item.id(), process), &Slot(at));
+        });
+    }
+
+    /// As if the process were of the time when the process item had no slot of its own.
+    pub fn make_older(&self, process: Id) {
+        let log = self.log(process);
+        let last = log.len() as u64 - 2;
+        let head = schema::HEADS.get(&*self.store, &process).unwrap().unwrap();
+        self.change(|rows| {
+            schema::SLOT_OF.delete(rows, &(process, process));
+            schema::SLOT_OF.delete(rows, &(log[0].assignment_id, process));
+            for (slot, row) in (0..).map(Slot).zip(&log[1..]) {
+                schema::SCHEDULE.put(rows, &(process, slot), row);
+                schema::SLOT_OF.put(rows, &(row.item, process), &slot);
+                schema::SLOT_OF.put(rows, &(row.assignment_id, process), &slot);
+            }
+            schema::SCHEDULE.delete(rows, &(process, Slot(last + 1)));
+            schema::CONFIRMED.put(rows, &process, &Slot(last));
+            schema::HEADS.put(rows, &process, &schema::Head { slot: Slot(last), ..head });
+        });
+        self.forget_all_evaluations(process);
+        self.forget_evaluation(process, last + 1);
+    }
+
+    /// An orphan of a write that failed: the index says a slot that the log does not have.
+    pub fn orphan_content(&self, process: Id, item: &DataItem, slot: u64) {
+        self.change(|rows| schema::CONTENT.put(rows, &(process, ao_types::ContentKey::of(item).0), &Slot(slot)));
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut WriteBatch)) {
         let mut rows = WriteBatch::default();
         change(&mut rows);
         self.store.write(rows, Durability::Synced).unwrap();

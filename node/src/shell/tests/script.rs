@@ -16,7 +16,12 @@ pub const FORMAT: &str = "scripted";
 /// State: how many messages were counted.
 pub struct Script;
 
-struct Counter(u64);
+/// The count, and the one of the last checkpoint.
+struct Counter(u64, Option<u64>);
+
+fn root(count: u64) -> StateHash {
+    StateHash(sha256(&[&count.to_be_bytes()]))
+}
 
 impl Vm for Script {
     fn admit(&self, module: &ModuleSource, _: &Id, _: &[Tag]) -> Result<(), Refusal> {
@@ -29,9 +34,16 @@ impl Vm for Script {
     }
 
     fn start(&self, _: &ModuleSource, _: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {
-        let Some(checkpoint) = chain.last() else { return Ok(Box::new(Counter(0))) };
-        let bytes: [u8; 8] = checkpoint.bytes.as_ref().try_into().map_err(|_| Error::BadCheckpoint("length".into()))?;
-        Ok(Box::new(Counter(u64::from_be_bytes(bytes))))
+        let (mut count, mut last) = (0, None);
+        for link in chain {
+            let added: [u8; 8] = link.bytes.as_ref().try_into().map_err(|_| Error::BadCheckpoint("length".into()))?;
+            count = if link.parent.is_some() { count } else { 0 } + u64::from_be_bytes(added);
+            if link.parent != last.map(root) || link.root != root(count) {
+                return Err(Error::BadCheckpoint("root".into()));
+            }
+            last = Some(count);
+        }
+        Ok(Box::new(Counter(count, last)))
     }
 }
 
@@ -69,6 +81,11 @@ fn run(message: &Invocation, count: &mut u64) -> Evaluation {
                 evaluation.messages.push(outgoing(Some(tag(message, "To")), *count * 1000 + n, tags));
             }
         }
+        // One message that is to be assigned to another process as well.
+        "Share" => {
+            let tags = json!([{"name": "Action", "value": "Count"}, {"name": "Assignments", "value": [tag(message, "With")]}]);
+            evaluation.messages.push(outgoing(Some(tag(message, "To")), *count, tags));
+        }
         // Sends back and forth until a number is used up.
         "Bounce" => {
             *count += 1;
@@ -79,7 +96,16 @@ fn run(message: &Invocation, count: &mut u64) -> Evaluation {
                 evaluation.messages.push(outgoing(Some(to), *count, tags));
             }
         }
-        "Spawn" => evaluation.spawns.push(outgoing(None, *count, json!([{"name": "Module", "value": tag(message, "Module")}]))),
+        "Spawn" => {
+            // The child's boot does what tag `Boot` says.
+            let mut tags = vec![json!({"name": "Module", "value": tag(message, "Module")})];
+            for (name, from) in [("Action", "Boot"), ("To", "To"), ("Times", "Times")] {
+                if !tag(message, from).is_empty() {
+                    tags.push(json!({"name": name, "value": tag(message, from)}));
+                }
+            }
+            evaluation.spawns.push(outgoing(None, *count, tags.into()));
+        }
         _ => {}
     }
     evaluation
@@ -103,11 +129,15 @@ impl Instance for Counter {
     }
 
     fn state_hash(&mut self) -> Result<StateHash, Error> {
-        Ok(StateHash(sha256(&[&self.0.to_be_bytes()])))
+        Ok(root(self.0))
     }
 
-    fn checkpoint(&mut self, _: bool) -> Result<Checkpoint, Error> {
-        Ok(Checkpoint { root: self.state_hash()?, bytes: Bytes::copy_from_slice(&self.0.to_be_bytes()), parent: None })
+    /// A full one is the count, a delta what was added to it.
+    fn checkpoint(&mut self, delta: bool) -> Result<Checkpoint, Error> {
+        let before = self.1.filter(|_| delta);
+        self.1 = Some(self.0);
+        let bytes = Bytes::copy_from_slice(&(self.0 - before.unwrap_or(0)).to_be_bytes());
+        Ok(Checkpoint { root: root(self.0), bytes, parent: before.map(root) })
     }
 
     fn memory(&mut self) -> Result<Vec<u8>, Error> {

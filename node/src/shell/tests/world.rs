@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::Receiver;
 
 use ao_consensus::schedule::assign_run;
-use ao_storage::faulty::{Fault, FaultyStore};
+use ao_storage::faulty::{Disk, Fault, FaultyStore};
 use ao_storage::memory::Contents;
 use ao_storage::schema::{self, EvaluationRow, OutboxKind, ScheduleRow};
 use ao_storage::{Direction, Table};
@@ -66,7 +66,11 @@ enum Work {
 
 impl World {
     pub fn new(seed: u64, contents: Contents, fault: Fault) -> Self {
-        let store = Arc::new(FaultyStore::new(contents, fault));
+        Self::on(Disk::Honest, seed, contents, fault)
+    }
+
+    pub fn on(disk: Disk, seed: u64, contents: Contents, fault: Fault) -> Self {
+        let store = Arc::new(FaultyStore::on(disk, contents, fault));
         let options = options();
         let chain = DevChain::new(DevGenesis { timestamp_ms: 1_000, height: 100, interval_ms: 2_000 });
         let scheduler = Wallet::ed25519_from_seed(&[1; 32]);
@@ -240,6 +244,10 @@ impl World {
         rows.into_iter().map(|(_, row)| row).collect()
     }
 
+    pub fn log_lengths(&self) -> BTreeMap<Id, usize> {
+        self.processes().into_iter().map(|process| (process, self.log(process).len())).collect()
+    }
+
     pub fn processes(&self) -> Vec<Id> {
         schema::PROCESSES.all(&*self.store, Direction::Forward, 1_000).unwrap().into_iter().map(|(id, _)| id).collect()
     }
@@ -251,7 +259,9 @@ impl World {
             self.check_log(process);
             self.check_results(process);
             self.check_outbox(process);
+            self.check_checkpoints(process);
         }
+        assert!(schema::OWING.all(&*self.store, Direction::Forward, 1).unwrap().is_empty(), "nobody is said to owe an evaluation");
         assert!(schema::OUTBOX.all(&*self.store, Direction::Forward, 1).unwrap().is_empty(), "everything owed is delivered");
     }
 
@@ -285,6 +295,29 @@ impl World {
             let again = fold.message(&ground, Slot(slot)).unwrap();
             let stored = self.evaluation(process, slot);
             assert_eq!(again.row.map(|row| row.result_hash), Some(stored.result_hash), "slot {slot}");
+        }
+    }
+
+    /// Every checkpoint has its body and its parents, restores to what it says, and there are not too many.
+    fn check_checkpoints(&self, process: Id) {
+        let head = schema::EVALUATION_HEADS.get(&*self.store, &process).unwrap().expect("evaluated");
+        let rows = checkpoints::until(&*self.store, process, Some((head.slot, head.cron))).unwrap();
+        assert_eq!(
+            rows.len(),
+            schema::CHECKPOINTS.prefix(&*self.store, &process, Direction::Forward, 1_000).unwrap().len(),
+            "none is ahead"
+        );
+        assert_eq!(rows.len(), schema::CHECKPOINT_BODIES.prefix(&*self.store, &process, Direction::Forward, 1_000).unwrap().len());
+        let chains = rows.iter().filter(|(_, row)| row.parent.is_none()).count();
+        assert!(chains <= limits::CHECKPOINT_CHAINS_KEPT, "{chains} chains are kept");
+        let module = ao_vm::ModuleSource { id: self.module, tags: Vec::new(), code: Bytes::new() };
+        let nobody = || ao_types::Subject { id: String::new(), owner: String::new(), tags: Vec::new() };
+        let environment = Arc::new(ao_types::Environment { process: nobody(), module: nobody() });
+        for (at, (key, row)) in rows.iter().enumerate() {
+            let (chain, _) = checkpoints::chain(&*self.store, &rows, at).unwrap().expect("every link is there");
+            let mut instance = Script.start(&module, environment.clone(), &chain).unwrap();
+            assert_eq!(instance.state_hash().unwrap(), row.root);
+            assert_eq!(self.evaluation(process, key.slot.0).state_hash.unwrap_or(row.root), row.root, "slot {}", key.slot);
         }
     }
 
@@ -323,13 +356,18 @@ impl World {
     }
 }
 
+/// Puts the module in, if it is not there.
+pub fn upload(world: &mut World) {
+    let module = ItemBuilder::new().tags(setup().default_module.0).sign(&world.scheduler).unwrap();
+    world.submit(&module, true);
+    world.settle();
+}
+
 /// What a client does in one run: two processes, some messages, a bounce between them.
 pub fn load(world: &mut World, messages: usize) -> Vec<(u64, Verified<DataItem>)> {
     let user = Wallet::ed25519_from_seed(&[3; 32]);
     let fixed = |kind: &str| [("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", kind)].map(|(name, value)| Tag::new(name, value));
-    let module = ItemBuilder::new().tags(setup().default_module.0).sign(&world.scheduler).unwrap();
-    world.submit(&module, true);
-    world.settle();
+    upload(world);
     let scheduler = world.scheduler.address().to_string();
     let spawn = |n: u8| {
         let tags = [Tag::new("Module", world.module.to_string()), Tag::new("Scheduler", scheduler.clone())];
