@@ -154,13 +154,22 @@ impl Core {
             Input::Deliveries { term, process, entries, more } if term == self.term => {
                 self.on_deliveries(now, process, entries, more, out);
             }
+            Input::Undelivered { term, process } if term == self.term => {
+                self.outbox.settle(now, process, true);
+                self.pump_outbox(now, out);
+            }
             Input::RunCron { request, process, facts } => self.on_run_cron(now, request, process, facts, out),
             Input::Monitor { request, process, item, on, facts } => self.on_monitor(now, request, process, (item, on), facts, out),
             Input::Tip(tip) => self.tip = tip,
             Input::Reserve { low } => self.on_reserve(now, low, out),
             Input::Tick => self.on_tick(now, out),
             // Answers to questions of an earlier life.
-            Input::Signed { .. } | Input::Written { .. } | Input::WriteFailed { .. } | Input::Evaluated(_) | Input::Deliveries { .. } => {}
+            Input::Signed { .. }
+            | Input::Written { .. }
+            | Input::WriteFailed { .. }
+            | Input::Evaluated(_)
+            | Input::Deliveries { .. }
+            | Input::Undelivered { .. } => {}
         }
         self.flush(now, out);
     }

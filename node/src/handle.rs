@@ -22,7 +22,7 @@ use crate::metrics::labels::{Check, Stage};
 use crate::shell::evaluator::Read;
 use crate::shell::modules::store_failed;
 use crate::shell::verify::Task;
-use crate::shell::{Shared, facts};
+use crate::shell::{Shared, facts, panics};
 
 /// A cheap handle on the running node.
 #[derive(Clone)]
@@ -175,6 +175,7 @@ impl Node {
     /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot). A message that repeats an
     /// earlier one of its log is not evaluated: its result is that of the earlier one, with that one's slot.
     pub async fn result(&self, process: Id, message: Id) -> Result<StoredEvaluation, Rejection> {
+        panics::here("http");
         let slot = self.slot_of(process, message)?;
         let mut tries = 0;
         loop {
@@ -356,7 +357,6 @@ impl Node {
         Ok(row.map(|row| StoredEvaluation { json: row.json, slot }))
     }
 
-    /// Waits until everything assigned so far (or up to `at`) is evaluated.
     fn evaluated(&self, process: Id, slot: Slot) -> Result<bool, Rejection> {
         let head = schema::EVALUATION_HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
         Ok(head.is_some_and(|head| head.slot >= slot))
@@ -374,6 +374,7 @@ impl Node {
         })
     }
 
+    /// Waits until everything assigned so far (or up to `at`) is evaluated.
     async fn caught_up(&self, process: Id, at: Option<Slot>) -> Result<(), Rejection> {
         let head = schema::HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
         let head = head.ok_or_else(|| Rejection::new(Code::ProcessUnknown, format!("process {process} is not known here")))?;

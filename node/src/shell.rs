@@ -42,6 +42,7 @@ pub mod fold;
 pub mod lanes;
 mod loops;
 pub mod modules;
+pub mod panics;
 pub mod pusher;
 pub mod queue;
 pub mod recover;
@@ -343,7 +344,7 @@ fn spawn(
         others.push(with(&format!("sign-{n}"), loops::sign_loop)?);
     }
     others.push(with("push", loops::push_loop)?);
-    others.push(with("reserve", loops::reserve_loop)?);
+    others.push(with("reserve", |shared| panics::vital("reserve", || loops::reserve_loop(shared)))?);
     let mut workers = Vec::new();
     for n in 0..evaluators.max(1) + limits::SLOW_JOBS_MAX {
         workers.push(guests(&format!("evaluate-{n}"), |shared| shared.evaluator.work_log())?);
@@ -352,8 +353,8 @@ fn spawn(
         workers.push(guests(&format!("read-{n}"), |shared| shared.evaluator.work_reads())?);
     }
     let (for_core, for_writer) = (shared.clone(), shared.clone());
-    let core = thread("core", None, move || vital("core", || loops::core_loop(&for_core, core, &inbox)))?;
-    let writer = thread("write", None, move || vital("write", || loops::write_loop(&for_writer, &jobs)))?;
+    let core = thread("core", None, move || panics::vital("core", || loops::core_loop(&for_core, core, &inbox)))?;
+    let writer = thread("write", None, move || panics::vital("write", || loops::write_loop(&for_writer, &jobs)))?;
     Ok(Running { shared: shared.clone(), core, writer, evaluators: workers, others })
 }
 
@@ -361,15 +362,6 @@ fn thread(name: &str, stack: Option<usize>, work: impl FnOnce() + Send + 'static
     let builder = std::thread::Builder::new().name(name.to_owned());
     let builder = if let Some(bytes) = stack { builder.stack_size(bytes) } else { builder };
     builder.spawn(work).map_err(|reason| StartError::Thread { name: name.to_owned(), reason })
-}
-
-/// A thread without which the node only seems to live: if it panics, the process ends, and what it has on disk is where it starts again
-/// (`faults.md` F52).
-fn vital(name: &str, work: impl FnOnce()) {
-    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
-        tracing::error!(event = "thread_panicked", thread = name, "a bug; the node stops at once and begins again from its store");
-        std::process::abort();
-    }
 }
 
 impl Running {

@@ -66,6 +66,13 @@ pub enum Input {
         /// There are more behind these.
         more: bool,
     },
+    /// The facts of an outbox entry could not be looked up again.
+    Undelivered {
+        /// Of the core that asked.
+        term: Term,
+        /// Whose entry.
+        process: Id,
+    },
     /// Evaluate cron messages up to now.
     RunCron {
         /// Who waits; nobody where a monitor looks.

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::fold::{self, At, Fold, Ground, Stop};
 use super::lanes::{Bounds, Lanes};
+use super::panics::{contained, here};
 use super::{Inputs, StateHashes};
 use crate::core::effect::Job;
 use crate::core::input::{End, Evaluated, Input, Step, Term};
@@ -120,7 +121,7 @@ impl Evaluator {
     /// A worker of the readers.
     pub fn work_reads(&self) {
         while let Some((process, read)) = self.lanes.next_read() {
-            self.read(process, read);
+            let _ = contained("read", || self.read(process, read));
             self.lanes.release(process);
         }
     }
@@ -139,11 +140,18 @@ impl Evaluator {
     /// One turn of a process: as far as was asked, or as far as one turn goes.
     pub fn turn(&self, job: &Job) {
         let mut sent = Chunks { evaluator: self, job, steps: Vec::new(), since: Instant::now() };
-        match self.take(job.process, job.from).and_then(|mut fold| Ok((self.run(job, &mut fold, &mut sent)?, fold))) {
-            Ok((end, mut fold)) => {
-                let checkpoint = if fold.unsaved() >= self.checkpoint_slots { self.checkpoint_of(&mut fold) } else { None };
+        let turned = contained("evaluate", || {
+            let mut fold = self.take(job.process, job.from)?;
+            let end = self.run(job, &mut fold, &mut sent)?;
+            let checkpoint = if fold.unsaved() >= self.checkpoint_slots { self.checkpoint_of(&mut fold) } else { None };
+            Ok((end, checkpoint, fold))
+        });
+        // The instance is gone with the panic; what was evaluated before it stands.
+        let bug = || Err(Stop::NotEvaluated("a bug of this node ended the evaluation".to_owned()));
+        match turned.unwrap_or_else(bug) {
+            Ok((end, checkpoint, fold)) => {
                 sent.end(checkpoint, end);
-                self.put(fold);
+                let _ = contained("put aside", || self.put(fold));
             }
             Err(stop) => {
                 self.metrics
@@ -186,6 +194,7 @@ impl Evaluator {
             if messages >= EVALUATION_RUN_MAX {
                 return self.rest(fold, sent, None);
             }
+            here("evaluate");
             let step = self.timed(|| fold.message(&self.ground, next).map(Some))?;
             messages += 1;
             if let Some(step) = step {
@@ -251,8 +260,14 @@ impl Evaluator {
         }
     }
 
-    /// Runs something on a state: the newest, whose instance goes back to the pool, or an old one made for this reader alone.
+    /// Runs something on a state. A panic costs the instance and this answer.
     fn with<T>(&self, process: Id, at: Option<Slot>, read: impl FnOnce(&mut Fold) -> Result<T, Stop>) -> Result<T, Rejection> {
+        let done = contained("read", || self.on_state(process, at, read));
+        done.unwrap_or_else(|| Err(Rejection::new(Code::Internal, "a bug of this node ended the evaluation")))
+    }
+
+    /// Runs something on a state: the newest, whose instance goes back to the pool, or an old one made for this reader alone.
+    fn on_state<T>(&self, process: Id, at: Option<Slot>, read: impl FnOnce(&mut Fold) -> Result<T, Stop>) -> Result<T, Rejection> {
         let stopped = |stop: Stop| match stop {
             Stop::NotEvaluated(reason) => Rejection::retry(Code::NotEvaluated, reason, 1),
             Stop::Refused(why) => why,
@@ -271,6 +286,7 @@ impl Evaluator {
         // The instance in the pool may be ahead of the store by what is being written; it is never behind.
         let pooled = self.pool.lock().remove(&process).filter(|fold| fold.at() >= newest);
         let mut fold = pooled.map_or_else(|| Fold::open(&self.ground, process, newest), Ok).map_err(stopped)?;
+        here("read");
         let answer = read(&mut fold).map_err(stopped)?;
         self.put(fold);
         Ok(answer)

@@ -9,13 +9,15 @@ use ao_consensus::schedule::assign_run;
 use ao_storage::{Durability, WriteBatch};
 
 use super::backlog::Backlog;
+use super::panics::{contained, here};
 use super::pusher::Pusher;
 use super::stages::Stages;
-use super::verify::Task;
+use super::verify::{Failed, Task};
 use super::{Note, Run, Shared, Write, recover};
 use crate::core::Core;
 use crate::core::effect::Effect;
-use crate::core::input::Input;
+use crate::core::input::{Input, Origin};
+use crate::error::{Code, Rejection};
 use crate::metrics::labels::State;
 
 pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
@@ -47,6 +49,7 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
         match note {
             Note::Input(input, sent) => {
                 shared.metrics.event_loop_lag_seconds.observe(sent.elapsed().as_secs_f64());
+                here("core");
                 core.handle(now, input, &mut effects);
             }
             Note::Stop => ending = true,
@@ -112,6 +115,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
     while let Ok(job) = jobs.recv() {
         match job {
             Write::Batch { term, batch, rows, durability } => {
+                here("write");
                 let began = Instant::now();
                 let owed = owed(&rows);
                 let written = shared.store.write(rows, durability);
@@ -159,25 +163,39 @@ fn owed(rows: &WriteBatch) -> i64 {
 
 pub(super) fn verify_loop(shared: &Shared) {
     while let Some(task) = shared.tasks.pop() {
-        match shared.verifier.work(task) {
+        let asker = task.asker();
+        let done = contained("verify", || {
+            here("verify");
+            shared.verifier.work(task)
+        });
+        let bug = || Err(Failed { asker, refusal: Rejection::new(Code::Internal, "a bug of this node ended the look-up") });
+        match done.unwrap_or_else(bug) {
             Ok(input) => {
                 if matches!(&input, Input::Submit(submission) if submission.item.is_some()) {
                     shared.metrics.messages_total.of(State::Received).inc();
                 }
                 shared.inputs.send(input);
             }
-            Err((Some(request), refusal)) => {
+            Err(Failed { asker: Some(Origin::Request(request)), refusal }) => {
                 shared.metrics.messages_total.of(State::Rejected).inc();
                 shared.requests.answer(request, Err(refusal));
             }
-            Err((None, refusal)) => tracing::debug!(event = "look_up_failed", %refusal),
+            Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), refusal }) => {
+                tracing::warn!(event = "look_up_failed", process = %key.process, %refusal, "this outbox entry is tried again");
+                shared.inputs.send(Input::Undelivered { term, process: key.process });
+            }
+            Err(Failed { asker: None, refusal }) => tracing::debug!(event = "look_up_failed", %refusal),
         }
     }
 }
 
 pub(super) fn sign_loop(shared: &Shared) {
     while let Some(Run { term, process, head, clock, items }) = shared.runs.pop() {
-        let run = assign_run(process, head, clock, items, &*shared.scheduler).map_err(|error| error.to_string());
+        let run = contained("sign", || {
+            here("sign");
+            assign_run(process, head, clock, items, &*shared.scheduler).map_err(|error| error.to_string())
+        });
+        let run = run.unwrap_or_else(|| Err("a bug of this node ended the signing".to_owned()));
         shared.inputs.send(Input::Signed { term, process, run });
     }
 }
@@ -185,7 +203,12 @@ pub(super) fn sign_loop(shared: &Shared) {
 pub(super) fn push_loop(shared: &Shared) {
     let mut pusher = Pusher::new(shared.verifier.clone(), shared.messenger.clone());
     while let Some((term, process)) = shared.turns.pop() {
-        shared.inputs.send(pusher.turn(term, process));
+        let turn = contained("push", || {
+            here("push");
+            pusher.turn(term, process)
+        });
+        let failed = || Input::Deliveries { term, process, entries: Err("a bug of this node ended the turn".to_owned()), more: true };
+        shared.inputs.send(turn.unwrap_or_else(failed));
     }
 }
 

@@ -59,16 +59,23 @@ pub enum Task {
 }
 
 impl Task {
-    fn request(&self) -> Option<RequestId> {
+    /// Who must hear of it if it fails; a monitor looks again by itself.
+    pub fn asker(&self) -> Option<Origin> {
         match self {
-            Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(*request),
-            Self::Process(again) => again.request,
-            Self::LookUp(submission) => match submission.origin {
-                Origin::Request(request) => Some(request),
-                Origin::Outbox { .. } => None,
-            },
+            Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(Origin::Request(*request)),
+            Self::Process(again) => again.request.map(Origin::Request),
+            Self::LookUp(submission) => Some(submission.origin),
         }
     }
+}
+
+/// A task that came to nothing.
+#[derive(Debug)]
+pub struct Failed {
+    /// Who must hear of it.
+    pub asker: Option<Origin>,
+    /// Why.
+    pub refusal: Rejection,
 }
 
 /// See the module documentation. Shared by the workers.
@@ -87,9 +94,9 @@ pub struct Verifier {
 
 impl Verifier {
     /// Does one task: an input for the core, or an answer for whoever waits.
-    pub fn work(&self, task: Task) -> Result<Input, (Option<RequestId>, Rejection)> {
-        let request = task.request();
-        self.input(task).map_err(|refusal| (request, refusal))
+    pub fn work(&self, task: Task) -> Result<Input, Failed> {
+        let asker = task.asker();
+        self.input(task).map_err(|refusal| Failed { asker, refusal })
     }
 
     fn input(&self, task: Task) -> Result<Input, Rejection> {

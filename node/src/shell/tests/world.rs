@@ -19,9 +19,10 @@ use super::script::Script;
 use super::*;
 use crate::chain::{Block, DevChain, DevGenesis};
 use crate::core::effect::{Effect, Reply};
-use crate::core::input::RequestId;
+use crate::core::input::{Origin, RequestId};
 use crate::handle::Accepted;
 use crate::shell::fold::Fold;
+use crate::shell::verify::Failed;
 
 /// xorshift64*: enough to choose, and the same everywhere.
 pub struct Dice(u64);
@@ -170,8 +171,11 @@ impl World {
     fn verify(&mut self, task: Task) {
         match self.verifier.work(task) {
             Ok(input) => self.jobs.push_back(Work::Input(input)),
-            Err((Some(RequestId(request)), refusal)) => drop(self.replies.insert(request, Err(refusal))),
-            Err((None, _)) => {}
+            Err(Failed { asker: Some(Origin::Request(RequestId(request))), refusal }) => drop(self.replies.insert(request, Err(refusal))),
+            Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), .. }) => {
+                self.jobs.push_back(Work::Input(Input::Undelivered { term, process: key.process }));
+            }
+            Err(Failed { asker: None, .. }) => {}
         }
     }
 
