@@ -95,6 +95,9 @@ pub const REPLAY_SLOTS_MAX: u64 = 10_000;
 /// Bytes of idle instances kept in memory before the one unused for longest is written down and dropped.
 pub const INSTANCE_BYTES_DEFAULT: u64 = 512 * 1024 * 1024;
 
+/// Milliseconds after which an instance that nobody uses is written down and dropped: ten minutes. The next message restores it.
+pub const INSTANCE_IDLE_MS_DEFAULT: u64 = 600_000;
+
 /// Milliseconds after which an instance that nobody wants gives back what can be worked out again.
 pub const TIDY_AFTER_MS: u64 = 5_000;
 

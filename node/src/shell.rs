@@ -89,6 +89,8 @@ pub struct Options {
     pub readers: usize,
     /// Bytes of idle instances.
     pub instance_bytes_max: u64,
+    /// How long an instance stays in memory that nobody uses.
+    pub instance_idle_max: Duration,
     /// Slots between checkpoints of a process.
     pub checkpoint_slots: u64,
     /// When state hashes are worked out.
@@ -116,6 +118,7 @@ impl Options {
             evaluators: cores,
             readers: (cores / 2).max(1),
             instance_bytes_max: limits::INSTANCE_BYTES_DEFAULT,
+            instance_idle_max: Duration::from_millis(limits::INSTANCE_IDLE_MS_DEFAULT),
             checkpoint_slots: limits::CHECKPOINT_SLOTS,
             state_hashes: StateHashes::Rest,
             data_dir: None,
@@ -273,6 +276,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
     });
     let habits = Habits {
         bytes_max: options.instance_bytes_max,
+        idle_max: options.instance_idle_max,
         checkpoint_slots: options.checkpoint_slots,
         hashes: options.state_hashes,
         bounds: Bounds {

@@ -281,6 +281,7 @@ fn open(
         options.evaluators = config.compute.workers;
     }
     options.instance_bytes_max = config.compute.hot_memory.0;
+    options.instance_idle_max = config.compute.hot_time.0;
     options.checkpoint_slots = config.compute.checkpoint_slots;
     options.state_hashes = if config.compute.hash_every_slot { StateHashes::Every } else { StateHashes::Rest };
     options.data_dir = Some(data.db());

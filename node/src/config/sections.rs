@@ -118,6 +118,8 @@ sections! {
         gas_max: u64 = 9_000_000_000_000;
         /// Private memory all idle processes together may hold before some are put aside.
         hot_memory: ByteSize = ByteSize(512 << 20);
+        /// How long a process stays in memory that nobody uses; then it is put aside until its next message.
+        hot_time: Span = Span(std::time::Duration::from_millis(crate::limits::INSTANCE_IDLE_MS_DEFAULT));
         /// Wall-clock guard of one evaluation: beyond it this node says that it could not evaluate. Never decides a result.
         wall_guard: Span = Span(std::time::Duration::from_secs(60));
         /// CPU time that compiling one module may take, in a process of its own. A module that needs more does not run here.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ao_types::{Evaluation, Id, Invocation, Slot};
 use bytes::Bytes;
@@ -76,6 +76,7 @@ pub struct Evaluator {
     inputs: Inputs,
     term: AtomicU64,
     bytes_max: u64,
+    idle_max: Duration,
     checkpoint_slots: u64,
     hashes: StateHashes,
     metrics: Metrics,
@@ -85,6 +86,8 @@ pub struct Evaluator {
 pub struct Habits {
     /// Bytes of idle instances.
     pub bytes_max: u64,
+    /// How long an instance stays that nobody uses.
+    pub idle_max: Duration,
     /// Slots between checkpoints.
     pub checkpoint_slots: u64,
     /// When state hashes are worked out.
@@ -103,6 +106,7 @@ impl Evaluator {
             inputs,
             term: AtomicU64::new(0),
             bytes_max: habits.bytes_max,
+            idle_max: habits.idle_max,
             checkpoint_slots: habits.checkpoint_slots.max(1),
             hashes: habits.hashes,
             metrics,
@@ -331,25 +335,36 @@ impl Evaluator {
         }
     }
 
-    /// Instances that nobody wanted for a while give back what can be worked out again.
+    /// Instances that nobody wanted for a while give back what can be worked out again; those that nobody wanted for long are written down
+    /// and go.
     pub fn tidy(&self) {
-        let resting = |resting: &Resting| !resting.tidy && resting.since.elapsed().as_millis() as u64 >= TIDY_AFTER_MS;
-        let found: Vec<Id> = self.pool.lock().folds.iter().filter(|(_, kept)| resting(kept)).map(|(id, _)| *id).collect();
+        let rested = |resting: &Resting| resting.since.elapsed();
+        let found: Vec<Id> = {
+            let pool = self.pool.lock();
+            let due = |kept: &Resting| rested(kept) >= self.idle_max || !kept.tidy && rested(kept).as_millis() as u64 >= TIDY_AFTER_MS;
+            pool.folds.iter().filter(|(_, kept)| due(kept)).map(|(id, _)| *id).collect()
+        };
         for process in found {
             if !self.lanes.try_take(process) {
                 continue;
             }
-            let kept = self.pool.lock().remove(&process);
-            if let Some(mut fold) = kept
-                && fold.instance().idle().is_ok()
-            {
-                let bytes = fold.instance().resident_bytes();
-                let mut pool = self.pool.lock();
-                pool.bytes += bytes;
-                pool.folds.put(process, Resting { fold, bytes, since: Instant::now(), tidy: true });
+            let kept = self.pool.lock().take(&process);
+            if let Some(Resting { mut fold, since, .. }) = kept {
+                if since.elapsed() >= self.idle_max {
+                    self.save(&mut fold);
+                } else if fold.instance().idle().is_ok() {
+                    let bytes = fold.instance().resident_bytes();
+                    self.pool.lock().put_back(process, Resting { fold, bytes, since, tidy: true });
+                }
             }
             self.lanes.release(process);
         }
+        self.metrics.wasm_instances.set(self.instances() as i64);
+    }
+
+    /// Instances in memory between turns.
+    pub fn instances(&self) -> usize {
+        self.pool.lock().folds.len()
     }
 
     /// Writes a state down before its instance goes away, if evaluating again from the last one would take long.
@@ -384,9 +399,20 @@ impl Evaluator {
 
 impl Pool {
     fn remove(&mut self, process: &Id) -> Option<Fold> {
+        self.take(process).map(|resting| resting.fold)
+    }
+
+    fn take(&mut self, process: &Id) -> Option<Resting> {
         let resting = self.folds.pop(process)?;
         self.bytes -= resting.bytes;
-        Some(resting.fold)
+        Some(resting)
+    }
+
+    /// As one of those that nobody used: it goes before those that somebody did.
+    fn put_back(&mut self, process: Id, resting: Resting) {
+        self.bytes += resting.bytes;
+        self.folds.put(process, resting);
+        self.folds.demote(&process);
     }
 }
 

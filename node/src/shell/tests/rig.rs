@@ -68,6 +68,11 @@ impl Rig {
         Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), Options { checkpoint_slots: slots, ..options() })
     }
 
+    /// Where nothing that is not used stays in memory.
+    pub fn forgetful() -> Self {
+        Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), Options { instance_idle_max: Duration::ZERO, ..options() })
+    }
+
     fn at(store: Arc<dyn Store>, ahead_ms: Arc<AtomicU64>, options: Options) -> Self {
         let ahead = ahead_ms.clone();
         let clock: Now = Arc::new(move || Timestamp(BEGIN_MS + ahead.load(Ordering::Relaxed)));
@@ -100,6 +105,12 @@ impl Rig {
         }
         store.write(rows, Durability::Synced).unwrap();
         Self::at(Arc::new(store), self.ahead_ms.clone(), options())
+    }
+
+    /// What the node does from time to time for instances that nobody uses; gives how many are left.
+    pub fn tidy(&self) -> usize {
+        self.running.shared.evaluator.tidy();
+        self.running.shared.evaluator.instances()
     }
 
     pub fn module(&self) -> Id {

@@ -84,3 +84,21 @@ async fn crons_alone_are_saved_too() {
     assert_eq!((newest.slot, newest.cron), (Slot(0), rig.crons(process).len() as u32));
     rig.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_nobody_uses_is_written_down_and_dropped() {
+    let rig = Rig::forgetful();
+    let process = rig.spawn(&[]).await;
+    count(&rig, process, 3).await;
+    while rig.tidy() > 0 {
+        // A worker may still have it in its hands; it lets go of it by itself.
+        tokio::task::yield_now().await;
+    }
+    for slot in 0..3 {
+        rig.forget_evaluation(process, slot);
+    }
+    let sent = rig.send(process, &[("Action", "Count")], "").await.unwrap();
+    assert_eq!(rig.result(process, sent.id).await["Output"], "4", "it went on from what was written down");
+    assert_eq!(slots(&rig.checkpoints(process))[0], (3, None));
+    rig.stop();
+}

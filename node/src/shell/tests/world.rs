@@ -86,7 +86,7 @@ impl World {
         let (notes, inbox) = std::sync::mpsc::channel();
         let ground = Ground { store: store.clone(), vm: Arc::new(Script), modules, blocks: Arc::new(chain.clone()) };
         let bounds = Bounds { logs: 1, reads: 1, reads_waiting: 4, slow: Duration::from_secs(600) };
-        let habits = Habits { bytes_max: 128, checkpoint_slots: 3, hashes: StateHashes::Rest, bounds };
+        let habits = Habits { bytes_max: 128, idle_max: Duration::MAX, checkpoint_slots: 3, hashes: StateHashes::Rest, bounds };
         let evaluator = Evaluator::new(ground, Inputs(notes), habits, options.metrics);
         let pusher = Pusher::new(verifier.clone(), options.messenger);
         let fixed = Fixed {
