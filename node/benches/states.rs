@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p aonode --bench states`
 
+#![allow(clippy::print_stdout, reason = "figures are what a bench is for")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

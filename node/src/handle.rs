@@ -204,7 +204,8 @@ impl Node {
         }
     }
 
-    /// Evaluates without a trace, on the newest state, or that after `at`. What was assigned before the call is evaluated first.
+    /// Evaluates without a trace, on the newest state, or that after `at`. What was assigned before the call is evaluated first,
+    /// unless there is no room on disk for its results.
     pub async fn dry_run(&self, process: Id, message: Invocation, at: Option<Slot>) -> Result<Evaluation, Rejection> {
         self.caught_up(process, at).await?;
         let (reply, answer) = oneshot::channel();
@@ -374,7 +375,8 @@ impl Node {
         })
     }
 
-    /// Waits until everything assigned so far (or up to `at`) is evaluated.
+    /// Waits until everything assigned so far (or up to `at`) is evaluated. While there is no room on disk nothing is evaluated: then the
+    /// newest state is the one that there is.
     async fn caught_up(&self, process: Id, at: Option<Slot>) -> Result<(), Rejection> {
         let head = schema::HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
         let head = head.ok_or_else(|| Rejection::new(Code::ProcessUnknown, format!("process {process} is not known here")))?;
@@ -382,11 +384,15 @@ impl Node {
         if self.evaluated(process, wanted)? {
             return Ok(());
         }
-        let waiting = self.shared.results.wait(process, wanted)?;
-        if self.evaluated(process, wanted)? {
-            return Ok(());
+        let awaited = match self.shared.results.wait(process, wanted) {
+            Ok(_) if self.evaluated(process, wanted)? => Ok(()),
+            Ok(waiting) => waiting.await.map_err(|_| stopping())?,
+            Err(why) => Err(why),
+        };
+        match awaited {
+            Err(why) if why.code == Code::ReadOnly && at.is_none() => Ok(()),
+            awaited => awaited,
         }
-        waiting.await.map_err(|_| stopping())?
     }
 
     /// The item that a message's chain began with.

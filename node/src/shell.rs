@@ -308,7 +308,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         clock: options.clock,
         data_dir: options.data_dir,
         disk_reserve_bytes: options.disk_reserve_bytes,
-        low_disk: AtomicBool::new(low),
+        low_disk: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         beat: AtomicU64::new(now.0),
         settled,
@@ -321,6 +321,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         inputs,
         writes: Mutex::new(Some(writes)),
     });
+    loops::set_room(&shared, low);
     let running = spawn(&shared, core, inbox, write_jobs, [options.verifiers, options.signers, options.evaluators, options.readers])?;
     Ok((Node::of(shared), running))
 }

@@ -116,6 +116,11 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
         match job {
             Write::Batch { term, batch, rows, durability } => {
                 here("write");
+                if is_short_of_room(shared) {
+                    // What is under way is still written, out of the reserve; nothing new begins.
+                    set_room(shared, true);
+                    shared.inputs.send(Input::Reserve { low: true });
+                }
                 let began = Instant::now();
                 let owed = owed(&rows);
                 let written = shared.store.write(rows, durability);
@@ -131,8 +136,8 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                     Err(error) => {
                         let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
                         if disk_full {
-                            // Health says so from now on; the watch on the reserve says when there is room again.
-                            shared.low_disk.store(true, Ordering::Relaxed);
+                            // The watch on the reserve says when there is room again.
+                            set_room(shared, true);
                         }
                         tracing::error!(event = "write_failed", batch, %error, "nothing of this batch counts; the core begins again from the store");
                         shared.inputs.send(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full });
@@ -218,6 +223,29 @@ pub(super) fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> boo
     ao_storage::free_bytes(path).is_ok_and(|free| free < reserve.saturating_add(margin))
 }
 
+/// Room has just fallen below the reserve.
+fn is_short_of_room(shared: &Shared) -> bool {
+    let newly = |path: &std::path::Path| is_low(path, shared.disk_reserve_bytes, false);
+    !shared.low_disk.load(Ordering::Relaxed) && shared.data_dir.as_deref().is_some_and(newly)
+}
+
+/// Says to health and to readers whether there is room. Without it nothing is evaluated, for results would have no place: who waits for
+/// one is told.
+pub(super) fn set_room(shared: &Shared, low: bool) {
+    let was = shared.low_disk.swap(low, Ordering::Relaxed);
+    if low == was {
+        return;
+    }
+    let reserve = shared.disk_reserve_bytes;
+    tracing::warn!(event = "disk_reserve", low, reserve, "writes are refused while room is below the reserve");
+    if low {
+        let why = "room on disk is below the reserve: nothing is evaluated until there is more; what was evaluated before can be read";
+        shared.results.pause(&Rejection::retry(Code::ReadOnly, why, 30));
+    } else {
+        shared.results.resume();
+    }
+}
+
 pub(super) fn reserve_loop(shared: &Shared) {
     let path = shared.data_dir.clone();
     let (mut round, mut waited) = (0_u32, Waited::default());
@@ -227,15 +255,7 @@ pub(super) fn reserve_loop(shared: &Shared) {
         if let Some(Ok(free)) = path.as_deref().map(ao_storage::free_bytes) {
             shared.metrics.disk_free_bytes.set(free.min(i64::MAX as u64) as i64);
         }
-        if low != was {
-            tracing::warn!(
-                event = "disk_reserve",
-                low,
-                reserve = shared.disk_reserve_bytes,
-                "writes are refused while room is below the reserve"
-            );
-        }
-        shared.low_disk.store(low, Ordering::Relaxed);
+        set_room(shared, low);
         shared.evaluator.tidy();
         shared.evaluator.count_modules();
         if round.is_multiple_of(BACKLOG_ROUNDS) {

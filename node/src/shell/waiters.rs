@@ -27,19 +27,24 @@ struct Waiting {
     count: usize,
     /// Processes that this node will not evaluate before it is started again.
     refused: LruCache<Id, Rejection>,
+    /// Why no process is evaluated at present.
+    paused: Option<Rejection>,
 }
 
 impl ResultWaiters {
     /// Up to `capacity` readers at once.
     pub fn new(capacity: usize) -> Self {
         let refused = LruCache::new(std::num::NonZeroUsize::new(capacity).unwrap_or(std::num::NonZeroUsize::MIN));
-        Self { state: Mutex::new(Waiting { of: HashMap::new(), count: 0, refused }), capacity }
+        Self { state: Mutex::new(Waiting { of: HashMap::new(), count: 0, refused, paused: None }), capacity }
     }
 
     /// A place in the queue for a slot's result. Look into the store after taking it: the result may have come in between.
     pub fn wait(&self, process: Id, slot: Slot) -> Result<oneshot::Receiver<Result<(), Rejection>>, Rejection> {
         let mut state = self.state.lock();
         if let Some(why) = state.refused.get(&process) {
+            return Err(why.clone());
+        }
+        if let Some(why) = &state.paused {
             return Err(why.clone());
         }
         if state.count >= self.capacity {
@@ -76,16 +81,31 @@ impl ResultWaiters {
         state.release(waiting, &Err(why.clone()));
     }
 
-    /// Nobody gets a result any more.
-    pub fn close(&self, why: &Rejection) {
+    /// No result comes until [`resume`](Self::resume): whoever waits is told why, and so is whoever asks.
+    pub fn pause(&self, why: &Rejection) {
         let mut state = self.state.lock();
-        for waiting in std::mem::take(&mut state.of).into_values() {
-            state.release(waiting, &Err(why.clone()));
-        }
+        state.paused = Some(why.clone());
+        state.refuse_all(why);
+    }
+
+    /// Results come again.
+    pub fn resume(&self) {
+        self.state.lock().paused = None;
+    }
+
+    /// Whoever waits now gets no result.
+    pub fn close(&self, why: &Rejection) {
+        self.state.lock().refuse_all(why);
     }
 }
 
 impl Waiting {
+    fn refuse_all(&mut self, why: &Rejection) {
+        for waiting in std::mem::take(&mut self.of).into_values() {
+            self.release(waiting, &Err(why.clone()));
+        }
+    }
+
     fn release(&mut self, waiting: Readers, answer: &Result<(), Rejection>) {
         for sender in waiting.into_values().flatten() {
             self.count = self.count.saturating_sub(1);
@@ -192,6 +212,18 @@ mod tests {
         waiters.refuse(&Id([1; 32]), &why, true);
         assert_eq!(late.try_recv(), Ok(Err(why.clone())));
         assert_eq!(waiters.wait(Id([1; 32]), Slot(9)).unwrap_err(), why);
+    }
+
+    #[test]
+    fn nobody_waits_during_a_pause() {
+        let waiters = ResultWaiters::new(8);
+        let mut early = waiters.wait(Id([1; 32]), Slot(1)).unwrap();
+        let why = Rejection::retry(Code::ReadOnly, "no room", 30);
+        waiters.pause(&why);
+        assert_eq!(early.try_recv(), Ok(Err(why.clone())));
+        assert_eq!(waiters.wait(Id([1; 32]), Slot(1)).unwrap_err(), why);
+        waiters.resume();
+        assert!(waiters.wait(Id([1; 32]), Slot(1)).is_ok());
     }
 
     #[test]
