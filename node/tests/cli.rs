@@ -130,6 +130,9 @@ fn processes_and_messages() {
     assert_eq!(trace["entries"][0]["message"], message, "{trace}");
     let shown = lab.json(&["process", "show", &process]);
     assert!(shown["head"]["slot"].as_u64() >= Some(1), "{shown}");
+    let (_, out, _) = lab.run(&["process", "show", &process]);
+    let born = out.lines().find_map(|line| line.strip_prefix("Spawned at")).expect("a line for people").trim();
+    assert!(born.starts_with("20") && born.ends_with('Z') && born.contains('T'), "times are RFC 3339: {born}");
 
     let (exit, out, _) = lab.run(&["eval", &process, "Total * 2"]);
     assert_eq!((exit, out.as_str()), (Exit::Ok, "10\n"));

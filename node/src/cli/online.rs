@@ -91,13 +91,17 @@ fn describe(process: &Value) -> String {
         Value::String(text) => printable(text),
         other => other.to_string(),
     };
+    let time = |value: &Value| match value.as_u64() {
+        Some(ms) => crate::logging::line::rfc3339(std::time::UNIX_EPOCH + std::time::Duration::from_millis(ms)),
+        None => text(value),
+    };
     let mut out = pairs(&[
         ("Process", text(&process["id"])),
         ("Owner", text(&process["owner"])),
         ("Module", text(&process["module"])),
         ("Scheduler", text(&process["scheduler"])),
         ("Parent", text(&process["parent"])),
-        ("Spawned at", text(&process["timestamp"])),
+        ("Spawned at", time(&process["timestamp"])),
         ("Head slot", text(&process["head"]["slot"])),
         ("Hash chain", text(&process["head"]["hash_chain"])),
         ("Confirmed slot", text(&process["confirmed_slot"])),

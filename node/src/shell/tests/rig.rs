@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
 
+use ao_consensus::Timestamp;
 use ao_storage::schema::{self, CheckpointRow, EvaluationKey, EvaluationRow, OutboxKey, PushedRow, ScheduleRow};
 use ao_storage::{Direction, MemoryStore, Table};
 use ao_types::{Assignment, DataItem, Evaluation, Invocation, ItemBuilder, Slot, Tag, Verified, Wallet};

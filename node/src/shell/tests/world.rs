@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::Receiver;
 
+use ao_consensus::Timestamp;
 use ao_consensus::schedule::assign_run;
 use ao_storage::faulty::{Disk, Fault, FaultyStore};
 use ao_storage::memory::Contents;
