@@ -22,7 +22,7 @@ use crate::metrics::labels::{Check, Stage};
 use crate::shell::evaluator::Read;
 use crate::shell::modules::store_failed;
 use crate::shell::verify::Task;
-use crate::shell::{Shared, facts, panics};
+use crate::shell::{Shared, facts};
 
 /// A cheap handle on the running node.
 #[derive(Clone)]
@@ -175,7 +175,6 @@ impl Node {
     /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot). A message that repeats an
     /// earlier one of its log is not evaluated: its result is that of the earlier one, with that one's slot.
     pub async fn result(&self, process: Id, message: Id) -> Result<StoredEvaluation, Rejection> {
-        panics::here("http");
         let slot = self.slot_of(process, message)?;
         let mut tries = 0;
         loop {
@@ -190,17 +189,25 @@ impl Node {
             if let Some(reason) = head.and_then(|head| head.halted) {
                 return Err(Rejection::new(Code::NotEvaluated, format!("evaluation of {process} stopped: {reason}")));
             }
-            let waiting = self.shared.results.wait(process, slot)?;
-            // It may have come before the place was taken.
-            if self.evaluated(process, slot)? {
-                continue;
+            self.next_turn(process, slot, &mut tries).await?;
+        }
+    }
+
+    /// Waits until a turn of the evaluator is over that may have brought this slot.
+    async fn next_turn(&self, process: Id, slot: Slot, tries: &mut u32) -> Result<(), Rejection> {
+        let waiting = self.shared.results.wait(process, slot)?;
+        // It may have come before the place was taken.
+        if self.evaluated(process, slot)? {
+            return Ok(());
+        }
+        match waiting.await.map_err(|_| stopping())? {
+            Err(refusal) if refusal.retry_after_s.is_none() || *tries >= RESULT_TRIES_MAX => Err(refusal),
+            // This host could not evaluate it just now; it tries again by itself.
+            Err(_) => {
+                *tries += 1;
+                Ok(())
             }
-            match waiting.await.map_err(|_| stopping())? {
-                Err(refusal) if refusal.retry_after_s.is_none() || tries >= RESULT_TRIES_MAX => return Err(refusal),
-                // This host could not evaluate it just now; it tries again by itself.
-                Err(_) => tries += 1,
-                Ok(()) => {}
-            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -381,18 +388,14 @@ impl Node {
         let head = schema::HEADS.get(self.store(), &process).map_err(|error| store_failed(&error))?;
         let head = head.ok_or_else(|| Rejection::new(Code::ProcessUnknown, format!("process {process} is not known here")))?;
         let wanted = at.map_or(head.slot, |at| at.min(head.slot));
-        if self.evaluated(process, wanted)? {
-            return Ok(());
+        let mut tries = 0;
+        while !self.evaluated(process, wanted)? {
+            match self.next_turn(process, wanted, &mut tries).await {
+                Err(why) if why.code == Code::ReadOnly && at.is_none() => return Ok(()),
+                turn => turn?,
+            }
         }
-        let awaited = match self.shared.results.wait(process, wanted) {
-            Ok(_) if self.evaluated(process, wanted)? => Ok(()),
-            Ok(waiting) => waiting.await.map_err(|_| stopping())?,
-            Err(why) => Err(why),
-        };
-        match awaited {
-            Err(why) if why.code == Code::ReadOnly && at.is_none() => Ok(()),
-            awaited => awaited,
-        }
+        Ok(())
     }
 
     /// The item that a message's chain began with.

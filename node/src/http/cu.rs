@@ -60,6 +60,7 @@ async fn result(State(app): State<App>, Path(message): Path<String>, uri: Uri) -
 /// # Errors
 /// The process or message is unknown, too many wait, or the node could not evaluate.
 pub async fn wait_for(app: &App, process: Id, message: Id) -> Result<(Slot, Bytes), Rejection> {
+    crate::shell::panics::here("http");
     if let Some(found) = stored(app.store(), process, message).map_err(|error| store_failed(&error))? {
         return Ok(found);
     }
