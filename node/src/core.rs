@@ -89,6 +89,10 @@ pub struct Core {
 pub struct Unconfirmed {
     /// The frame.
     pub frame: Frame,
+    /// The scheduler's signature on it, as it is stored.
+    pub signature: Bytes,
+    /// Items that its body names without bringing them along.
+    pub held: Vec<Id>,
     /// Where the chain stood after it, as it is stored.
     pub tip: Bytes,
 }

@@ -479,6 +479,10 @@ pub struct BlockRow {
 pub struct FrameRow {
     /// Canonical bytes: header and entries.
     pub frame: Bytes,
+    /// The scheduler's signature on it, canonical bytes; empty on a network of one.
+    pub signature: Bytes,
+    /// Items that its body names without bringing them along. With these, entries, assignments and items give the body back, byte by byte.
+    pub held: Vec<Id>,
     /// Where the chain stood after it: what the next frame is built on, and what proofs of earlier frames are made from.
     pub tip: Bytes,
     /// What confirmed it; `None` while it is not.

@@ -123,7 +123,8 @@ fn samples() -> MemoryStore {
     CHECKPOINT_BODIES.put(&mut out, &evaluation, &bytes("body"));
     BLOCKS.put(&mut out, &9, &BlockRow { timestamp_ms: 299, id: Bytes::from_static(&[14; 48]) });
     let key = FrameKey { scheduler: arweave, tenure: 1, sequence: 2 };
-    FRAMES.put(&mut out, &key, &FrameRow { frame: bytes("frame"), tip: bytes("tip"), proof: Some(bytes("proof")) });
+    let (frame, signature, held) = (bytes("frame"), bytes("signature"), vec![Id([16; 32])]);
+    FRAMES.put(&mut out, &key, &FrameRow { frame, signature, held, tip: bytes("tip"), proof: Some(bytes("proof")) });
     ENGINE_RECORDS.put(&mut out, &"watermark".into(), &bytes("record"));
     ACCOUNTS.put(&mut out, &"address".into(), &AccountRow { balance: 1 << 100 });
     store.write(out, Durability::Synced).unwrap();

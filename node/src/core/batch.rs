@@ -116,10 +116,11 @@ impl Core {
             schema::HEADS.put(&mut rows, process, head);
         }
         for body in Body::split(assigned) {
+            let held = body.held();
             let draft = Draft::alone(self.fixed.network_id, body, now, (self.tip.height, self.tip.id));
             // Bodies were cut to fit frames, the only reason to refuse one.
             let Ok(built) = self.chain.build(draft) else { continue };
-            let unconfirmed = Unconfirmed { frame: built.frame, tip: built.tip.encode().into() };
+            let unconfirmed = Unconfirmed { frame: built.frame, signature: Bytes::new(), held, tip: built.tip.encode().into() };
             self.chain = built.tip;
             schema::FRAMES.put(&mut rows, &frame_key(&unconfirmed.frame), &unconfirmed.row(None));
             visible.push(Visible::Frame(Box::new(unconfirmed)));
@@ -152,7 +153,8 @@ impl Core {
 impl Unconfirmed {
     /// What the store keeps of it.
     pub(super) fn row(&self, proof: Option<Bytes>) -> FrameRow {
-        FrameRow { frame: self.frame.encode().into(), tip: self.tip.clone(), proof }
+        let Self { frame, signature, held, tip } = self;
+        FrameRow { frame: frame.encode().into(), signature: signature.clone(), held: held.clone(), tip: tip.clone(), proof }
     }
 
     /// What the engine is told.

@@ -50,7 +50,7 @@ fn frames(store: &dyn Store, chain: Chain) -> Result<(ChainTip, Vec<Unconfirmed>
                 return Ok((tip, unconfirmed));
             }
             end = at.sequence;
-            unconfirmed.push(Unconfirmed { frame, tip: row.tip });
+            unconfirmed.push(Unconfirmed { frame, signature: row.signature, held: row.held, tip: row.tip });
         }
         if !full {
             unconfirmed.reverse();

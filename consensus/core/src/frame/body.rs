@@ -119,6 +119,12 @@ impl Body {
         bodies
     }
 
+    /// Items that it names without bringing them along.
+    pub fn held(&self) -> Vec<Id> {
+        let held = |item: &BodyItem| if let BodyItem::Held(id) = item { Some(*id) } else { None };
+        self.items.iter().filter_map(held).collect()
+    }
+
     /// Bytes that an assignment adds to a payload, at most.
     pub fn weight(assignment: usize, item: Option<usize>) -> usize {
         super::ENTRY_BYTES + 4 + assignment + item.map_or(33, |bytes| 5 + bytes)
