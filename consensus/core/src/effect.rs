@@ -41,6 +41,17 @@ pub enum Effect {
     Penalise(PeerId, Offence),
 }
 
+impl Effect {
+    /// Whether it may be carried out while records of *earlier* calls are not durable yet: messages may, since the network reorders them
+    /// anyway. What the node builds on (certified, confirmed, voided, decided) waits its turn.
+    pub fn may_overtake(&self) -> bool {
+        match self {
+            Self::Send(..) | Self::Fetch(_) | Self::Propose(_) | Self::Evidence(_) | Self::Penalise(..) => true,
+            Self::Remember(_) | Self::Certified(_) | Self::Confirmed(_) | Self::Voided { .. } | Self::Decided(_) => false,
+        }
+    }
+}
+
 /// Something an engine must not forget.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {

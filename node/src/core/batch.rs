@@ -21,6 +21,8 @@ pub struct Batches {
     number: Batch,
     building: Building,
     writing: Option<Vec<Visible>>,
+    /// Of what the engine said or is to hear, how much waits for a batch or for its turn within one.
+    engine: usize,
 }
 
 /// What a batch will be.
@@ -46,7 +48,7 @@ pub enum Visible {
     /// Goes to the engine.
     Frame(Box<Unconfirmed>),
     /// What an engine said after something that it must remember.
-    Engine(Vec<ao_consensus::Effect>),
+    Engine(Box<ao_consensus::Effect>),
     /// The engine hears that its record is durable.
     Remembered(String),
     /// An outbox entry of this process is dealt with.
@@ -58,7 +60,7 @@ pub enum Visible {
 impl Batches {
     /// Numbers go on after `settled`.
     pub fn after(settled: Batch) -> Self {
-        Self { number: settled + 1, building: Building::default(), writing: None }
+        Self { number: settled + 1, building: Building::default(), writing: None, engine: 0 }
     }
 
     /// Number of the batch that is being built.
@@ -75,6 +77,17 @@ impl Batches {
     pub fn synced(&mut self) -> &mut Building {
         self.building.synced = true;
         &mut self.building
+    }
+
+    /// What concerns the engine waits for the batch that is being built.
+    pub fn engine_then(&mut self, seen: Visible) {
+        self.engine += 1;
+        self.building.visible.push(seen);
+    }
+
+    /// Whether something of the engine's waits.
+    pub fn engine_waits(&self) -> bool {
+        self.engine > 0
     }
 
     /// Nothing is being built or written.
@@ -137,10 +150,13 @@ impl Core {
         self.recent.durable(batch);
         self.forget_resting();
         for seen in visible {
+            if matches!(seen, Visible::Engine(_) | Visible::Remembered(_)) {
+                self.batches.engine = self.batches.engine.saturating_sub(1);
+            }
             match seen {
                 Visible::Effect(effect) => out.push(effect),
                 Visible::Frame(unconfirmed) => self.give_frame(now, *unconfirmed, out),
-                Visible::Engine(effects) => self.engine_effects(now, effects, out),
+                Visible::Engine(effect) => self.engine_effect(now, *effect, out),
                 Visible::Remembered(key) => self.engine_input(now, ao_consensus::Input::Remembered(key), out),
                 Visible::Settled(process) => self.outbox.settle(now, process, false),
                 Visible::Owes(process) => self.outbox.owe(process),

@@ -26,29 +26,40 @@ impl Core {
         self.engine_effects(now, effects, out);
     }
 
-    /// Rule 4 of the engine's contract: what it says after something to remember waits until that is durable.
-    pub(super) fn engine_effects(&mut self, now: Timestamp, effects: Vec<ao_consensus::Effect>, out: &mut Vec<Effect>) {
-        let mut effects = effects.into_iter();
-        while let Some(effect) = effects.next() {
+    /// Rule 4 of the engine's contract: what it says after something to remember waits until that is durable, and so does what may not
+    /// overtake what waits.
+    fn engine_effects(&mut self, now: Timestamp, effects: Vec<ao_consensus::Effect>, out: &mut Vec<Effect>) {
+        let (mut behind, waiting) = (false, self.batches.engine_waits());
+        for effect in effects {
             match effect {
-                ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
                 ao_consensus::Effect::Remember(record) => {
                     let batch = self.batches.synced();
                     schema::ENGINE_RECORDS.put(&mut batch.rows, &record.key, &record.value);
-                    batch.visible.push(Visible::Remembered(record.key));
-                    batch.visible.push(Visible::Engine(effects.collect()));
-                    return;
+                    self.batches.engine_then(Visible::Remembered(record.key));
+                    behind = true;
                 }
-                // What engines say to other nodes and to a control plane: this node has neither, and its engine says none of it.
-                ao_consensus::Effect::Send(..)
-                | ao_consensus::Effect::Fetch(_)
-                | ao_consensus::Effect::Certified(_)
-                | ao_consensus::Effect::Voided { .. }
-                | ao_consensus::Effect::Decided(_)
-                | ao_consensus::Effect::Propose(_)
-                | ao_consensus::Effect::Evidence(_)
-                | ao_consensus::Effect::Penalise(..) => {}
+                effect if behind || (waiting && !effect.may_overtake()) => {
+                    self.batches.engine_then(Visible::Engine(Box::new(effect)));
+                }
+                effect => self.engine_effect(now, effect, out),
             }
+        }
+    }
+
+    /// Carries out one effect of the engine.
+    pub(super) fn engine_effect(&mut self, now: Timestamp, effect: ao_consensus::Effect, out: &mut Vec<Effect>) {
+        match effect {
+            ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
+            // What engines say to other nodes and to a control plane: this node has neither, and its engine says none of it.
+            ao_consensus::Effect::Remember(_)
+            | ao_consensus::Effect::Send(..)
+            | ao_consensus::Effect::Fetch(_)
+            | ao_consensus::Effect::Certified(_)
+            | ao_consensus::Effect::Voided { .. }
+            | ao_consensus::Effect::Decided(_)
+            | ao_consensus::Effect::Propose(_)
+            | ao_consensus::Effect::Evidence(_)
+            | ao_consensus::Effect::Penalise(..) => {}
         }
     }
 

@@ -53,8 +53,10 @@ pub struct Disk {
 /// Something that becomes durable, and what happens then.
 #[derive(Debug)]
 pub enum Write {
-    /// A record with its rows; then the rest of the call.
-    Record(Record, Vec<Effect>),
+    /// A record with its rows.
+    Record(Record),
+    /// Nothing on the disk: what the engine said after a record, to be carried out when that is durable.
+    Then(Box<Effect>),
     /// A body that came.
     Body(FrameId),
     /// An own frame: only then anybody hears of it.
@@ -98,7 +100,9 @@ pub struct Host {
     pub engine: Option<Box<dyn Consensus>>,
     /// In order.
     pub writes: VecDeque<Write>,
-    /// How many of them are being written.
+    /// Written, and waiting for their turn.
+    pub ready: VecDeque<Write>,
+    /// How many of `writes` are being written.
     pub writing: usize,
     /// When the engine is called next.
     pub tick_at: Option<u64>,
@@ -136,6 +140,7 @@ impl Host {
             life: 0,
             engine: None,
             writes: VecDeque::new(),
+            ready: VecDeque::new(),
             writing: 0,
             tick_at: None,
             ticks: (0, 0),
@@ -173,7 +178,7 @@ impl Host {
     /// Puts one write on the disk.
     pub fn store(&mut self, write: &Write, frames: &BTreeMap<FrameId, Made>) -> Result<(), Conflict> {
         match write {
-            Write::Record(record, _) => {
+            Write::Record(record) => {
                 self.disk.rows.record(&record.guards)?;
                 if record.value.is_empty() {
                     self.disk.records.remove(&record.key);
@@ -195,6 +200,7 @@ impl Host {
                 }
             }
             Write::Decided(update) => self.disk.origin.push(update.clone()),
+            Write::Then(_) => {}
         }
         Ok(())
     }
@@ -206,6 +212,7 @@ impl Host {
             self.store(write, frames)?;
         }
         (self.engine, self.writing, self.tick_at) = (None, 0, None);
+        self.ready.clear();
         self.life += 1;
         Ok(())
     }

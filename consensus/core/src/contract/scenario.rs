@@ -118,8 +118,16 @@ pub fn scenarios(nodes: usize) -> Vec<Scenario> {
         all.extend([
             Scenario { name: "mute", mute: true, skewed_stake: true, patience_ms: 300_000, ..calm.clone() },
             rotten,
-            Scenario { name: "twins", twins: true, latency_ms: (1, 30), storm_ms: 3_000, patience_ms: 300_000, ..calm },
-            Scenario { name: "twins in a storm", twins: true, noise: 100, ..storm },
+            Scenario {
+                name: "twins",
+                twins: true,
+                schedulers: nodes / 3 + 2,
+                latency_ms: (1, 30),
+                storm_ms: 3_000,
+                patience_ms: 300_000,
+                ..calm
+            },
+            Scenario { name: "twins in a storm", twins: true, schedulers: nodes / 3 + 2, batches: 8, noise: 100, ..storm },
         ]);
     }
     all

@@ -113,9 +113,11 @@ impl Seen {
         if seen.get(&sequence) == Some(&frame) {
             return Ok(());
         }
-        let new = seen.last_key_value().is_none_or(|(last, id)| *last < sequence && descends(&frame, id));
-        if !new || self.seals.contains_key(&chain) {
-            return Err(format!("frame {sequence} {frame} of {chain} was attested after {:?}", seen.last_key_value()));
+        // Messages may overtake one another, and an earlier one may be seen later; all must lie on one branch.
+        let below = seen.range(..=sequence).next_back().is_none_or(|(_, id)| descends(&frame, id));
+        let above = seen.range(sequence..).next().is_none_or(|(_, id)| descends(id, &frame));
+        if !below || !above {
+            return Err(format!("frame {sequence} {frame} of {chain} was attested, and so were {seen:?}"));
         }
         seen.insert(sequence, frame);
         Ok(())

@@ -131,7 +131,8 @@ impl<'a> World<'a> {
         for (n, wallet) in wallets.iter().enumerate() {
             self.hosts.push(self.host(n, wallet, n < scenario.schedulers, &genesis));
         }
-        let mut weak = self.minority(stakes);
+        // Twins are schedulers; who never starts is none, as long as others are enough.
+        let mut weak = self.minority(stakes, scenario.twins);
         if scenario.twins {
             for n in weak.drain(..) {
                 let mut twin = self.host(n, &wallets[n], n < scenario.schedulers, &genesis);
@@ -171,10 +172,14 @@ impl<'a> World<'a> {
         OriginUpdate { height: 0, time: Timestamp(BEGIN_MS - 60_000), changes: std::iter::once(epoch).chain(schedulers).collect() }
     }
 
-    /// Members whose stake together is less than a third, the first scheduler among them if that is possible.
-    fn minority(&mut self, stakes: &[u128]) -> Vec<usize> {
+    /// Members whose stake together is less than a third: from the first, who schedules, or from the last.
+    fn minority(&self, stakes: &[u128], first: bool) -> Vec<usize> {
         let (total, mut sum, mut weak): (u128, u128, Vec<usize>) = (stakes.iter().sum(), 0, Vec::new());
-        for (n, stake) in stakes.iter().enumerate() {
+        let mut order: Vec<(usize, &u128)> = stakes.iter().enumerate().collect();
+        if !first {
+            order.reverse();
+        }
+        for (n, stake) in order {
             if (sum + stake) * 3 < total {
                 sum += stake;
                 weak.push(n);

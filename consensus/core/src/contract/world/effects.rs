@@ -52,16 +52,21 @@ impl World<'_> {
         self.input(n, Input::Tick)
     }
 
-    /// In order; what follows something to remember waits until that is durable.
+    /// In order (contract 4): records are queued, what follows one in the call waits for it, and what may not overtake waits for all that
+    /// waits already.
     fn carry_out(&mut self, n: usize, effects: Vec<Effect>) -> Result<(), Broken> {
-        let mut effects = effects.into_iter();
-        while let Some(effect) = effects.next() {
+        let waits = |write: &Write| matches!(write, Write::Record(_) | Write::Then(_));
+        let (mut behind, waiting) = (false, self.hosts.get(n).is_some_and(|host| host.writes.iter().chain(&host.ready).any(waits)));
+        for effect in effects {
             self.trace(n, &effect);
-            if let Effect::Remember(record) = effect {
-                self.write(n, Write::Record(record, effects.collect()));
-                return Ok(());
+            match effect {
+                Effect::Remember(record) => {
+                    self.write(n, Write::Record(record));
+                    behind = true;
+                }
+                effect if behind || (waiting && !effect.may_overtake()) => self.write(n, Write::Then(Box::new(effect))),
+                effect => self.one(n, effect)?,
             }
-            self.one(n, effect)?;
         }
         Ok(())
     }
@@ -183,19 +188,11 @@ impl World<'_> {
                 return Err(("S2", format!("node {n} is about to contradict itself: {conflict}")));
             }
         }
-        for write in batch {
+        host.ready = batch.into();
+        while let Some(write) = self.hosts.get_mut(n).and_then(|host| host.ready.pop_front()) {
             match write {
-                Write::Record(record, rest) => {
-                    // Which of the two comes first is the caller's choice.
-                    if self.seed.is_multiple_of(2) {
-                        self.input(n, Input::Remembered(record.key))?;
-                        self.carry_out(n, rest)?;
-                        self.plan_tick(n);
-                    } else {
-                        self.carry_out(n, rest)?;
-                        self.input(n, Input::Remembered(record.key))?;
-                    }
-                }
+                Write::Record(record) => self.input(n, Input::Remembered(record.key))?,
+                Write::Then(effect) => self.one(n, *effect)?,
                 Write::Body(id) => self.on_stored(n, id)?,
                 Write::Own(id) => self.on_own_stored(n, id)?,
                 Write::Confirmed(_) | Write::Decided(_) => {}
