@@ -17,6 +17,7 @@ pub mod keys;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod network;
 pub mod shell;
 pub mod wiring;
 

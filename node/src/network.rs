@@ -1,0 +1,3 @@
+//! The network between nodes, as the node sees it.
+
+pub mod seam;
