@@ -117,10 +117,13 @@ pub enum Arrival {
     },
     /// Bytes for the engine. Hostile.
     Engine {
-        /// Who sent them.
+        /// Who sent them, or handed them on.
         from: PeerId,
         /// The bytes.
         bytes: Bytes,
+        /// Where the verdict goes, if gossip waits for one: "reject" if the engine penalises `from` for them, else "accept". Bytes that
+        /// went on unseen would make honest nodes pay for what others wrote.
+        judge: Judge,
     },
     /// Evidence of a fault: canonical bytes of [`Evidence`]. Hostile.
     Evidence {
