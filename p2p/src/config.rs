@@ -1,10 +1,12 @@
 //! What an operator, a network's genesis and the last run tell the network. Ranges are checked by [`Network::start`](crate::Network).
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::time::Duration;
 
+use crate::error::Error;
 use crate::identity::{KnownPeer, NetAddress, NodeKey};
-use crate::limits::{INBOUND_PER_SECOND, INTAKE_PER_SECOND};
+use crate::limits::{CONNECTIONS_MAX, EXCHANGE_BYTES_MAX, INBOUND_PER_SECOND, INTAKE_PER_SECOND, INTERVAL_MIN};
 use crate::peers::Ban;
 use crate::topic::Topic;
 
@@ -96,5 +98,50 @@ impl Config {
             heartbeat: Duration::from_secs(1),
             upkeep: Duration::from_secs(1),
         }
+    }
+
+    /// Whether every value is one the network can run with.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first that is not.
+    pub fn check(&self) -> Result<(), Error> {
+        fn within<T: PartialOrd + Display>(name: &'static str, found: T, least: T, most: T) -> Result<(), Error> {
+            let must = || format!("between {least} and {most}");
+            if found < least || found > most { Err(Error::Setting { name, must: must(), found: found.to_string() }) } else { Ok(()) }
+        }
+        let interval = |name, found: Duration, most: u64| {
+            within(name, found.as_millis(), INTERVAL_MIN.as_millis(), Duration::from_secs(most).as_millis())
+        };
+        within("max_in", self.max_in, 0, CONNECTIONS_MAX)?;
+        within("max_out", self.max_out, 1, CONNECTIONS_MAX)?;
+        within("min_out", self.min_out, 0, self.max_out)?;
+        within("per_subnet", self.per_subnet, 1, CONNECTIONS_MAX)?;
+        within("gossip_rate", self.gossip_rate, 1, u32::MAX)?;
+        within("request_rate", self.request_rate, 1, u32::MAX)?;
+        within("memory_max", self.memory_max, EXCHANGE_BYTES_MAX, usize::MAX)?;
+        interval("request_timeout", self.request_timeout, 600)?;
+        interval("heartbeat", self.heartbeat, 60)?;
+        interval("upkeep", self.upkeep, 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_run_is_refused_by_name() {
+        let good = Config::new([1; 32], NodeKey::generate());
+        good.check().unwrap();
+        let name = |config: Config| match config.check() {
+            Err(Error::Setting { name, .. }) => name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(name(Config { upkeep: Duration::ZERO, ..good.clone() }), "upkeep");
+        assert_eq!(name(Config { heartbeat: Duration::from_secs(61), ..good.clone() }), "heartbeat");
+        assert_eq!(name(Config { min_out: 41, ..good.clone() }), "min_out");
+        assert_eq!(name(Config { max_in: CONNECTIONS_MAX + 1, ..good.clone() }), "max_in");
+        let error = Config { memory_max: 1, ..good }.check().unwrap_err().to_string();
+        assert!(error.starts_with("p2p.memory_max is 1, it must be between 100663296 and "), "{error}");
     }
 }

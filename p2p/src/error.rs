@@ -21,6 +21,16 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
+    /// A value of the configuration is out of its range.
+    #[error("p2p.{name} is {found}, it must be {must}")]
+    Setting {
+        /// The field of [`Config`](crate::Config).
+        name: &'static str,
+        /// The value.
+        found: String,
+        /// The range.
+        must: String,
+    },
     /// A name in the configuration is none.
     #[error(transparent)]
     Name(#[from] BadName),

@@ -126,8 +126,9 @@ fn score(names: &Names) -> PeerScoreParams {
         app_specific_weight: 1.0,
         // subnets are counted where connections are admitted, loopback included or not as configured
         ip_colocation_factor_weight: 0.0,
-        behaviour_penalty_weight: -10.0,
-        behaviour_penalty_threshold: 2.0,
+        // promises that a stalled node breaks, a few at once, are no attack; grafts against the rules go on and on
+        behaviour_penalty_weight: -5.0,
+        behaviour_penalty_threshold: 6.0,
         behaviour_penalty_decay: minute,
         // [`Offence::Slow`] counts heartbeats with an overflow, not messages: a burst is no crime
         slow_peer_weight: 0.0,

@@ -101,11 +101,12 @@ impl Network {
     /// Starts a network on the tokio runtime that this is called in.
     ///
     /// # Errors
-    /// An address that cannot be listened on, or a part of libp2p that cannot be set up.
+    /// A setting out of its range, an address that cannot be listened on, or a part of libp2p that cannot be set up.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time.
     pub fn start(config: Config) -> Result<(Self, Events), Error> {
+        config.check()?;
         let peer = config.key.peer_id()?;
         let (commands, taken) = mpsc::channel(limits::COMMANDS);
         let (told, events) = mpsc::channel(limits::EVENTS);

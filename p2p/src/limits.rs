@@ -44,8 +44,9 @@ pub const PUBLISH_RETRIES_MAX: usize = 256;
 /// How long such a message is worth another try. Later, whoever needs it asks for it.
 pub const PUBLISH_RETRY_FOR: Duration = Duration::from_secs(5);
 
-/// Messages per second one peer may send for long, duplicates included, unless configured otherwise; twice as many at once.
-pub const INTAKE_PER_SECOND: u32 = 512;
+/// Messages per second one peer may send for long, duplicates included, unless configured otherwise; twice as many at once. A few schedulers
+/// that close a hundred frames per second each stay well below.
+pub const INTAKE_PER_SECOND: u32 = 2048;
 
 /// Content ids remembered per peer, to see that it sends the same message again.
 pub const INTAKE_SEEN: usize = 512;
@@ -115,7 +116,7 @@ pub const INBOUND_MAX: usize = 512;
 pub const INBOUND_PER_PEER: usize = 32;
 
 /// Requests per second one peer may make for long, direct messages among them, unless configured otherwise; twice as many at once.
-pub const INBOUND_PER_SECOND: u32 = 512;
+pub const INBOUND_PER_SECOND: u32 = 1024;
 
 /// Streams of requests open at once on one connection, both ways.
 pub const STREAMS_PER_CONNECTION: usize = 256;
@@ -191,13 +192,20 @@ pub const DIALS_PER_ROUND: usize = 8;
 /// First pause after a dial that failed; doubles up to [`DIAL_PAUSE_MAX`].
 pub const DIAL_PAUSE_MIN: Duration = Duration::from_millis(500);
 
-/// Longest pause between dials to a peer we always want.
+/// Longest pause between dials to a stranger; after it, a stranger is forgotten.
 pub const DIAL_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// Longest pause between dials to a peer that is always wanted, or that was connected before: what a partition's end may cost.
+pub const FRIEND_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How often the outbound peer with the lowest score makes room for another, so that no set of peers surrounds a node for ever.
 pub const ROTATE_EVERY: Duration = Duration::from_secs(30 * 60);
 
-/// How often the table of distant peers is refreshed by looking for a random key.
+/// First pause between two looks for peers by a random key, after the first connection; doubles up to [`EXPLORE_EVERY`]. Nodes that start
+/// together are known to nobody when they ask first.
+pub const EXPLORE_FIRST: Duration = Duration::from_secs(1);
+
+/// How often the table of distant peers is refreshed by looking for a random key, while connections are missing.
 pub const EXPLORE_EVERY: Duration = Duration::from_secs(30);
 
 /// How often the anchors are chosen anew.
@@ -205,6 +213,9 @@ pub const ANCHORS_EVERY: Duration = Duration::from_secs(60);
 
 /// Score at which a peer is banned.
 pub const BAN_AT: i32 = -100;
+
+/// Points for delays that gossip does not hold against a peer.
+pub const DELAYS_FORGIVEN: i32 = 50;
 
 /// Points a peer regains per minute, up to nought.
 pub const POINTS_PER_MINUTE: i32 = 10;
@@ -214,6 +225,12 @@ pub const BAN_MIN: Duration = Duration::from_secs(10 * 60);
 
 /// Longest ban by score.
 pub const BAN_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Connections that may be configured, of each direction.
+pub const CONNECTIONS_MAX: u32 = 4096;
+
+/// Shortest interval that heartbeat, upkeep and a request's timeout may be configured to.
+pub const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 // --- channels ---------------------------------------------------------------------------------------------------------------------------
 

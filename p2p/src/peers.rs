@@ -4,11 +4,14 @@
 //! with time; an address that a stranger told is a hint, dialled only when a connection is wanted.
 //!
 //! ```text
-//!            offence                     below BAN_AT
+//!            offence                     at BAN_AT
 //!   0 ──────────────▶ −cost … −99 ──────────────────▶ banned for BAN_MIN × 6ⁿ ──▶ 0, n + 1
 //!   ▲                    │
 //!   └── POINTS_PER_MINUTE┘
 //! ```
+//!
+//! What may as well be the world's fault ([`Offence::is_delay`]) is counted apart: at the same mark the connection is closed and nothing is
+//! held against the peer. Were it a ban, two honest nodes would ban one another after every partition between them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
@@ -19,8 +22,8 @@ use lru::LruCache;
 use crate::admission::Subnet;
 use crate::identity::{KnownPeer, NetAddress, PeerId};
 use crate::limits::{
-    ADDRESSES_PER_PEER, ANCHORS_MAX, BAN_AT, BAN_MAX, BAN_MIN, BANS_MAX, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, LEDGERS_MAX, PEERS_KNOWN_MAX,
-    POINTS_PER_MINUTE,
+    ADDRESSES_PER_PEER, ANCHORS_MAX, BAN_AT, BAN_MAX, BAN_MIN, BANS_MAX, DELAYS_FORGIVEN, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, FRIEND_PAUSE_MAX,
+    LEDGERS_MAX, PEERS_KNOWN_MAX, POINTS_PER_MINUTE,
 };
 
 mod offence;
@@ -49,11 +52,33 @@ pub struct Ban {
     pub earlier: u8,
 }
 
+/// What follows from an offence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sentence {
+    /// Nothing but its points.
+    None,
+    /// Its connections are closed. It may come back at once.
+    Close,
+    /// It is banned.
+    Ban(Ban),
+}
+
+/// A peer's points as gossipsub sees them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Points {
+    /// All that count.
+    pub(crate) score: f64,
+    /// Those of them that are for delays, which never ban.
+    pub(crate) delays: f64,
+}
+
 /// What a peer did wrong lately.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ledger {
-    /// Thousandths of points, never above nought.
+    /// Thousandths of points, never above nought, for what is a peer's own fault.
     milli: i64,
+    /// The same for what may be the world's.
+    delays: i64,
     at: Duration,
     /// The offence that cost most of what is left.
     worst: Option<(Offence, u32)>,
@@ -63,7 +88,9 @@ struct Ledger {
 impl Ledger {
     fn settle(&mut self, now: Duration) {
         let passed = i64::try_from(now.saturating_sub(self.at).as_millis()).unwrap_or(i64::MAX);
-        self.milli = self.milli.saturating_add(passed.saturating_mul(i64::from(POINTS_PER_MINUTE)) / 60).min(0);
+        let regained = passed.saturating_mul(i64::from(POINTS_PER_MINUTE)) / 60;
+        self.milli = self.milli.saturating_add(regained).min(0);
+        self.delays = self.delays.saturating_add(regained).min(0);
         self.at = now;
         if self.milli == 0 {
             self.worst = None;
@@ -114,29 +141,54 @@ impl PeerBook {
 
     /// Points of a peer, nought or less.
     pub(crate) fn score(&mut self, peer: PeerId, now: Now) -> i32 {
+        self.points(peer, now).0
+    }
+
+    /// Points of a peer as gossipsub should see them. A negative score ends a peer's place in the mesh, so a few delays stay out of it.
+    pub(crate) fn gossip_score(&mut self, peer: PeerId, now: Now) -> Points {
+        let (all, delays) = self.points(peer, now);
+        let shown = (delays + DELAYS_FORGIVEN).min(0);
+        Points { score: f64::from(all - delays + shown), delays: f64::from(shown) }
+    }
+
+    /// All points, and those of them that are for delays.
+    fn points(&mut self, peer: PeerId, now: Now) -> (i32, i32) {
+        let whole = |milli: i64| i32::try_from(milli / 1000).unwrap_or(i32::MIN / 2);
         match self.ledgers.get_mut(&peer) {
             Some(ledger) => {
                 ledger.settle(now.uptime);
-                i32::try_from(ledger.milli / 1000).unwrap_or(i32::MIN)
+                (whole(ledger.milli + ledger.delays), whole(ledger.delays))
             }
-            None => 0,
+            None => (0, 0),
         }
     }
 
-    /// Books an offence, `times` over. A ban, if it was one too many. What a banned peer still had under way is paid for by its ban.
-    pub(crate) fn offend(&mut self, peer: PeerId, offence: Offence, times: u32, now: Now) -> Option<Ban> {
+    /// Books an offence, `times` over, and says what follows. What a banned peer still had under way is paid for by its ban.
+    pub(crate) fn offend(&mut self, peer: PeerId, offence: Offence, times: u32, now: Now) -> Sentence {
         if self.is_banned(peer) {
-            return None;
+            return Sentence::None;
         }
         let ledger = self.ledger(peer, now);
         let cost = u32::try_from(offence.cost()).unwrap_or(0).saturating_mul(times);
-        ledger.milli = ledger.milli.saturating_sub(i64::from(cost) * 1000).max(i64::from(BAN_AT) * 2000);
+        let limit = i64::from(BAN_AT) * 1000;
+        let points = if offence.is_delay() { &mut ledger.delays } else { &mut ledger.milli };
+        *points = points.saturating_sub(i64::from(cost) * 1000).max(2 * limit);
+        let over = *points <= limit;
+        if offence.is_delay() {
+            if over {
+                // whoever comes back starts anew
+                ledger.delays = 0;
+                return Sentence::Close;
+            }
+            return Sentence::None;
+        }
         if ledger.worst.is_none_or(|(worst, most)| worst == offence || most < cost) {
             let sum = ledger.worst.filter(|(worst, _)| *worst == offence).map_or(0, |(_, most)| most);
             ledger.worst = Some((offence, sum.saturating_add(cost)));
         }
         let reason = ledger.worst.map_or(BanReason::Gossip, |(worst, _)| BanReason::Offence(worst));
-        (ledger.milli <= i64::from(BAN_AT) * 1000).then(|| self.ban_by_score(peer, reason, now)).flatten()
+        let ban = over.then(|| self.ban_by_score(peer, reason, now)).flatten();
+        ban.map_or(Sentence::None, Sentence::Ban)
     }
 
     /// Bans for as long as the peer's record asks for. `None` if it is banned already.
@@ -236,9 +288,10 @@ impl PeerBook {
     /// A dial failed: the next one waits longer, and a stranger who never answered is forgotten after a few.
     pub(crate) fn dial_failed(&mut self, peer: PeerId, now: Now) {
         let Some(place) = self.places.get_mut(&peer) else { return };
-        place.pause = (place.pause * 2).clamp(DIAL_PAUSE_MIN, DIAL_PAUSE_MAX);
+        let friend = place.proven || self.wanted.contains(&peer);
+        place.pause = (place.pause * 2).clamp(DIAL_PAUSE_MIN, if friend { FRIEND_PAUSE_MAX } else { DIAL_PAUSE_MAX });
         place.next_dial = now.uptime + place.pause;
-        if place.pause >= DIAL_PAUSE_MAX && !place.proven && !self.wanted.contains(&peer) {
+        if place.pause >= DIAL_PAUSE_MAX && !friend {
             self.places.remove(&peer);
         }
     }

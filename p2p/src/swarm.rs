@@ -33,7 +33,7 @@ use crate::gossip::{Gate, Verdicts};
 use crate::identity::{KnownPeer, NetAddress, PeerId};
 use crate::limits::{ANSWER_WITHIN_PERCENT, COMMANDS_PER_TURN, EXCHANGE_BYTES_MAX};
 use crate::metrics::{Counts, Metrics, Scores};
-use crate::peers::{Ban, Now, Offence, PeerBook};
+use crate::peers::{Ban, Now, Offence, PeerBook, Sentence};
 use crate::requests::{Inbound, Outbound};
 use crate::topic::{Names, Topic};
 use crate::wire::Budget;
@@ -204,9 +204,13 @@ impl Task {
         let now = self.now();
         tracing::debug!(event = "peer_offence", %peer, offence = offence.as_str(), times, "a peer broke a rule");
         match self.book.offend(peer, offence, times, now) {
-            Some(ban) => self.enforce(ban),
-            None => {
-                let score = f64::from(self.book.score(peer, now));
+            Sentence::Ban(ban) => self.enforce(ban),
+            Sentence::Close => {
+                tracing::debug!(event = "peer_closed", %peer, offence = offence.as_str(), "a peer that does not keep up is disconnected");
+                self.disconnect(peer);
+            }
+            Sentence::None => {
+                let score = self.book.gossip_score(peer, now).score;
                 self.swarm.behaviour_mut().gossip.inner_mut().set_application_score(&peer.to_libp2p(), score);
             }
         }

@@ -13,9 +13,9 @@ pub enum Offence {
     Replay,
     /// More messages or requests than anybody needs: 2 points for each too many.
     Flood,
-    /// It does not take what it asked for: 5 points each time its queue overflowed.
+    /// It does not take what it asked for: 5 points each time its queue overflowed. A delay.
     Slow,
-    /// It did not answer a request in time: 5 points.
+    /// It did not answer a request in time: 5 points. A delay.
     Timeout,
     /// Bytes on its gossip stream that no message can be found in (a length above the cap, no protobuf), or one more such stream: 40 points,
     /// and the connection ends at once.
@@ -52,6 +52,11 @@ impl Offence {
             Self::Broken => 40,
             Self::Fault => 50,
         }
+    }
+
+    /// Whether the network between us may be to blame as well as the peer: it ends a connection and bans nobody.
+    pub fn is_delay(self) -> bool {
+        matches!(self, Self::Slow | Self::Timeout)
     }
 
     /// In one word, as metrics and operators see it.

@@ -13,6 +13,13 @@ fn known(byte: u8, address: &str) -> KnownPeer {
     KnownPeer { peer: peer(byte), addresses: vec![address.parse().unwrap()] }
 }
 
+fn banned(sentence: Sentence) -> Ban {
+    match sentence {
+        Sentence::Ban(ban) => ban,
+        other => panic!("{other:?}"),
+    }
+}
+
 fn view(subnets: &HashMap<Subnet, u32>) -> View<'_> {
     View { connected: &|_| false, subnets, dice: &|_| 0, strangers: true }
 }
@@ -21,13 +28,31 @@ fn view(subnets: &HashMap<Subnet, u32>) -> View<'_> {
 fn offences_add_up_to_a_ban_for_the_worst_of_them() {
     let mut book = PeerBook::new(&[], at(0));
     let thief = peer(1);
-    assert_eq!(book.offend(thief, Offence::Timeout, 1, at(0)), None);
-    assert_eq!(book.offend(thief, Offence::Malformed, 3, at(0)), None);
+    assert_eq!(book.offend(thief, Offence::Replay, 1, at(0)), Sentence::None);
+    assert_eq!(book.offend(thief, Offence::Malformed, 3, at(0)), Sentence::None);
     assert_eq!(book.score(thief, at(0)), -65);
-    let ban = book.offend(thief, Offence::Malformed, 2, at(0)).unwrap();
+    let ban = banned(book.offend(thief, Offence::Malformed, 2, at(0)));
     assert_eq!((ban.reason, ban.until, ban.earlier), (BanReason::Offence(Offence::Malformed), 1_000_600, 0));
     assert!(book.is_banned(thief) && !book.is_banned(peer(2)));
     assert_eq!(book.score(thief, at(0)), 0, "the ban pays");
+}
+
+#[test]
+fn delays_close_a_connection_and_ban_nobody() {
+    let mut book = PeerBook::new(&[], at(0));
+    let peer = peer(1);
+    assert_eq!(book.offend(peer, Offence::Timeout, 10, at(0)), Sentence::None);
+    assert_eq!(book.score(peer, at(0)), -50);
+    assert_eq!(book.gossip_score(peer, at(0)), Points { score: 0.0, delays: 0.0 }, "a few are forgiven");
+    assert_eq!(book.offend(peer, Offence::Slow, 5, at(0)), Sentence::None);
+    assert_eq!(book.gossip_score(peer, at(0)), Points { score: -25.0, delays: -25.0 });
+    assert_eq!(book.offend(peer, Offence::Fault, 1, at(0)), Sentence::None);
+    assert_eq!(book.gossip_score(peer, at(0)), Points { score: -75.0, delays: -25.0 });
+    assert_eq!(book.offend(peer, Offence::Timeout, 5, at(0)), Sentence::Close);
+    assert_eq!(book.score(peer, at(0)), -50, "what is its own fault stays");
+    assert!(!book.is_banned(peer));
+    assert_eq!(book.offend(peer, Offence::Timeout, u32::MAX, at(0)), Sentence::Close);
+    assert!(matches!(book.offend(peer, Offence::Fault, 1, at(0)), Sentence::Ban(_)));
 }
 
 #[test]
@@ -42,7 +67,7 @@ fn each_ban_is_longer_than_the_last_and_all_end() {
     let mut book = PeerBook::new(&[], at(0));
     let mut now = 0;
     for length in [600, 3600, 21_600, 86_400, 86_400] {
-        let ban = book.offend(peer(1), Offence::Fault, 9, at(now)).unwrap();
+        let ban = banned(book.offend(peer(1), Offence::Fault, 9, at(now)));
         assert_eq!(ban.until - at(now).unix, length);
         assert_eq!(book.expired(at(now + length - 1)), []);
         now += length;
@@ -58,7 +83,7 @@ fn bans_outlive_the_book() {
     assert!(PeerBook::new(&[ban], at(99)).is_banned(peer(1)));
     let mut later = PeerBook::new(&[ban], at(100));
     assert!(!later.is_banned(peer(1)));
-    let next = later.offend(peer(1), Offence::Fault, 2, at(100)).unwrap();
+    let next = banned(later.offend(peer(1), Offence::Fault, 2, at(100)));
     assert_eq!(next.until - at(100).unix, 3600, "it is remembered that this is the second");
     assert!(later.unban(peer(1)) && !later.unban(peer(1)));
 }
@@ -67,7 +92,7 @@ fn bans_outlive_the_book() {
 fn a_shorter_ban_changes_nothing() {
     let mut book = PeerBook::new(&[], at(0));
     book.ban(peer(1), BanReason::Operator, BAN_MAX * 2, at(0)).unwrap();
-    assert_eq!(book.offend(peer(1), Offence::Fault, 9, at(0)), None);
+    assert_eq!(book.offend(peer(1), Offence::Fault, 9, at(0)), Sentence::None);
 }
 
 #[test]
@@ -125,8 +150,8 @@ fn a_dead_address_is_tried_less_and_less_and_a_stranger_forgotten() {
     }
     assert!(book.addresses(peer(2)).is_empty());
     let none = HashMap::new();
-    assert!(book.choose(&view(&none), 0, 8, at(DIAL_PAUSE_MAX.as_secs() - 1)).is_empty());
-    assert_eq!(book.choose(&view(&none), 0, 8, at(DIAL_PAUSE_MAX.as_secs())).len(), 1);
+    assert!(book.choose(&view(&none), 0, 8, at(FRIEND_PAUSE_MAX.as_secs() - 1)).is_empty());
+    assert_eq!(book.choose(&view(&none), 0, 8, at(FRIEND_PAUSE_MAX.as_secs())).len(), 1);
     book.connected(peer(1));
     assert_eq!(book.choose(&view(&none), 0, 8, at(0)).len(), 1, "after a connection the next dial may come at once");
 }

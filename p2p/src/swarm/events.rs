@@ -154,7 +154,7 @@ impl Task {
         });
         link.lines.insert(connection, Line { direction, address: line, transport });
         self.book.connected(peer);
-        let score = f64::from(self.book.score(peer, self.now()));
+        let score = self.book.gossip_score(peer, self.now()).score;
         self.swarm.behaviour_mut().gossip.inner_mut().set_application_score(&id, score);
     }
 

@@ -9,7 +9,7 @@ use crate::admission::Subnet;
 use crate::event::{Answer, Direction, Event, Verdict};
 use crate::gossip::GOSSIP_BAN_AT;
 use crate::identity::KnownPeer;
-use crate::limits::{ANCHORS_EVERY, DIALS_PER_ROUND, EXPLORE_EVERY, PUBLISH_RETRY_FOR, ROTATE_EVERY};
+use crate::limits::{ANCHORS_EVERY, DIALS_PER_ROUND, EXPLORE_EVERY, EXPLORE_FIRST, PUBLISH_RETRY_FOR, ROTATE_EVERY};
 use crate::metrics::{Shed, Unread};
 use crate::peers::{BanReason, View};
 use crate::topic::{Shard, Topic};
@@ -19,6 +19,7 @@ use crate::topic::{Shard, Topic};
 pub(super) struct Rounds {
     round: u64,
     explored: Option<Duration>,
+    explore_pause: Duration,
     rotated: Duration,
     anchored: Duration,
     circled: Option<Duration>,
@@ -83,11 +84,11 @@ impl Task {
         let mut scores = Vec::with_capacity(self.links.len());
         let mut fallen = Vec::new();
         for (id, link) in &self.links {
-            let own = f64::from(self.book.score(link.peer, now));
+            let own = self.book.gossip_score(link.peer, now);
             let gossip = self.swarm.behaviour_mut().gossip.inner_mut();
-            gossip.set_application_score(id, own);
-            let score = gossip.peer_score(id).unwrap_or(own);
-            if score <= GOSSIP_BAN_AT {
+            gossip.set_application_score(id, own.score);
+            let score = gossip.peer_score(id).unwrap_or(own.score);
+            if score - own.delays <= GOSSIP_BAN_AT {
                 fallen.push(link.peer);
             }
             scores.push(score);
@@ -108,8 +109,11 @@ impl Task {
         for known in self.candidates(missing, DIALS_PER_ROUND) {
             self.dial(&known);
         }
-        if strangers && missing > 0 && due(self.rounds.explored, EXPLORE_EVERY, now.uptime) && !self.links.is_empty() {
+        if self.links.is_empty() {
+            self.rounds.explore_pause = Duration::ZERO;
+        } else if strangers && missing > 0 && due(self.rounds.explored, self.rounds.explore_pause, now.uptime) {
             self.rounds.explored = Some(now.uptime);
+            self.rounds.explore_pause = (self.rounds.explore_pause * 2).clamp(EXPLORE_FIRST, EXPLORE_EVERY);
             let kad = &mut self.swarm.behaviour_mut().kad;
             kad.get_closest_peers(libp2p::PeerId::random());
             // an error means that the table is empty: then nobody is connected either, and the dials above are what helps

@@ -150,9 +150,11 @@ async fn a_peer_that_does_not_take_what_it_asked_for() {
             pace.tick().await;
         }
     };
-    let ban = tokio::select! { ban = node.banned(peer) => ban, () = publishing => unreachable!("it never stops") };
-    one_of(ban.reason, Offence::Slow);
-    node.disconnected(peer).await;
+    tokio::select! { () = node.disconnected(peer) => {}, () = publishing => unreachable!("it never stops") }
+    // the network between may have been to blame, so the connection ends and nobody is banned
+    assert_eq!(node.network.bans().await.unwrap(), []);
+    let text = node.network.metrics_text();
+    assert!(text.contains("aonode_p2p_offences_total{reason=\"slow\"}"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,25 +176,23 @@ async fn requests_that_are_not_answered() {
         node.connected(peer).await;
         for id in 0.. {
             node.send(Command::Request { id: RequestId(id), peer, kind: Kind::Item, data: id.to_be_bytes().to_vec().into() });
-            let (result, banned) = node
-                .wait("an answer or a ban", |event| match event {
-                    Event::Answered { result, .. } => Some((Some(result), None)),
-                    Event::Banned(ban) => Some((None, Some(ban))),
+            let result = node
+                .wait("an answer, or the end of the connection", |event| match event {
+                    Event::Answered { result, .. } => Some(Some(result)),
+                    Event::Disconnected(found) if found == peer => Some(None),
                     _ => None,
                 })
                 .await;
-            match (result, banned) {
-                (_, Some(ban)) => return ban,
-                (Some(result), _) => {
-                    assert!(matches!(result, Err(Failure::Timeout | Failure::Unreachable | Failure::Closed)), "{result:?}")
-                }
-                _ => {}
+            match result {
+                None => return id,
+                Some(result) => assert!(matches!(result, Err(Failure::Timeout | Failure::Closed)), "{result:?}"),
             }
         }
         unreachable!("the loop has no end")
     };
-    let ban = tokio::select! { ban = asking => ban, () = mute => unreachable!("it never stops") };
-    assert_eq!(ban.reason, BanReason::Offence(Offence::Timeout));
+    let asked = tokio::select! { asked = asking => asked, () = mute => unreachable!("it never stops") };
+    assert!(asked >= 19, "{asked} delays ended a connection");
+    assert_eq!(node.network.bans().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
