@@ -28,7 +28,7 @@ fn node_peer(node: &Node) -> libp2p::PeerId {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_fill_their_slots_and_not_ours() {
-    let mut node = Node::start(Config { max_in: 2, max_out: 1, ..tcp(1) }).await;
+    let mut node = Node::start(Config { max_in: 2, max_out: 1, min_out: 1, ..tcp(1) }).await;
     let mut crowd = [Hostile::new(), Hostile::new(), Hostile::new()];
     for (n, one) in crowd.iter_mut().enumerate() {
         assert_eq!(one.is_let_in(&node.address).await, n < 2, "connection {n}");

@@ -7,4 +7,5 @@ mod discovery;
 mod exchange;
 mod gossip;
 mod hostile;
+mod metrics;
 mod overload;
