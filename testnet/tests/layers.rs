@@ -61,7 +61,7 @@ fn users(start: &str) -> BTreeSet<String> {
 #[test]
 fn every_member_is_looked_at() {
     let members = members();
-    for folder in ["consensus/types", "consensus/core", "storage", "vm", "p2p", "node", "testnet"] {
+    for folder in ["consensus/types", "consensus/core", "consensus/attest", "storage", "vm", "p2p", "node", "testnet"] {
         assert!(members.contains_key(folder), "{folder} is no member: {:?}", members.keys());
     }
     assert!(users("tokio").contains("node"), "the reader of manifests finds nothing");
@@ -95,7 +95,7 @@ fn types_have_no_runtime_and_no_disk() {
 
 #[test]
 fn pillars_do_not_know_each_other() {
-    let pillars = ["ao-consensus", "ao-storage", "ao-vm", "ao-p2p", "aonode", "ao-testnet"];
+    let pillars = ["ao-consensus", "ao-attest", "ao-storage", "ao-vm", "ao-p2p", "aonode", "ao-testnet"];
     for (folder, manifest) in members() {
         if ["node", "testnet", "consensus/types"].contains(&folder.as_str()) {
             continue;
