@@ -44,6 +44,8 @@ pub(crate) struct Host {
     pub(crate) clock: u64,
     /// What the guest wrote to its standard streams in this call, cut at [`LOG_BYTES_MAX`].
     pub(crate) log: Vec<u8>,
+    /// What stands in for entropy in this call; a function of process and message, see [`Host::seed`].
+    pub(crate) random: blake3::OutputReader,
     /// High half of legalised 64-bit results.
     pub(crate) temp_ret0: u32,
     /// State of the format: handles that its host functions need.
@@ -60,6 +62,19 @@ impl Host {
         now
     }
 
+    /// Makes [`Self::random`] that of a message. A message without an id or a nonce (a cron message has neither) is its time.
+    pub(crate) fn seed(&mut self, process: &str, message: &ao_types::Invocation) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"ao-vm-random");
+        for text in [process, message.id.as_deref().unwrap_or_default()] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        hasher.update(&message.nonce.unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(&message.timestamp.to_le_bytes());
+        self.random = hasher.finalize_xof();
+    }
+
     /// Appends to the evaluation log.
     pub(crate) fn log(&mut self, bytes: &[u8]) {
         let room = LOG_BYTES_MAX - self.log.len();
@@ -74,6 +89,11 @@ impl Host {
 
 /// First reading of the clock in every call.
 pub(crate) const CLOCK_START: u64 = 10_000;
+
+/// What stands in for entropy before the first message.
+fn unseeded() -> blake3::OutputReader {
+    blake3::Hasher::new().update(b"ao-vm-random").finalize_xof()
+}
 
 /// A live instance.
 pub(crate) struct Guest {
@@ -99,7 +119,9 @@ impl Guest {
             .table_elements(usize::try_from(TABLE_ENTRIES_MAX).unwrap_or(usize::MAX))
             .memory_size(memory.capacity())
             .build();
-        let host = Host { memory: None, clock: CLOCK_START, log: Vec::new(), temp_ret0: 0, format: Box::new(()), depth: None, limits };
+        let random = unseeded();
+        let host =
+            Host { memory: None, clock: CLOCK_START, log: Vec::new(), random, temp_ret0: 0, format: Box::new(()), depth: None, limits };
         let mut store = Store::new(&clock.engine, host);
         store.limiter(|host| &mut host.limits);
         store.set_epoch_deadline(clock.ticks());
@@ -146,6 +168,7 @@ impl Guest {
         host.clock = CLOCK_START;
         host.log.clear();
         host.temp_ret0 = 0;
+        host.random = unseeded();
         Ok(())
     }
 

@@ -186,7 +186,8 @@ const MINIFIED: [(&str, &str); 30] = [
 ];
 
 fn find(dialect: Dialect, name: &str) -> Option<Import> {
-    if dialect == Dialect::Small && !matches!(name, "fd_write" | "clock_time_get" | "environ_get" | "environ_sizes_get" | "proc_exit") {
+    const SMALL: [&str; 6] = ["fd_write", "clock_time_get", "environ_get", "environ_sizes_get", "proc_exit", "random_get"];
+    if dialect == Dialect::Small && !SMALL.contains(&name) {
         return None; // Section 12: nothing else is offered to these.
     }
     control::find(name).or_else(|| memory::find(name)).or_else(|| time::find(name)).or_else(|| files::find(name))

@@ -53,6 +53,9 @@ pub const LOG_BYTES_MAX: usize = 256 << 10;
 /// Text read for a host function (path, format), bytes.
 pub const HOST_TEXT_MAX: usize = 4096;
 
+/// Bytes of one `random_get`; more is an error of the caller, as where the real one is asked for more than it gives at once.
+pub const RANDOM_BYTES_MAX: u64 = 64 << 10;
+
 /// Module binary, bytes.
 pub const MODULE_BYTES_MAX: usize = 16 << 20;
 /// Functions of a module.

@@ -117,3 +117,47 @@ fn golden_fuel() {
 const GOLDEN_64: [u64; 4] = [116_470_559, 6_811_763, 6_820_795, 6_830_254];
 const GOLDEN_32: [u64; 4] = [111_082_661, 6_224_445, 6_245_198, 6_256_870];
 const GOLDEN_LOOP: [u64; 1] = [8014];
+
+/// The bytes that stand in for entropy belong to process and message, whatever ran before them and wherever.
+#[test]
+fn what_stands_in_for_entropy_is_the_messages_own() {
+    let import = "(import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))";
+    let shows = |body: &str| common::handler("2", import, body);
+    // Four digits of the second eight bytes: the first call must move on.
+    let digits = "(drop (call $random (i32.const 600) (i32.const 8))) (drop (call $random (i32.const 600) (i32.const 8)))
+        (call $show (i32.wrap_i64 (i64.rem_u (i64.load (i32.const 600)) (i64.const 10000))))";
+    let module = shows(digits);
+    let machine = common::machine();
+    let shown = |process: &mut Box<dyn Instance>, nonce: u64| {
+        let evaluated = process.evaluate(&common::plain(nonce, "x")).unwrap();
+        (common::outcome(&evaluated).unwrap(), evaluated.fuel)
+    };
+    let mut hot = start(machine, &module, &[]);
+    let all: Vec<_> = (1..=8).map(|nonce| shown(&mut hot, nonce)).collect();
+    assert!(all.iter().collect::<std::collections::BTreeSet<_>>().len() >= 7, "{all:?}");
+    let mut restored = start(machine, &module, &[hot.checkpoint(false).unwrap()]);
+    let mut cold = start(machine, &module, &[]);
+    for nonce in [5, 2] {
+        restored.dry_run(&common::plain(nonce + 1, "x")).unwrap();
+        for process in [&mut hot, &mut restored, &mut cold] {
+            assert_eq!(shown(process, nonce), all[nonce as usize - 1], "nonce {nonce}");
+        }
+    }
+    let mut environment = (*common::environment()).clone();
+    environment.process.id = "another process".into();
+    let mut other = machine.start(&module, environment.into(), &[]).unwrap();
+    assert!((1..=3).any(|nonce| shown(&mut other, nonce) != all[nonce as usize - 1]));
+
+    // A bound on each call, a fault outside of memory, and a price.
+    let outcome = |body: &str| {
+        let evaluated = start(machine, &shows(body), &[]).evaluate(&common::plain(1, "x")).unwrap();
+        (common::outcome(&evaluated), evaluated.fuel)
+    };
+    let ask = |bytes: usize| format!("(call $show (call $random (i32.const 1000) (i32.const {bytes})))");
+    let (most, fuel) = outcome(&ask(limits::RANDOM_BYTES_MAX as usize));
+    assert_eq!(most, Ok("0000".into()));
+    assert!(fuel >= limits::RANDOM_BYTES_MAX, "{fuel} fuel");
+    assert_eq!(outcome(&ask(limits::RANDOM_BYTES_MAX as usize + 1)).0, Ok("0028".into()));
+    let outside = "(drop (call $random (i32.const 131000) (i32.const 100)))";
+    assert!(outcome(outside).0.unwrap_err().contains("out of bounds"));
+}

@@ -1,10 +1,14 @@
-//! Standard streams, and the absence of everything else (`vm-abi.md`, sections 4.3 and 4.4).
+//! Standard streams, bytes that stand in for entropy, and the absence of everything else (`vm-abi.md`, sections 4.3, 4.4 and 8.3).
+
+use wasmtime::Trap;
 
 use super::{Call, Import, Return};
 use crate::guest::range;
+use crate::limits::RANDOM_BYTES_MAX;
 use crate::wasm::Dialect;
 
 const BADF: i64 = 8;
+const INVAL: i64 = 28;
 const NOENT: i64 = 44;
 const NOSYS: i64 = 52;
 const NOTTY: i64 = 59;
@@ -34,6 +38,7 @@ pub(super) fn find(name: &str) -> Option<Import> {
             Ok(Return::Int(0))
         },
         "environ_get" => |_| Ok(Return::Int(0)),
+        "random_get" => random,
         "__syscall_openat" | "__syscall_readlinkat" | "__syscall_unlinkat" | "__syscall_rmdir" | "__syscall_renameat" => missing,
         "__syscall_mkdirat" | "__syscall_stat64" | "__syscall_lstat64" | "__syscall_newfstatat" => missing,
         "__syscall_faccessat" | "__syscall_chmod" | "__syscall_utimensat" | "__syscall_getcwd" => missing,
@@ -82,6 +87,23 @@ fn read(call: &mut Call<'_, '_>) -> wasmtime::Result<Return> {
     }
     let out = call.uint(3)?;
     call.write_pointer(out, 0)?;
+    Ok(Return::Int(0))
+}
+
+/// Not random at all: the same bytes for the same message on every node (section 8.3). Each costs one fuel, about what making it takes.
+fn random(call: &mut Call<'_, '_>) -> wasmtime::Result<Return> {
+    let (at, len) = (call.uint(0)?, call.uint(1)?);
+    if len > RANDOM_BYTES_MAX {
+        return Ok(Return::Int(INVAL));
+    }
+    let Some(left) = call.caller.get_fuel()?.checked_sub(len) else {
+        call.caller.set_fuel(0)?;
+        return Err(Trap::OutOfFuel.into());
+    };
+    call.caller.set_fuel(left)?;
+    let (data, host) = call.memory()?;
+    let to = range(data.len(), at, len)?;
+    host.random.fill(&mut data[to]);
     Ok(Return::Int(0))
 }
 

@@ -197,6 +197,7 @@ impl Abi for Convention {
         let mut text = std::mem::take(&mut self.message);
         text.clear();
         json::write_message(message, &self.process_id, &mut text);
+        guest.store.data_mut().seed(&self.process_id, message);
         let found = self.found()?;
         let (handle, stack, free) = (found.handle, found.stack, found.free);
         let rest = match &stack {
