@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use ao_types::limits::DELIVERIES_MAX;
 use ao_types::outbox::deliveries;
-use ao_types::{Environment, Evaluation, Invocation};
+use ao_types::{Environment, Evaluation, Invocation, Tag};
 use bytes::Bytes;
 use wasmtime::{Linker, Module};
 
@@ -51,6 +51,12 @@ pub(crate) trait Format: Send + Sync {
     /// may be stricter, or follow the process's `Compute-Limit`.
     fn fuel(&self, _environment: &Environment) -> u64 {
         FUEL_MAX
+    }
+
+    /// Bytes that the memory of a process may grow to by its tags; `None` where tags have no say, as in the reference's formats, where
+    /// `Memory-Limit` is asked for at admission and never looked at again.
+    fn memory_bytes_max(&self, _process_tags: &[Tag], _module_tags: &[Tag]) -> Result<Option<u64>, String> {
+        Ok(None)
     }
 
     /// What states of this format belong to, besides the module: its name, and whatever else decides how memory is laid out.

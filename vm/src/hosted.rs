@@ -21,20 +21,22 @@ use crate::memory::Memory;
 use crate::program::Program;
 use crate::{Checkpoint, Error, Evaluated, Instance, checkpoint};
 
-/// Tanks of one call.
+/// What a process may use.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tanks {
+pub(crate) struct Bounds {
     /// Fuel of a message: the node's metering, for every format.
     pub(crate) fuel: u64,
     /// Gas of a message: the process's `Compute-Limit`, for modules that count gas.
     pub(crate) gas: u64,
+    /// Bytes its memory can grow to.
+    pub(crate) memory: usize,
 }
 
 /// A process's instance.
 pub(crate) struct Hosted {
     program: Arc<Program>,
     abi: Box<dyn Abi>,
-    tanks: Tanks,
+    bounds: Bounds,
     memory: Memory,
     guest: Option<Guest>,
     /// Mutable globals at rest.
@@ -58,12 +60,18 @@ struct Ran {
 
 impl Hosted {
     /// Boots a process, or restores it from a full checkpoint and the deltas after it.
-    pub(crate) fn start(program: Arc<Program>, abi: Box<dyn Abi>, tanks: Tanks, batch: usize, chain: &[Checkpoint]) -> Result<Self, Error> {
-        let memory = Memory::new(program.memory_bytes_max()).map_err(|error| Error::NotEvaluated(format!("no memory: {error}")))?;
+    pub(crate) fn start(
+        program: Arc<Program>,
+        abi: Box<dyn Abi>,
+        bounds: Bounds,
+        batch: usize,
+        chain: &[Checkpoint],
+    ) -> Result<Self, Error> {
+        let memory = Memory::new(bounds.memory).map_err(|error| Error::NotEvaluated(format!("no memory: {error}")))?;
         let mut hosted = Self {
             program,
             abi,
-            tanks,
+            bounds,
             memory,
             guest: None,
             rest: Vec::new(),
@@ -87,7 +95,7 @@ impl Hosted {
     fn boot(&mut self) -> Result<(), Error> {
         let clock = &self.program.clock;
         let mut guest = Guest::new(clock, &self.program.module, &self.memory, FUEL_BOOT_MAX).map_err(Error::NotEvaluated)?;
-        guest.reset(clock, &[], FUEL_BOOT_MAX, self.tanks.gas).map_err(Error::NotEvaluated)?;
+        guest.reset(clock, &[], FUEL_BOOT_MAX, self.bounds.gas).map_err(Error::NotEvaluated)?;
         let abi = &mut self.abi;
         let booted = clock.guarded(|| abi.attach(&mut guest).and_then(|()| abi.boot(&mut guest)));
         if let Err(error) = booted {
@@ -122,7 +130,7 @@ impl Hosted {
             self.guest = Some(guest);
         }
         if let Some(guest) = &mut self.guest {
-            guest.reset(clock, &self.rest, self.tanks.fuel, self.tanks.gas).map_err(Error::NotEvaluated)?;
+            guest.reset(clock, &self.rest, self.bounds.fuel, self.bounds.gas).map_err(Error::NotEvaluated)?;
         }
         Ok(())
     }
@@ -133,8 +141,8 @@ impl Hosted {
         let Some(guest) = &mut self.guest else { return Err(Error::NotEvaluated("no instance".into())) };
         let abi = &mut self.abi;
         let returned = self.program.clock.guarded(|| abi.call(guest, message));
-        let fuel = self.tanks.fuel.saturating_sub(guest.fuel());
-        let gas_used = guest.gas().map_or(self.tanks.gas, |left| self.tanks.gas - left);
+        let fuel = self.bounds.fuel.saturating_sub(guest.fuel());
+        let gas_used = guest.gas().map_or(self.bounds.gas, |left| self.bounds.gas - left);
         if !guest.store.data().log.is_empty() {
             tracing::debug!(text = %String::from_utf8_lossy(&guest.store.data().log), "guest log");
         }

@@ -21,6 +21,7 @@ use wasmtime::{Linker, Module};
 use crate::formats::{Abi, Format};
 use crate::guest::Host;
 use crate::rewrite::{Gas, Options};
+use crate::tags::memory_bytes;
 use crate::{ModuleSource, Refusal};
 use runtimes::Runtimes;
 
@@ -132,6 +133,16 @@ impl Format for LuaFormat {
         asked.unwrap_or(limits::FUEL_DEFAULT).min(crate::limits::FUEL_MAX)
     }
 
+    fn memory_bytes_max(&self, process_tags: &[Tag], module_tags: &[Tag]) -> Result<Option<u64>, String> {
+        let tags = process_tags.iter().chain(module_tags).filter(|tag| tag.name == "Memory-Limit");
+        match tags.into_iter().find_map(|tag| memory_bytes(&tag.value)) {
+            Some(asked) if asked < limits::MEMORY_BYTES_LEAST => {
+                Err(format!("a Memory-Limit of {asked} bytes is less than a Lua process needs, {}", limits::MEMORY_BYTES_LEAST))
+            }
+            asked => Ok(asked),
+        }
+    }
+
     fn identity(&self, name: &str, source: &ModuleSource) -> String {
         format!("{name}/{}", runtime_of(source))
     }
@@ -193,6 +204,17 @@ mod tests {
             let found = GUEST.windows(trace.len()).any(|bytes| bytes == trace.as_bytes());
             assert!(!found, "{trace}");
         }
+    }
+
+    #[test]
+    fn memory_follows_the_process_then_the_module_and_has_a_least() {
+        let tags = |limits: &[&str]| limits.iter().map(|limit| Tag::new("Memory-Limit", *limit)).collect::<Vec<_>>();
+        let bytes = |process: &[&str], module: &[&str]| FORMATS[0].memory_bytes_max(&tags(process), &tags(module));
+        assert_eq!(bytes(&[], &[]), Ok(None));
+        assert_eq!(bytes(&["much"], &["256-mb"]), Ok(Some(256 << 20)));
+        assert_eq!(bytes(&["8-mb"], &["256-mb"]), Ok(Some(8 << 20)));
+        assert_eq!(bytes(&["4-mb"], &[]), Ok(Some(limits::MEMORY_BYTES_LEAST)));
+        assert!(bytes(&["4194303"], &["256-mb"]).unwrap_err().contains("4194303 bytes"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::compiler::{Compiler, InProcess};
 use crate::engine::Clocked;
 use crate::formats;
-use crate::hosted::{Hosted, Tanks};
+use crate::hosted::{Bounds, Hosted};
 use crate::limits::*;
 use crate::lua::runtimes::Runtimes;
 use crate::programs::{Programs, format};
@@ -94,6 +94,7 @@ impl Vm for Machine {
         let format = format(module)?;
         tags::encodings(module, format.encodings())?;
         tags::extensions(module, process_tags)?;
+        format.memory_bytes_max(process_tags, &module.tags).map_err(Refusal::Limit)?;
         if format.needs_limits() { tags::limits(module, process_id, process_tags, &self.ceilings()) } else { Ok(()) }
     }
 
@@ -110,7 +111,10 @@ impl Vm for Machine {
         let program = self.programs.of(module)?;
         let abi = format.abi(module, &environment)?;
         let fuel = format.fuel(&environment).min(self.settings.fuel);
-        let tanks = Tanks { fuel, gas: tags::compute_limit(&environment.process.tags, &environment.module.tags) };
-        Ok(Box::new(Hosted::start(program, abi, tanks, self.settings.batch, chain)?))
+        let (process_tags, module_tags) = (&environment.process.tags, &environment.module.tags);
+        let memory = format.memory_bytes_max(process_tags, module_tags).map_err(Refusal::Limit)?;
+        let memory = memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX).min(program.memory_bytes_max());
+        let bounds = Bounds { fuel, gas: tags::compute_limit(process_tags, module_tags), memory };
+        Ok(Box::new(Hosted::start(program, abi, bounds, self.settings.batch, chain)?))
     }
 }

@@ -80,7 +80,7 @@ fn gas(text: &str) -> Option<u64> {
 }
 
 /// A size such as `500-mb`, `1-gb`, `1.5gb`, `1024`: powers of 1024.
-fn memory_bytes(text: &str) -> Option<u64> {
+pub(crate) fn memory_bytes(text: &str) -> Option<u64> {
     let text = text.replacen('-', "", 1).to_ascii_lowercase();
     let text = text.trim();
     let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());

@@ -326,7 +326,6 @@ impl Evaluator {
             (Found::Disk, lookups.disk),
             (Found::Compiled, lookups.compiled),
             (Found::Refused, lookups.refused),
-            (Found::Refused, lookups.refused),
             (Found::Failed, lookups.failed),
         ];
         for (found, number) in counted {

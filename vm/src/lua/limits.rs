@@ -27,3 +27,6 @@ pub(crate) const FUEL_DEFAULT: u64 = 4_000_000_000;
 pub(crate) const DIGEST_FUEL: u64 = 1_000;
 /// See [`DIGEST_FUEL`].
 pub(crate) const DIGEST_FUEL_BYTE: u64 = 8;
+
+/// Least `Memory-Limit` of a process, bytes: the runtime library and a module of some size.
+pub(crate) const MEMORY_BYTES_LEAST: u64 = 4 << 20;

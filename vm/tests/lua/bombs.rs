@@ -1,5 +1,8 @@
 //! Programs that mean harm: each ends in an error of its own, and the process is as before.
 
+use ao_types::{Id, Tag};
+use ao_vm::Vm;
+
 use crate::support::*;
 
 /// Runs `bomb` by Eval, checks how it ends, and that the state did not change.
@@ -43,6 +46,29 @@ fn memory_ends_at_its_limit_as_an_error_of_the_program() {
     let caught = "local ok, problem = pcall(string.rep, ('x'):rep(1024), 1 << 20) return tostring(ok) .. problem";
     assert_eq!(process.value(caught), "falsenot enough memory for buffer allocation");
     assert!(process.instance.memory().unwrap().len() <= 256 << 20);
+}
+
+#[test]
+fn a_process_has_the_memory_that_its_tag_says() {
+    let module = module("lua-5.3-handle", "");
+    let with = |limit: &str| Process::start("lua-5.3-handle", "", &[("Memory-Limit", limit)], &[]);
+    let make = "return #('x'):rep(9 << 20)";
+    let mut small = with("8-mb");
+    explodes(&mut small, make, "not enough memory");
+    explodes(&mut small, "local s = 'x' while true do s = s .. s end", "not enough memory");
+    assert!(small.instance.memory().unwrap().len() <= 8 << 20);
+    assert_eq!(with("32-mb").value(make), (9 << 20).to_string());
+    // A state goes on under the limit it was made under.
+    let kept = small.instance.checkpoint(false).unwrap();
+    let mut again = Process::start("lua-5.3-handle", "", &[("Memory-Limit", "8-mb")], std::slice::from_ref(&kept));
+    explodes(&mut again, make, "not enough memory");
+    // Too little to start is said before anything runs.
+    let tags = [Tag::new("Memory-Limit", "1-mb")];
+    let admitted = machine().admit(&module, &Id::default(), &tags).unwrap_err().to_string();
+    let started = machine().start(&module, environment(&module, &[("Memory-Limit", "1-mb")]), &[]).err().unwrap().to_string();
+    for refused in [admitted, started] {
+        assert!(refused.contains("1048576 bytes is less than"), "{refused}");
+    }
 }
 
 #[test]
