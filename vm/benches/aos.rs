@@ -198,8 +198,18 @@ fn residents() {
     let idle = (resident_kib().saturating_sub(anon), shmem_kib() - shmem);
     let claimed: u64 = live.iter().map(|process| process.resident_bytes()).sum::<u64>() / 1024;
     println!("{COUNT} hot aos processes after two messages, KiB each:");
-    println!("  busy: {} mapped (RssAnon + RssShmem), {} in memory files (system-wide Shmem)", busy.0 / COUNT, busy.1 / COUNT);
-    println!("  idle: {} mapped, {} in memory files, {} by our own account", idle.0 / COUNT, idle.1 / COUNT, claimed / COUNT);
+    println!("  busy: {} charged (RssAnon + RssShmem), {} in memory files (system-wide Shmem)", busy.0 / COUNT, busy.1 / COUNT);
+    println!("  idle: {} charged, {} in memory files, {} by our own account", idle.0 / COUNT, idle.1 / COUNT, claimed / COUNT);
+    let start = cpu();
+    for process in &mut live {
+        count(&mut **process);
+    }
+    let first = cpu() - start;
+    let start = cpu();
+    for process in &mut live {
+        count(&mut **process);
+    }
+    println!("  the first message after idling takes {:.1} ms CPU more", (first - (cpu() - start)).as_secs_f64() * 1e3 / COUNT as f64);
 }
 
 fn against_the_reference() {

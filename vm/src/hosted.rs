@@ -17,7 +17,7 @@ use wasmtime::{Trap, Val};
 use crate::formats::{Abi, Answer};
 use crate::guest::{Guest, Halt};
 use crate::limits::*;
-use crate::memory::Memory;
+use crate::memory::{Held, Memory};
 use crate::program::Program;
 use crate::{Checkpoint, Error, Evaluated, Instance, checkpoint};
 
@@ -37,7 +37,7 @@ pub(crate) struct Hosted {
     program: Arc<Program>,
     abi: Box<dyn Abi>,
     bounds: Bounds,
-    memory: Memory,
+    memory: Held,
     guest: Option<Guest>,
     /// Mutable globals at rest.
     rest: Vec<Val>,
@@ -72,7 +72,7 @@ impl Hosted {
             program,
             abi,
             bounds,
-            memory,
+            memory: Held::Mapped(memory),
             guest: None,
             rest: Vec::new(),
             dead: 0..0,
@@ -85,7 +85,7 @@ impl Hosted {
         hosted.on_stack(Self::boot)?;
         if !chain.is_empty() {
             hosted.guest = None;
-            checkpoint::restore(&mut hosted.memory, hosted.program.identity(), chain)?;
+            checkpoint::restore(hosted.memory.mapped().map_err(local)?, hosted.program.identity(), chain)?;
             hosted.last_checkpoint = chain.last().map(|last| last.root);
         }
         hosted.window = hosted.window_max;
@@ -94,7 +94,8 @@ impl Hosted {
 
     fn boot(&mut self) -> Result<(), Error> {
         let clock = &self.program.clock;
-        let mut guest = Guest::new(clock, &self.program.module, &self.memory, FUEL_BOOT_MAX).map_err(Error::NotEvaluated)?;
+        let mut guest =
+            Guest::new(clock, &self.program.module, self.memory.mapped().map_err(local)?, FUEL_BOOT_MAX).map_err(Error::NotEvaluated)?;
         guest.reset(clock, &[], FUEL_BOOT_MAX, self.bounds.gas).map_err(Error::NotEvaluated)?;
         let abi = &mut self.abi;
         let booted = clock.guarded(|| abi.attach(&mut guest).and_then(|()| abi.boot(&mut guest)));
@@ -123,10 +124,11 @@ impl Hosted {
         let clock = &self.program.clock;
         if self.guest.is_none() {
             debug_assert!(self.pending.is_empty(), "a rebuilt instance starts from the committed image");
-            let mut guest = Guest::new(clock, &self.program.module, &self.memory, FUEL_BOOT_MAX).map_err(Error::NotEvaluated)?;
+            let mut guest = Guest::new(clock, &self.program.module, self.memory.mapped().map_err(local)?, FUEL_BOOT_MAX)
+                .map_err(Error::NotEvaluated)?;
             self.abi.attach(&mut guest).map_err(|error| Error::NotEvaluated(format!("{error:#}")))?;
             // Instantiation wrote the module's data over the process's: drop that.
-            self.memory.roll_back().map_err(local)?;
+            self.memory.mapped().and_then(Memory::roll_back).map_err(local)?;
             self.guest = Some(guest);
         }
         if let Some(guest) = &mut self.guest {
@@ -160,11 +162,11 @@ impl Hosted {
 
     /// Zeroes what is dead between messages.
     fn settle(&mut self) -> Result<(), Error> {
-        self.memory.wipe(&self.dead).map_err(local)
+        self.memory.mapped().and_then(|memory| memory.wipe(&self.dead)).map_err(local)
     }
 
     fn commit(&mut self) -> Result<(), Error> {
-        self.memory.commit().map_err(local)?;
+        self.memory.mapped().and_then(Memory::commit).map_err(local)?;
         self.pending.clear();
         self.pending_fuel = 0;
         Ok(())
@@ -184,7 +186,7 @@ impl Hosted {
 
     /// Goes back to the state before the last message.
     fn undo(&mut self) -> Result<(), Error> {
-        if self.memory.roll_back().map_err(local)? {
+        if self.memory.mapped().and_then(Memory::roll_back).map_err(local)? {
             self.guest = None;
         }
         self.window = 1;
@@ -215,7 +217,7 @@ impl Hosted {
             self.commit()?;
         }
         let Ran { answer, fuel } = self.call(message)?;
-        if self.memory.roll_back().map_err(local)? {
+        if self.memory.mapped().and_then(Memory::roll_back).map_err(local)? {
             self.guest = None;
         }
         Ok(Evaluated { evaluation: answer.evaluation, fuel })
@@ -258,28 +260,34 @@ impl Instance for Hosted {
 
     fn state_hash(&mut self) -> Result<StateHash, Error> {
         self.commit()?;
-        Ok(checkpoint::root(&mut self.memory, self.program.identity()))
+        Ok(checkpoint::root(self.memory.mapped().map_err(local)?, self.program.identity()))
     }
 
     fn checkpoint(&mut self, delta: bool) -> Result<Checkpoint, Error> {
         self.commit()?;
         let parent = self.last_checkpoint.filter(|_| delta);
-        let made = checkpoint::make(&mut self.memory, self.program.identity(), parent)?;
+        let made = checkpoint::make(self.memory.mapped().map_err(local)?, self.program.identity(), parent)?;
         self.last_checkpoint = Some(made.root);
         Ok(made)
     }
 
     fn memory(&mut self) -> Result<Vec<u8>, Error> {
         self.commit()?;
-        Ok(self.memory.committed(0, self.memory.committed_len()).to_vec())
+        let memory = self.memory.mapped().map_err(local)?;
+        Ok(memory.committed(0, memory.committed_len()).to_vec())
     }
 
     fn idle(&mut self) -> Result<(), Error> {
+        if matches!(self.memory, Held::Packed(_)) {
+            return Ok(());
+        }
         self.commit()?;
-        self.memory.trim().map_err(local)
+        // The instance goes with the mappings it runs on; the next message brings both back.
+        self.guest = None;
+        self.memory.pack().map_err(local)
     }
 
     fn resident_bytes(&self) -> u64 {
-        self.memory.resident_bytes() + INSTANCE_BYTES
+        self.memory.resident_bytes() + if self.guest.is_some() { INSTANCE_BYTES } else { INSTANCE_RESTING_BYTES }
     }
 }

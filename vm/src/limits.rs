@@ -123,6 +123,8 @@ pub const STACK_BYTES_KEPT: usize = 256 << 10;
 
 /// What an instance costs besides its pages: store, tables, compiled code's own data, page table. An estimate for eviction.
 pub const INSTANCE_BYTES: u64 = 96 << 10;
+/// What one costs besides its packed pages while it rests: the host's own few tables, and the calling convention's texts.
+pub const INSTANCE_RESTING_BYTES: u64 = 16 << 10;
 
 /// Raw bytes of one compressed frame of a checkpoint.
 pub const CHECKPOINT_FRAME_MAX: usize = 1 << 20;

@@ -8,11 +8,14 @@
 //! * *roll-back* writes the image back over those that differ, or drops the copies where they are many;
 //! * the state hash hashes the pages changed since the last hash, then folds the list of page hashes.
 //!
+//! A memory that nobody wants for a while is packed ([`Held`]): its pages compressed, its mappings gone.
+//!
 //! A private copy may outlive its commit (the next write to the page is then free of a fault): the comparison keeps the account right.
 
 mod bits;
 mod dirty;
 mod image;
+mod packed;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use crate::limits::{PAGE, PRIVATE_BYTES_KEPT, STACK_BYTES_KEPT, WASM_PAGE};
 use bits::Bits;
 use image::Image;
+pub(crate) use packed::Held;
 
 /// BLAKE3 of one page.
 pub(crate) type PageHash = [u8; 32];
@@ -32,6 +36,15 @@ const ZERO: [u8; PAGE] = [0; PAGE];
 /// Committed image, private view and page hashes of one process.
 pub(crate) struct Memory {
     image: Arc<Image>,
+    book: Book,
+    /// Private pages at the last look, for the resident figure.
+    private_pages: usize,
+    ranges: Vec<Range<usize>>,
+}
+
+/// What is known about the committed state besides its bytes.
+#[derive(Default)]
+struct Book {
     /// Length of the committed state; the private view may have grown beyond it.
     committed_len: usize,
     /// Pages of the image with a non-zero byte.
@@ -41,24 +54,12 @@ pub(crate) struct Memory {
     /// Pages changed since the last checkpoint.
     undelivered: Bits,
     hashes: BTreeMap<u32, PageHash>,
-    /// Private pages at the last look, for the resident figure.
-    private_pages: usize,
-    ranges: Vec<Range<usize>>,
 }
 
 impl Memory {
     /// An empty memory that can grow to `capacity` bytes.
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
-        Ok(Self {
-            image: Image::new(capacity)?,
-            committed_len: 0,
-            present: Bits::default(),
-            unhashed: Bits::default(),
-            undelivered: Bits::default(),
-            hashes: BTreeMap::new(),
-            private_pages: 0,
-            ranges: Vec::new(),
-        })
+        Ok(Self { image: Image::new(capacity)?, book: Book::default(), private_pages: 0, ranges: Vec::new() })
     }
 
     /// Runs `instantiate` so that the one memory it creates is this one.
@@ -76,7 +77,7 @@ impl Memory {
 
     /// Bytes of the committed state.
     pub(crate) fn committed_len(&self) -> usize {
-        self.committed_len
+        self.book.committed_len
     }
 
     /// Bytes the memory can grow to.
@@ -129,7 +130,7 @@ impl Memory {
             }
         }
         self.ranges = ranges;
-        self.committed_len = self.len();
+        self.book.committed_len = self.len();
         self.private_pages = pages;
         if pages * PAGE > PRIVATE_BYTES_KEPT {
             self.drop_private()?;
@@ -141,38 +142,38 @@ impl Memory {
         let page = at / PAGE;
         // SAFETY: the guest does not run while its owner commits; the page is accessible because it was written.
         let new = unsafe { self.image.private(at, PAGE) };
-        if self.present.get(page) {
+        if self.book.present.get(page) {
             // SAFETY: only `self` writes the image.
             if unsafe { self.image.committed(at, PAGE) } == new {
                 return;
             }
             if new == ZERO {
-                self.present.clear(page);
+                self.book.present.clear(page);
             }
         } else {
             if new == ZERO {
                 return;
             }
-            self.present.set(page);
+            self.book.present.set(page);
         }
         // SAFETY: only `self` writes the image, and no slice of it is alive.
         unsafe { self.image.committed_mut(at, PAGE) }.copy_from_slice(new);
-        self.unhashed.set(page);
-        self.undelivered.set(page);
+        self.book.unhashed.set(page);
+        self.book.undelivered.set(page);
     }
 
     /// Goes back to the committed state. True where the memory had grown: the instance that ran on it believes in the longer one and
     /// has to be built anew.
     pub(crate) fn roll_back(&mut self) -> io::Result<bool> {
         let len = self.len();
-        let grown = len != self.committed_len;
+        let grown = len != self.book.committed_len;
         if grown {
-            self.image.set_len(self.committed_len)?;
-            self.image.punch(self.committed_len, len)?;
+            self.image.set_len(self.book.committed_len)?;
+            self.image.punch(self.book.committed_len, len)?;
         }
         let mut ranges = std::mem::take(&mut self.ranges);
         ranges.clear();
-        dirty::written(self.image.base(), 0..self.committed_len, &mut ranges);
+        dirty::written(self.image.base(), 0..self.book.committed_len, &mut ranges);
         if ranges.iter().map(|range| range.len()).sum::<usize>() > PRIVATE_BYTES_KEPT {
             self.drop_private()?;
         } else {
@@ -187,7 +188,7 @@ impl Memory {
 
     fn restore_page(&self, at: usize) {
         // SAFETY: only `self` writes the image; a page that is not present is never read there, which would make it resident.
-        let old = if self.present.get(at / PAGE) { unsafe { self.image.committed(at, PAGE) } } else { &ZERO };
+        let old = if self.book.present.get(at / PAGE) { unsafe { self.image.committed(at, PAGE) } } else { &ZERO };
         // SAFETY: the guest does not run while its owner rolls back; the page is accessible because it was written.
         let now = unsafe { self.image.private_mut(at, PAGE) };
         if now != old {
@@ -200,40 +201,12 @@ impl Memory {
         self.image.drop_private(0, self.len())
     }
 
-    /// Gives back everything that the committed state does not need. Call only when nothing is pending.
-    pub(crate) fn trim(&mut self) -> io::Result<()> {
-        self.drop_private()?;
-        let host = image::host_page();
-        let resident = self.image.committed_residency(self.committed_len)?;
-        let per_host_page = host / PAGE;
-        let mut hole: Option<usize> = None;
-        for (index, state) in resident.iter().enumerate() {
-            let empty = (0..per_host_page).all(|n| !self.present.get(index * per_host_page + n));
-            match (state & 1 == 1 && empty, hole) {
-                (true, None) => hole = Some(index),
-                (false, Some(from)) => {
-                    self.image.punch(from * host, index * host)?;
-                    hole = None;
-                }
-                _ => {}
-            }
-        }
-        if let Some(from) = hole {
-            self.image.punch(from * host, resident.len() * host)?;
-        }
-        Ok(())
-    }
-
     /// Replaces the whole committed state: length, then every page that is not zero. The instance has to be built anew.
     pub(crate) fn load(&mut self, len: usize, pages: impl Iterator<Item = (u32, PageHash, impl AsRef<[u8]>)>) -> io::Result<()> {
         self.image.set_len(0)?;
         self.image.punch(0, self.image.capacity())?;
-        self.present = Bits::default();
-        self.unhashed = Bits::default();
-        self.undelivered = Bits::default();
-        self.hashes.clear();
         self.image.set_len(len)?;
-        self.committed_len = len;
+        self.book = Book { committed_len: len, ..Book::default() };
         self.private_pages = 0;
         for (index, hash, bytes) in pages {
             self.store(index, hash, bytes.as_ref());
@@ -244,7 +217,7 @@ impl Memory {
     /// Changes single pages of the committed state, as a delta checkpoint does. `None` makes a page zero.
     pub(crate) fn patch(&mut self, len: usize, pages: impl Iterator<Item = (u32, Option<(PageHash, impl AsRef<[u8]>)>)>) -> io::Result<()> {
         self.image.set_len(len)?;
-        self.committed_len = len;
+        self.book.committed_len = len;
         for (index, page) in pages {
             match page {
                 Some((hash, bytes)) => self.store(index, hash, bytes.as_ref()),
@@ -252,8 +225,8 @@ impl Memory {
                     let at = index as usize * PAGE;
                     // SAFETY: only `self` writes the image; the caller checked the index against the length.
                     unsafe { self.image.committed_mut(at, PAGE) }.fill(0);
-                    self.present.clear(index as usize);
-                    self.hashes.remove(&index);
+                    self.book.present.clear(index as usize);
+                    self.book.hashes.remove(&index);
                 }
             }
         }
@@ -263,45 +236,45 @@ impl Memory {
     fn store(&mut self, index: u32, hash: PageHash, bytes: &[u8]) {
         // SAFETY: only `self` writes the image; the caller checked the index against the length.
         unsafe { self.image.committed_mut(index as usize * PAGE, PAGE) }.copy_from_slice(bytes);
-        self.present.set(index as usize);
-        self.hashes.insert(index, hash);
+        self.book.present.set(index as usize);
+        self.book.hashes.insert(index, hash);
     }
 
     /// Brings the page hashes up to date and returns them, ascending by page.
     pub(crate) fn page_hashes(&mut self) -> &BTreeMap<u32, PageHash> {
-        for page in self.unhashed.drain() {
+        for page in self.book.unhashed.drain() {
             let index = page as u32;
-            if self.present.get(page) {
+            if self.book.present.get(page) {
                 // SAFETY: only `self` writes the image.
                 let bytes = unsafe { self.image.committed(page * PAGE, PAGE) };
-                self.hashes.insert(index, *blake3::hash(bytes).as_bytes());
+                self.book.hashes.insert(index, *blake3::hash(bytes).as_bytes());
             } else {
-                self.hashes.remove(&index);
+                self.book.hashes.remove(&index);
             }
         }
-        &self.hashes
+        &self.book.hashes
     }
 
     /// Pages of the committed state that are not zero, ascending.
     pub(crate) fn present_pages(&self) -> Vec<u32> {
-        self.present.iter().map(|page| page as u32).collect()
+        self.book.present.iter().map(|page| page as u32).collect()
     }
 
     /// Pages changed since this was last asked, ascending; and whether each still has a non-zero byte.
     pub(crate) fn take_changed(&mut self) -> Vec<(u32, bool)> {
-        self.undelivered.drain().into_iter().map(|page| (page as u32, self.present.get(page))).collect()
+        self.book.undelivered.drain().into_iter().map(|page| (page as u32, self.book.present.get(page))).collect()
     }
 
     /// Bytes of the committed state.
     pub(crate) fn committed(&self, from: usize, len: usize) -> &[u8] {
-        assert!(from + len <= self.committed_len, "committed bytes {from}+{len} of {}", self.committed_len);
+        assert!(from + len <= self.book.committed_len, "committed bytes {from}+{len} of {}", self.book.committed_len);
         // SAFETY: in range; `&self` excludes a writer of the image, since only `&mut self` methods write it.
         unsafe { self.image.committed(from, len) }
     }
 
     /// Bytes this memory keeps from others: pages of the image, and private copies of them.
     pub(crate) fn resident_bytes(&self) -> u64 {
-        ((self.present.count() + self.private_pages) * PAGE) as u64
+        ((self.book.present.count() + self.private_pages) * PAGE) as u64
     }
 }
 

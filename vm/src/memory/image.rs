@@ -190,16 +190,6 @@ impl Image {
         // SAFETY: by contract.
         unsafe { std::slice::from_raw_parts_mut(self.shared.as_ptr().add(from), len) }
     }
-
-    /// Pages of the committed image that the kernel holds in memory, as one byte each (bit 0).
-    pub(super) fn committed_residency(&self, len: usize) -> io::Result<Vec<u8>> {
-        let mut map = vec![0u8; len.div_ceil(host_page())];
-        // SAFETY: the vector has one byte per page of the range, which lies in the shared view.
-        match unsafe { libc::mincore(self.shared.as_ptr().cast(), len, map.as_mut_ptr()) } {
-            0 => Ok(map),
-            _ => Err(io::Error::last_os_error()),
-        }
-    }
 }
 
 impl Drop for Image {

@@ -78,7 +78,7 @@ fn only_changed_pages_are_taken_and_rehashed() {
     write(&memory, 50 * PAGE, 1); // written, not changed
     write(&memory, 51 * PAGE, 2);
     memory.commit().unwrap();
-    assert_eq!(memory.unhashed.iter().collect::<Vec<_>>(), [51]);
+    assert_eq!(memory.book.unhashed.iter().collect::<Vec<_>>(), [51]);
     assert_eq!(memory.take_changed(), [(51, true)]);
 }
 
@@ -99,21 +99,49 @@ fn the_dead_region_reads_zero_wherever_it_was_touched() {
 }
 
 #[test]
-fn trim_keeps_the_state_and_gives_the_rest_back() {
+fn a_packed_memory_comes_back_as_it_was_and_takes_little_meanwhile() {
     let mut memory = memory(8 << 20);
-    for page in 0..1000 {
-        write(&memory, page * PAGE, 1);
+    // More than one frame, none beside the next.
+    for page in 0..600 {
+        write(&memory, page * 3 * PAGE + 7, page as u8 | 1);
     }
     memory.commit().unwrap();
-    for page in 10..1000 {
-        write(&memory, page * PAGE, 0);
-    }
+    memory.page_hashes();
+    write(&memory, 0, 5);
+    write(&memory, 3 * PAGE + 7, 0);
     memory.commit().unwrap();
-    memory.trim().unwrap();
-    assert_eq!(memory.resident_bytes(), 10 * PAGE as u64);
-    let resident = memory.image.committed_residency(8 << 20).unwrap();
-    assert_eq!(resident.iter().filter(|state| *state & 1 == 1).count() * image::host_page(), 10 * PAGE);
-    assert_eq!((read(&memory, 0), read(&memory, 10 * PAGE)), (1, 0));
+    write(&memory, 50, 5);
+    let mut held = Held::Mapped(memory);
+    held.pack().unwrap();
+    assert!(held.resident_bytes() < 100 << 10, "{}", held.resident_bytes());
+    held.pack().unwrap();
+
+    let memory = held.mapped().unwrap();
+    assert_eq!((memory.len(), memory.committed_len(), memory.capacity()), (8 << 20, 8 << 20, 16 << 20));
+    assert_eq!([0, 7, 50, 3 * PAGE + 7, 1797 * PAGE + 7].map(|at| read(memory, at)), [5, 1, 0, 0, 599u16 as u8 | 1], "what was committed");
+    assert_eq!(memory.take_changed().iter().filter(|(_, present)| *present).count(), 599);
+    let hashes = memory.page_hashes();
+    assert_eq!((hashes.len(), hashes.get(&3)), (599, None));
+    let page: Vec<u8> = (0..PAGE).map(|at| if at == 0 { 5 } else { u8::from(at == 7) }).collect();
+    assert_eq!(hashes[&0], *blake3::hash(&page).as_bytes(), "pages changed before are hashed after");
+    write(memory, 50, 6);
+    memory.commit().unwrap();
+    assert_eq!(memory.take_changed(), [(0, true)]);
+}
+
+#[test]
+fn a_memory_that_cannot_be_mapped_is_still_packed() {
+    let mut memory = memory(1 << 20);
+    write(&memory, 9, 9);
+    memory.commit().unwrap();
+    let mut held = Held::Mapped(memory);
+    held.pack().unwrap();
+    let Held::Packed(packed) = &mut held else { panic!("packed") };
+    let frame = packed.break_frame();
+    assert!(held.mapped().is_err());
+    let Held::Packed(packed) = &mut held else { panic!("still packed") };
+    packed.mend_frame(frame);
+    assert_eq!(read(held.mapped().unwrap(), 9), 9);
 }
 
 #[test]
