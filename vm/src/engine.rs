@@ -77,7 +77,12 @@ struct Guard {
 impl Clocked {
     /// An engine whose evaluations may take `limit` of wall clock, rounded up to the tick.
     pub(crate) fn new(limit: Duration) -> Result<Self, String> {
-        let engine = Engine::new(&config()).map_err(|error| error.to_string())?;
+        Self::of(&config(), limit)
+    }
+
+    /// As [`Self::new`], with other settings.
+    pub(crate) fn of(config: &Config, limit: Duration) -> Result<Self, String> {
+        let engine = Engine::new(config).map_err(|error| error.to_string())?;
         let guard = Arc::new(Guard::default());
         let (watched, weak) = (engine.weak(), Arc::downgrade(&guard));
         std::thread::Builder::new()

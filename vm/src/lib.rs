@@ -20,6 +20,9 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
+#[cfg(test)]
+extern crate self as ao_vm;
+
 mod admission;
 mod cache;
 pub mod checkpoint;
@@ -168,7 +171,8 @@ pub trait Instance: Send {
     /// The raw linear memory, as the reference unit's `GET /state` shows it.
     fn memory(&mut self) -> Result<Vec<u8>, Error>;
 
-    /// Gives back what can be worked out again, for an instance that is not expected to be needed soon. It stays usable.
+    /// Gives back what can be worked out again, for an instance that is not expected to be needed soon: its memory is compressed and
+    /// unmapped. It stays usable; the next call takes some milliseconds longer.
     fn idle(&mut self) -> Result<(), Error>;
 
     /// Bytes this instance holds that no other shares; what eviction frees.

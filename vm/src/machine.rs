@@ -72,11 +72,16 @@ impl Machine {
     /// # Errors
     /// [`Error::NotEvaluated`] where this host cannot run the engine at all.
     pub fn new(settings: Settings) -> Result<Self, Error> {
-        let clock = Arc::new(Clocked::new(settings.wall_clock).map_err(Error::NotEvaluated)?);
+        let clock = Clocked::new(settings.wall_clock).map_err(Error::NotEvaluated)?;
+        Ok(Self::on(clock, settings))
+    }
+
+    fn on(clock: Clocked, settings: Settings) -> Self {
+        let clock = Arc::new(clock);
         let cache = Cache::open(settings.cache.as_deref(), &clock.engine);
         let runtimes = Runtimes::open(settings.runtimes.as_deref());
         let programs = Programs::new(clock, cache, runtimes, settings.compiler.clone());
-        Ok(Self { settings, programs })
+        Self { settings, programs }
     }
 
     /// Names of the module formats this machine runs.
@@ -118,3 +123,6 @@ impl Vm for Machine {
         Ok(Box::new(Hosted::start(program, abi, bounds, self.settings.batch, chain)?))
     }
 }
+
+#[cfg(test)]
+mod reference;
