@@ -230,11 +230,38 @@ static int is_sequence(lua_State *L, int table, lua_Unsigned length) {
   return found == length;
 }
 
+/* The table {name = text, value = text}, of which results have many: the same bytes as encode_map writes, with one look at each entry.
+   Returns 0, having done nothing, where it is anything else. */
+static int encode_tag(lua_State *L, int table, struct ao_buffer *out) {
+  const char *texts[2] = {0, 0};
+  size_t lengths[2], length;
+  int top = lua_gettop(L), entries = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    if (++entries > 2 || lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) break;
+    const char *key = lua_tolstring(L, -2, &length);
+    int which = length == 5;
+    if (length != 4 + (size_t)which || memcmp(key, which ? "value" : "name", length) != 0) break;
+    texts[which] = lua_tolstring(L, -1, &lengths[which]); /* the table keeps it alive */
+  }
+  int is_tag = lua_gettop(L) == top && texts[0] && texts[1];
+  lua_settop(L, top);
+  if (!is_tag) return 0;
+  put_kind(L, out, AO_MAP);
+  put_u32(L, out, 2);
+  for (int i = 0; i < 2; i++) {
+    put_bytes(L, out, i ? "value" : "name", (size_t)(4 + i));
+    put_kind(L, out, AO_STRING);
+    put_bytes(L, out, texts[i], lengths[i]);
+  }
+  return 1;
+}
+
 /* A table whose keys are 1..n is an array, as is one of which nothing goes out; every other table is a map. */
 static void encode_table(lua_State *L, int table, struct ao_buffer *out, int depth) {
   if (depth > AO_DEPTH_MAX) luaL_error(L, "result nests deeper than %d tables", AO_DEPTH_MAX);
   luaL_checkstack(L, 6, "result nests too deep");
   lua_Unsigned length = lua_rawlen(L, table);
+  if (length == 0 && encode_tag(L, table, out)) return;
   if (is_sequence(L, table, length)) encode_array(L, table, out, depth, (uint32_t)length);
   else encode_map(L, table, out, depth);
 }

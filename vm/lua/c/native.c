@@ -166,7 +166,7 @@ static int native_lift_tags(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg native[] = {{"load", native_load}, {"anchor", native_anchor}, {"root_tags", native_root_tags}, {"lift_tags", native_lift_tags}, {"digest", native_digest}, {"traceback", native_traceback}, {NULL, NULL}};
+static const luaL_Reg native[] = {{"load", native_load}, {"anchor", native_anchor}, {"root_tags", native_root_tags}, {"lift_tags", native_lift_tags}, {"digest", native_digest}, {"big_sum", native_big_sum}, {"big_compare", native_big_compare}, {"big_parse", native_big_parse}, {"traceback", native_traceback}, {NULL, NULL}};
 
 void ao_push_native(lua_State *L) { luaL_newlib(L, native); }
 

@@ -21,4 +21,9 @@ struct ao_bundled {
 };
 extern const struct ao_bundled ao_bundled_files[];
 
+/* big.c: what `.bint` does most of the time. */
+int native_big_sum(lua_State *L);
+int native_big_compare(lua_State *L);
+int native_big_parse(lua_State *L);
+
 #endif

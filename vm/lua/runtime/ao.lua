@@ -117,6 +117,30 @@ local function data_of(msg)
   return tostring(data)
 end
 
+-- What waits for replies to a sent message. Most messages are never asked for it, so it is made when they are.
+local waiting = {
+  onReply = function(sent, target, reference)
+    return function(first, second)
+      local from, resolver = target, first
+      if second ~= nil then from, resolver = first, second end
+      Handlers.once({ From = from, ["X-Reference"] = reference }, resolver)
+      return sent
+    end
+  end,
+  receive = function(_, target, reference)
+    return function(from) return Handlers.receive { From = from or target, ["X-Reference"] = reference } end
+  end,
+}
+local sent_meta = {
+  __index = function(sent, name)
+    local make = waiting[name]
+    if not make then return nil end
+    local made = make(sent, sent.Target, (sent.Anchor:gsub("^0+", "")))
+    sent[name] = made
+    return made
+  end,
+}
+
 -- Puts a message into the outbox. The answer can wait for replies: `.receive()` suspends the handler until one comes, `.onReply(f)` calls f.
 function ao.send(msg)
   if type(msg) ~= "table" then error("ao.send: a table is expected, got " .. type(msg), 2) end
@@ -129,18 +153,7 @@ function ao.send(msg)
   local target = msg.Target ~= nil and tostring(msg.Target) or nil
   put("Messages", { Target = target, Data = data_of(msg), Anchor = anchor, Tags = tags })
 
-  local sent
-  sent = {
-    Target = target, Data = msg.Data, Anchor = anchor, Tags = tags,
-    onReply = function(first, second)
-      local from, resolver = target, first
-      if second ~= nil then from, resolver = first, second end
-      Handlers.once({ From = from, ["X-Reference"] = reference }, resolver)
-      return sent
-    end,
-    receive = function(from) return Handlers.receive { From = from or target, ["X-Reference"] = reference } end,
-  }
-  return sent
+  return setmetatable({ Target = target, Data = msg.Data, Anchor = anchor, Tags = tags }, sent_meta)
 end
 
 -- Asks for a new process. `Spawned` comes back with its id: `.receive()` and `.onReply(f)` wait for that.
@@ -249,10 +262,16 @@ function ao.sanitize(msg)
 end
 
 -- What the console shows of something put into the outbox; programs find `receive` and `onReply` in it.
-local shown = { __tostring = function(handle) return handle.output end }
+local OF_SENT = { receive = true, onReply = true, after = true }
+local shown = {
+  __tostring = function(handle) return handle.output end,
+  __index = function(handle, name)
+    if OF_SENT[name] then return handle.sent[name] end
+  end,
+}
 
 local function handle(text, sent)
-  return setmetatable({ output = text, receive = sent.receive, onReply = sent.onReply, after = sent.after }, shown)
+  return setmetatable({ output = text, sent = sent }, shown)
 end
 
 function Send(msg)

@@ -45,3 +45,22 @@ for i = 1, 60 do
   expect(tostring(a // b * b + a % b), tostring(a))
   expect(tostring(a - b + b), tostring(a))
 end
+
+-- What the guest's C does gives what the library itself does: a text as an operand is always the library's.
+for i = 1, 200 do
+  local a = bint(digits(1 + i * 31 % 79)) * (i % 3 == 0 and -1 or 1)
+  local b = bint(digits(1 + i * 17 % 79)) * (i % 5 == 0 and -1 or 1)
+  local text = tostring(b)
+  expect(tostring(a + b), tostring(a + text))
+  expect(tostring(a - b), tostring(a - text))
+  expect(a < b, a < bint.new(text) and bint.max(a, text) ~= a)
+  expect(a == b, bint.iszero(a - text))
+  expect(tostring(bint("000" .. text:gsub("-", ""))), tostring(bint.abs(b)))
+end
+local most = bint.maxinteger()
+expect(tostring(most + 1), tostring(bint.mininteger()))
+expect(tostring(bint.mininteger() - 1), tostring(most))
+expect(tostring(bint(5) - math.mininteger), "9223372036854775813")
+expect(tostring(bint(1000000000) - 1), "999999999")
+-- Fields that are not of the library's making are nobody's integers, and no way out of the guest.
+for _, mag in ipairs { { 1.5 }, { -1 }, { "1" }, { 1 << 40 }, { 0 } } do pcall(function() return bint(7) + setmetatable({ negative = false, mag = mag }, bint) end) end

@@ -3,6 +3,7 @@
 -- Results wrap around as two's complement of that width, like the library aos bundles. Inside, a value is a sign and a magnitude in
 -- limbs of nine decimal digits: balances are read from text and written as text far more often than they are multiplied.
 local rt = ...
+local big_sum, big_compare, big_parse = rt.native.big_sum, rt.native.big_compare, rt.native.big_parse
 
 local BASE = 1000000000
 local DIGITS = 9
@@ -168,6 +169,8 @@ local function new_class(bits)
   local modulus = { 1 }
   for _ = 1, bits do modulus = mag_add(modulus, modulus) end
   local half = (mag_div_small(modulus, 2))
+  -- Magnitudes of so many limbs are below `half`: nothing wraps around. The guest's C does what stays inside (lua/c/big.c).
+  local room = #half - 1
 
   -- A value from sign and magnitude, wrapped into the width.
   local function make(negative, mag)
@@ -220,6 +223,8 @@ local function new_class(bits)
 
   function bint.fromstring(text)
     if type(text) ~= "string" then return nil end
+    local plain = #text <= bits and big_parse(text, bint, room)
+    if plain then return plain end
     if text:find("^%d+$") and #text <= bits then return make(false, mag_parse(text)) end
     local sign, hex = text:match("^%s*([+-]?)0[xX](%x+)%s*$")
     if hex then return bint.frombase(sign .. hex, 16) end
@@ -317,8 +322,8 @@ local function new_class(bits)
 
   local function negate(x) return make(not x.negative, x.mag) end
 
-  function bint.__add(a, b) return add(new(a), new(b)) end
-  function bint.__sub(a, b) return subtract(new(a), new(b)) end
+  function bint.__add(a, b) return big_sum(a, b, bint, room) or add(new(a), new(b)) end
+  function bint.__sub(a, b) return big_sum(a, b, bint, room, true) or subtract(new(a), new(b)) end
   function bint.__unm(x) return negate(new(x)) end
   function bint.__mul(a, b)
     a, b = new(a), new(b)
@@ -393,6 +398,8 @@ local function new_class(bits)
   end
 
   local function compare(a, b)
+    local known = big_compare(a, b, bint)
+    if known then return known end
     a, b = new(a), new(b)
     if a.negative ~= b.negative then return a.negative and -1 or 1 end
     local order = mag_compare(a.mag, b.mag)
@@ -404,8 +411,8 @@ local function new_class(bits)
     return a ~= nil and b ~= nil and compare(a, b) == 0
   end
   bint.__eq = bint.eq
-  function bint.__lt(a, b) return compare(a, b) < 0 end
-  function bint.__le(a, b) return compare(a, b) <= 0 end
+  function bint.__lt(a, b) return (big_compare(a, b, bint) or compare(a, b)) < 0 end
+  function bint.__le(a, b) return (big_compare(a, b, bint) or compare(a, b)) <= 0 end
   function bint.ult(a, b) return mag_compare(unsigned(new(a)), unsigned(new(b))) < 0 end
   function bint.ule(a, b) return mag_compare(unsigned(new(a)), unsigned(new(b))) <= 0 end
   function bint.max(a, b) return compare(a, b) >= 0 and new(a) or new(b) end
