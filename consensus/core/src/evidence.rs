@@ -3,12 +3,13 @@
 //! Every piece carries all that its check needs but the committees, so it can be verified offline, years later, by a node that saw nothing
 //! of it. An honest key is never convicted: it signs along one branch, seals what it knows, and repeats only stored bytes.
 
+use ao_types::attestation::VoteStep;
 use ao_types::codec::{Canonical, CodecError, Reader, write_list, write_prefixed};
 use ao_types::committee::PeerId;
 use ao_types::hash::{sha256, sha384};
 use ao_types::signature::verify_digest;
 use ao_types::{
-    Address, Assignment, Attestation, BlsKey, BlsSignature, Certificate, Chain, DataItem, Epoch, FrameId, NetworkId, Profile,
+    Address, Assignment, Attestation, BlockValue, BlsKey, BlsSignature, Certificate, Chain, DataItem, Epoch, FrameId, NetworkId, Profile,
     SignatureType, Statement,
 };
 use bytes::Bytes;
@@ -292,15 +293,20 @@ fn two_certificates(
     Ok(Offender::Attestors(both))
 }
 
+/// Place and content of a vote. A precommit for a block is the share of its proof, one for no block is a vote, and they exclude one another.
+fn vote(statement: &Statement) -> Option<((u64, u32, VoteStep), Option<BlockValue>)> {
+    match statement {
+        Statement::Vote { height, round, step, value } => Some(((*height, *round, *step), *value)),
+        Statement::Block { height, round, value } => Some(((*height, *round, VoteStep::Precommit), Some(*value))),
+        _ => None,
+    }
+}
+
 fn two_votes(one: &SignedVote, two: &SignedVote, rosters: &Rosters) -> Result<Offender, EvidenceError> {
-    let same_place = match (&one.statement, &two.statement) {
-        (Statement::Vote { height: a, round: b, step: c, .. }, Statement::Vote { height: x, round: y, step: z, .. }) => {
-            (a, b, c) == (x, y, z)
-        }
-        (Statement::Block { height: a, round: b, .. }, Statement::Block { height: x, round: y, .. }) => (a, b) == (x, y),
-        _ => false,
+    let (Some((place, value)), Some((other, another))) = (vote(&one.statement), vote(&two.statement)) else {
+        return Err(EvidenceError::NoContradiction);
     };
-    if !same_place || one.statement == two.statement || one.key != two.key {
+    if place != other || value == another || one.key != two.key {
         return Err(EvidenceError::NoContradiction);
     }
     one.verify(rosters)?;
