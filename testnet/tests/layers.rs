@@ -61,7 +61,7 @@ fn users(start: &str) -> BTreeSet<String> {
 #[test]
 fn every_member_is_looked_at() {
     let members = members();
-    for folder in ["consensus/types", "consensus/core", "consensus/attest", "storage", "vm", "p2p", "node", "testnet"] {
+    for folder in ["consensus/types", "consensus/core", "consensus/attest", "consensus/bft", "storage", "vm", "p2p", "node", "testnet"] {
         assert!(members.contains_key(folder), "{folder} is no member: {:?}", members.keys());
     }
     assert!(users("tokio").contains("node"), "the reader of manifests finds nothing");
@@ -85,6 +85,16 @@ fn wasmtime_is_said_in_vm_only() {
 }
 
 #[test]
+fn the_rounds_of_tendermint_are_said_in_bft_only_and_without_their_network() {
+    for library in ["arc-malachitebft-core-consensus", "arc-malachitebft-core-types"] {
+        assert_eq!(users(library), BTreeSet::from(["consensus/bft".to_owned()]));
+    }
+    for shell in ["arc-malachitebft-app-channel", "arc-malachitebft-engine", "arc-malachitebft-network", "arc-malachitebft-sync"] {
+        assert_eq!(users(shell), BTreeSet::new());
+    }
+}
+
+#[test]
 fn types_have_no_runtime_and_no_disk() {
     let found = dependencies(&members()["consensus/types"], &["dependencies", "build-dependencies"]);
     for forbidden in ["tokio", "rocksdb", "libp2p", "wasmtime", "reqwest", "axum", "hyper"] {
@@ -95,7 +105,7 @@ fn types_have_no_runtime_and_no_disk() {
 
 #[test]
 fn pillars_do_not_know_each_other() {
-    let pillars = ["ao-consensus", "ao-attest", "ao-storage", "ao-vm", "ao-p2p", "aonode", "ao-testnet"];
+    let pillars = ["ao-consensus", "ao-attest", "ao-bft", "ao-storage", "ao-vm", "ao-p2p", "aonode", "ao-testnet"];
     for (folder, manifest) in members() {
         if ["node", "testnet", "consensus/types"].contains(&folder.as_str()) {
             continue;
