@@ -159,3 +159,6 @@ impl Scheme for Bls {
         claims.is_empty() || pairing.finalverify(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

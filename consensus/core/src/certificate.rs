@@ -120,3 +120,6 @@ impl Collector {
         self.tally.stake()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -263,3 +263,6 @@ fn check_clocks(now: Timestamp, view: &dyn View, given: &Given) -> Result<(), Ou
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

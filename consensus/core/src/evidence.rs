@@ -345,3 +345,6 @@ fn two_results(one: &Attestation, two: &Attestation, rosters: &Rosters) -> Resul
     signed(rosters, &[one, two])?;
     Ok(Offender::Attestors(vec![one.key]))
 }
+
+#[cfg(test)]
+mod tests;

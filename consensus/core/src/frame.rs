@@ -197,3 +197,6 @@ pub(crate) fn check_counts(entries: usize, payload: usize) -> Result<(), FrameEr
     let max = payload_max(entries);
     if payload > max { Err(FrameError::PayloadBytes { entries, max, found: payload }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,8 @@ pub mod tally;
 // The smallest engine, and the suite for all of them.
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+#[cfg(test)]
+mod example;
 pub mod solo;
 
 pub use ao_types::{Chain, FrameId};

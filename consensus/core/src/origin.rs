@@ -278,3 +278,6 @@ impl Origin {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,6 @@ pub fn interval_ms(chains: u64, attest_cost_us: u64, own_cost_us: u64) -> u64 {
     let cost_us = chains.saturating_mul(attest_cost_us).saturating_add(own_cost_us);
     (cost_us.saturating_mul(100) / BLS_SHARE_PERCENT / 1000).clamp(20, 1000)
 }
+
+#[cfg(test)]
+mod tests;

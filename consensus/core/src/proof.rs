@@ -294,3 +294,6 @@ impl Canonical for SlotProof {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -239,3 +239,6 @@ impl Canonical for ChainRow {
         Ok(Self { key, chain, last, sealed: reader.flag("seal of a row")?, signature: reader.option("signature of a row")? })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -290,3 +290,6 @@ impl Canonical for ChainTip {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -324,3 +324,6 @@ impl Canonical for Certificate {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

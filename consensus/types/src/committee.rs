@@ -354,3 +354,6 @@ impl Canonical for Committee {
         if committee.members == members { Ok(committee) } else { Err(CodecError::NotCanonical { what: "order of a committee" }) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -381,3 +381,6 @@ fn text(field: &'static str, found: &str, max: usize, others: &str, expected: &'
     }
     Err(GenesisError::Text { field, found: found.chars().take(crate::limits::ECHO_CHARS_MAX).collect(), expected })
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ fn check_entry(header: &FrameHeader, entry: &Entry, item: &Verified<DataItem>, b
     }
     check_next(entry.process, header.chain.scheduler, before, &assignment).map_err(EntryRule::Schedule)
 }
+
+#[cfg(test)]
+mod tests;

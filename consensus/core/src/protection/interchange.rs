@@ -292,3 +292,6 @@ fn merge_chain(a: ChainRow, b: ChainRow) -> ChainRow {
         _ => ChainRow { sealed, ..a },
     }
 }
+
+#[cfg(test)]
+mod tests;
