@@ -124,6 +124,7 @@ pub fn recall(record: &Record) -> Result<Option<Recalled>, BadRecord> {
 
 #[cfg(test)]
 mod tests {
+    use ao_types::hash::sha256;
     use ao_types::{Address, BlsKey, BlsSignature, Id};
 
     use super::*;
@@ -145,6 +146,9 @@ mod tests {
         assert_eq!(recall(&of_row(row, None)), Ok(None), "nothing known yet");
         assert_eq!(recall(&of_bound(&bound)), Ok(Some(Recalled::Bound(bound))));
         assert_eq!(recall(&Record { key: "bft/wal/1".into(), value: vec![1].into(), guards: Vec::new() }), Ok(None));
+        // A change of these is a change of what is on operators' disks.
+        let found = [&record, &of_bound(&bound)].map(|one| (one.value.len(), hex::encode(&sha256(&[&one.value])[..8])));
+        assert_eq!(found, [(86, "26c4c779c127042f".to_owned()), (83, "f4cfc905e55ff689".to_owned())]);
         let damaged = Record { value: record.value.slice(..20), ..record };
         assert!(recall(&damaged).is_err(), "a damaged record is no missing record");
     }

@@ -104,3 +104,62 @@ impl Canonical for Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ao_types::hash::sha256;
+    use ao_types::{Address, BlsKey, BlsSignature, Chain, Epoch, FrameId, Id, Signers};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn messages() -> [Message; 4] {
+        let chain = Chain { scheduler: Address::Arweave(Id([1; 32])), tenure: 2 };
+        let statement = Statement::Frame { chain, sequence: 3, frame: FrameId([4; 32]) };
+        let mut signers = Signers::none(1_000);
+        (0..667).for_each(|member| assert!(signers.insert(member)));
+        let certificate = Certificate { statement, epoch: Epoch(5), signers, signature: BlsSignature([6; 96]) };
+        [
+            Message::Share(Attestation { statement, key: BlsKey([7; 48]), signature: BlsSignature([8; 96]) }),
+            Message::Sum(certificate.clone()),
+            Message::Certified(vec![certificate.clone(), Certificate { epoch: Epoch(6), ..certificate }]),
+            Message::Announce(FrameRef { chain, sequence: 3, frame: FrameId([4; 32]) }),
+        ]
+    }
+
+    /// A change of these is a change of the wire: nodes of before and after do not understand one another.
+    #[test]
+    fn bytes_are_what_they_were() {
+        let found = messages().map(|message| {
+            let bytes = message.encode();
+            assert_eq!(Message::decode(&bytes), Ok(message));
+            (bytes.len(), hex::encode(&sha256(&[&bytes])[..8]))
+        });
+        let expected: [(usize, &str); 4] =
+            [(228, "5fa7369cb9cddf06"), (315, "50f93b9d1e5c037f"), (629, "e5eb6ccde0ca0202"), (83, "aaeed07a864feda0")];
+        assert_eq!(found, expected.map(|(length, hash)| (length, hash.to_owned())));
+    }
+
+    proptest! {
+        /// Whatever is changed about a message: it is refused, or it is another message with one form of bytes.
+        #[test]
+        fn a_message_has_one_form(which in 0usize..4, at: prop::sample::Index, change: u8, cut: prop::sample::Index, how in 0u8..3) {
+            let mut bytes = messages()[which].encode();
+            match how {
+                0 => { let at = at.index(bytes.len()); bytes[at] ^= change; }
+                1 => bytes.truncate(cut.index(bytes.len())),
+                _ => bytes.push(change),
+            }
+            if let Ok(message) = Message::decode(&bytes) {
+                prop_assert_eq!(message.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            if let Ok(message) = Message::decode(&bytes) {
+                prop_assert_eq!(message.encode(), bytes);
+            }
+        }
+    }
+}
