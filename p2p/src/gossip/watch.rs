@@ -198,8 +198,8 @@ impl ConnectionHandler for Handler {
         if let Poll::Ready(event) = self.inner.poll(cx) {
             return Poll::Ready(event.map_custom(FromHandler::Inner));
         }
-        let read = self.read(cx);
-        if let Some(left) = self.broken.checked_sub(1) {
+        let read = if self.broken == 0 { self.read(cx) } else { Poll::Pending };
+        if let (Poll::Pending, Some(left)) = (&read, self.broken.checked_sub(1)) {
             self.broken = left;
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(FromHandler::Broken));
         }

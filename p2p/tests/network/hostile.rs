@@ -17,7 +17,7 @@ use crate::common::DEADLINE;
 
 pub const TIPS: &str = "/aonode/abababababababab/tips/1";
 const ASK: StreamProtocol = StreamProtocol::new("/aonode/abababababababab/ask/1");
-const NODE: &str = "/aonode/abababababababab/node/1";
+pub const NODE: &str = "/aonode/abababababababab/node/1";
 
 /// How long nothing happens before a turn is over. No result depends on it.
 const MOMENT: Duration = Duration::from_millis(1);

@@ -3,6 +3,7 @@
 mod abuse;
 mod common;
 mod connections;
+mod control;
 mod discovery;
 mod exchange;
 mod gossip;
