@@ -124,5 +124,5 @@ impl Vm for Machine {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod reference;

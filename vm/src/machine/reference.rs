@@ -40,7 +40,6 @@ fn digest(memory: &[u8]) -> String {
 }
 
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn memory_is_that_of_the_reference() {
     let expected: Vec<Value> = serde_json::from_str(include_str!("../../tests/data/memory-wasm64.json")).unwrap();
     let mut config = crate::engine::config();
