@@ -404,3 +404,6 @@ impl Context for Bft {
         Vote { kind: VoteType::Precommit, height, round, value, voter }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,3 +222,6 @@ impl Frames {
         wanted.into_iter().map(|(chain, to)| Fetch { chain, from: from(&chain), to, holders: holders.clone() }).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -166,3 +166,6 @@ fn check_frames(frames: &Frames, block: &Block) -> Result<bool, Broken> {
     }
     Ok(hold)
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,6 @@ impl Canonical for Message {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
