@@ -14,6 +14,12 @@ pub struct MemoryProtection {
     watermarks: BTreeMap<(BlsKey, Kind, String), Watermark>,
 }
 
+enum Undo {
+    Nothing,
+    Chain((BlsKey, Chain), Option<Box<ChainRow>>),
+    Signed(Position),
+}
+
 impl MemoryProtection {
     /// No rows.
     pub fn new() -> Self {
@@ -26,6 +32,31 @@ impl MemoryProtection {
         let higher = self.watermarks.get(&key).is_none_or(|old| place(&old.0) < place(&watermark.0));
         if higher {
             self.watermarks.insert(key, watermark);
+        }
+    }
+
+    /// Puts a row in; what undoes it.
+    fn put(&mut self, guard: &Guard) -> Undo {
+        match guard {
+            Guard::Chain(row) => {
+                let place = (row.key, row.chain);
+                Undo::Chain(place, self.chains.insert(place, row.clone()).map(Box::new))
+            }
+            // What is there already is the same, or the check had refused.
+            Guard::Signed(row) if self.signed.contains_key(&row.position) => Undo::Nothing,
+            Guard::Signed(row) => {
+                self.signed.insert(row.position.clone(), row.clone());
+                Undo::Signed(row.position.clone())
+            }
+        }
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Nothing => {}
+            Undo::Chain(place, Some(row)) => drop(self.chains.insert(place, *row)),
+            Undo::Chain(place, None) => drop(self.chains.remove(&place)),
+            Undo::Signed(position) => drop(self.signed.remove(&position)),
         }
     }
 
@@ -62,19 +93,14 @@ impl Protection for MemoryProtection {
 
     fn record(&mut self, guards: &[Guard]) -> Result<(), Conflict> {
         // Later rows of one call are checked against earlier ones, and nothing is kept unless all pass.
-        let mut next = self.clone();
+        let mut before = Vec::with_capacity(guards.len());
         for guard in guards {
-            next.check(guard)?;
-            match guard {
-                Guard::Chain(row) => {
-                    next.chains.insert((row.key, row.chain), row.clone());
-                }
-                Guard::Signed(row) => {
-                    next.signed.entry(row.position.clone()).or_insert_with(|| row.clone());
-                }
+            if let Err(conflict) = self.check(guard) {
+                before.into_iter().rev().for_each(|undo| self.undo(undo));
+                return Err(conflict);
             }
+            before.push(self.put(guard));
         }
-        *self = next;
         Ok(())
     }
 
