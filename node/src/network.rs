@@ -1,3 +1,225 @@
-//! The network between nodes, as the node sees it.
+//! The network between nodes, as the node sees it: one task owns the handle on `ao-p2p` and stands between it and the core.
+//!
+//! ```text
+//!   core ─▶ Orders ──▶ ┌──────────────────────────────┐ ─▶ Command ─▶ ao-p2p ─▶ peers
+//!                      │ task.rs                      │
+//!   core ◀─ Doorway ◀─ │ spread: frames and bodies    │ ◀─ Event ◀── ao-p2p ◀─ peers
+//!                      │ sync:   catching up          │
+//!   store ◀─────────── │ items:  what is named only   │ ─▶ serve.rs: threads that answer questions from the store
+//!                      └──────────────────────────────┘
+//! ```
+//!
+//! `message` says what travels, [`seam`] what the node and this shell say to each other. The three state machines in the middle know no
+//! socket and no clock. Nothing here judges what a frame says: frames of others are handed in with whoever sent them, and the verdict of
+//! the core goes back to gossip. What is checked here is only what keeps a stranger from using this node's memory and bandwidth: lengths,
+//! the scheduler's signature on a header before its body is pulled, and the proofs of chunks.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ao_p2p::{Ban, Command, NotSent, PeerId, PeerInfo};
+use ao_storage::Store;
+use ao_types::{Chain, NetworkId};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::shell::Now;
+
+mod items;
+pub mod limits;
+pub mod message;
+mod names;
+mod peers;
+mod range;
 pub mod seam;
+mod serve;
+mod servers;
+mod spread;
+mod sync;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use names::{from_types, to_types};
+pub use peers::PeersFile;
+use seam::{Doorway, Order};
+use servers::Servers;
+
+/// What a network shell is started with.
+pub struct Settings {
+    /// How the network below is set up. Bans and anchors of [`Settings::peers_file`] are added to it.
+    pub p2p: ao_p2p::Config,
+    /// The network.
+    pub network: NetworkId,
+    /// The chains that this node follows, its own among them.
+    pub chains: Vec<Chain>,
+    /// Where bans and anchors are kept over restarts; nowhere in tests.
+    pub peers_file: Option<PathBuf>,
+    /// What time it is.
+    pub clock: Now,
+}
+
+/// Why the network did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The network below.
+    #[error(transparent)]
+    Network(#[from] ao_p2p::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] ao_storage::Error),
+    /// No thread could be made.
+    #[error("no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What is counted, for metrics and health.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Peers that are connected now.
+    pub connected: AtomicUsize,
+    /// Frames of all chains that this node has.
+    pub sync_frames: AtomicU64,
+    /// Frames that the farthest peers say there are.
+    pub sync_target_frames: AtomicU64,
+    /// Arrivals that found no room at the core.
+    pub arrivals_dropped: AtomicU64,
+    /// Answers to others that said "busy" because the queue was full.
+    pub serve_busy: AtomicU64,
+}
+
+/// A cheap handle for operators: who is connected, who is banned.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    network: ao_p2p::Network,
+    counts: Arc<Counts>,
+    /// Fewer connected peers than this are worth a warning: all others of a small network, or `min_out`.
+    few: usize,
+}
+
+impl Handle {
+    /// Who this node is.
+    pub fn peer_id(&self) -> PeerId {
+        self.network.peer_id()
+    }
+
+    /// Who is connected, ordered by id.
+    ///
+    /// # Errors
+    /// The network has stopped or is behind.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, NotSent> {
+        self.network.peers().await
+    }
+
+    /// Who is banned, ordered by id.
+    ///
+    /// # Errors
+    /// As [`Handle::peers`].
+    pub async fn bans(&self) -> Result<Vec<Ban>, NotSent> {
+        self.network.bans().await
+    }
+
+    /// Bans a peer.
+    ///
+    /// # Errors
+    /// As [`Handle::peers`].
+    pub fn ban(&self, peer: PeerId, length: Duration) -> Result<(), NotSent> {
+        self.network.send(Command::Ban { peer, length })
+    }
+
+    /// Ends a ban.
+    ///
+    /// # Errors
+    /// As [`Handle::peers`].
+    pub fn unban(&self, peer: PeerId) -> Result<(), NotSent> {
+        self.network.send(Command::Unban(peer))
+    }
+
+    /// What is counted.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Connected peers, and below how many there are too few.
+    pub fn connected(&self) -> (usize, usize) {
+        (self.counts.connected.load(Ordering::Relaxed), self.few)
+    }
+
+    /// Everything counted below, in the text format 0.0.4 without an end mark, and what is counted here.
+    pub fn metrics_text(&self) -> String {
+        let mut text = self.network.metrics_text();
+        let counts = &self.counts;
+        for (name, kind, help, value) in [
+            ("aonode_sync_frames", "gauge", "Frames of all chains that this node has.", counts.sync_frames.load(Ordering::Relaxed)),
+            (
+                "aonode_sync_target_frames",
+                "gauge",
+                "Frames of all chains that the farthest peers say there are.",
+                counts.sync_target_frames.load(Ordering::Relaxed),
+            ),
+            (
+                "aonode_p2p_arrivals_dropped_total",
+                "counter",
+                "Arrivals that found no room at the core.",
+                counts.arrivals_dropped.load(Ordering::Relaxed),
+            ),
+            (
+                "aonode_p2p_serve_busy_total",
+                "counter",
+                "Questions of peers refused because too many waited.",
+                counts.serve_busy.load(Ordering::Relaxed),
+            ),
+        ] {
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+        }
+        text
+    }
+}
+
+/// The running shell.
+#[derive(Debug)]
+pub struct Running {
+    task: JoinHandle<()>,
+    network: ao_p2p::Network,
+    stop: CancellationToken,
+}
+
+impl Running {
+    /// Stops the task and waits until the sockets are closed. Every forwarded item still open is answered.
+    pub async fn stop(self) {
+        let Self { task, network, stop } = self;
+        stop.cancel();
+        drop(task.await);
+        network.stopped().await;
+    }
+}
+
+/// Starts the network shell on the tokio runtime that this is called in.
+///
+/// # Errors
+/// An address that cannot be listened on, a store that cannot be read, no threads.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O and time.
+pub fn start(
+    mut settings: Settings,
+    store: Arc<dyn Store>,
+    orders: mpsc::Receiver<Order>,
+    door: Arc<dyn Doorway>,
+) -> Result<(Handle, Running), StartError> {
+    let file = PeersFile::open(settings.peers_file.take());
+    file.apply(&mut settings.p2p);
+    let few = settings.p2p.static_peers.len().min(settings.p2p.min_out as usize).max(1);
+    let server = Arc::new(serve::Server::new(store));
+    let tips = settings.chains.iter().map(|chain| server.tip(*chain)).collect::<Result<Vec<_>, _>>()?;
+    let (network, events) = ao_p2p::Network::start(settings.p2p.clone())?;
+    let (counts, stop) = (Arc::new(Counts::default()), CancellationToken::new());
+    let servers = Servers::start(server, network.clone(), settings.clock.clone(), counts.clone())?;
+    let task = task::Task::new(&settings, network.clone(), door, servers, counts.clone(), file, tips, stop.clone());
+    let task = tokio::spawn(task.run(events, orders));
+    let handle = Handle { network: network.clone(), counts, few };
+    Ok((handle, Running { task, network, stop }))
+}
