@@ -33,6 +33,8 @@ fn subject(vote: &Vote) -> Subject {
 struct Waiting {
     since: Timestamp,
     votes: Vec<(Option<PeerId>, SignedVote<Bft>)>,
+    /// Of those who are named, each once.
+    stake: u128,
 }
 
 /// Votes that were checked.
@@ -53,6 +55,8 @@ pub struct Ballots {
     secret: [u8; 32],
     seats: Seats,
     held: BTreeMap<(Subject, Voter), Signature>,
+    /// Of those whose vote is held.
+    stakes: BTreeMap<Subject, u128>,
     waiting: BTreeMap<Subject, Waiting>,
     count: usize,
 }
@@ -60,7 +64,7 @@ pub struct Ballots {
 impl Ballots {
     /// For a height of this committee.
     pub fn new(network: NetworkId, scheme: Arc<dyn Scheme>, secret: [u8; 32], seats: Seats) -> Self {
-        Self { network, scheme, secret, seats, held: BTreeMap::new(), waiting: BTreeMap::new(), count: 0 }
+        Self { network, scheme, secret, seats, held: BTreeMap::new(), stakes: BTreeMap::new(), waiting: BTreeMap::new(), count: 0 }
     }
 
     /// The committee.
@@ -75,7 +79,15 @@ impl Ballots {
 
     /// A vote that this node made or has logged: it holds.
     pub fn trust(&mut self, vote: &SignedVote<Bft>) {
-        self.held.insert((subject(&vote.message), vote.message.voter), vote.signature);
+        self.hold((subject(&vote.message), vote.message.voter), vote.signature);
+    }
+
+    fn hold(&mut self, (subject, voter): (Subject, Voter), signature: Signature) {
+        let stake = self.seats.stake(&voter);
+        if self.held.insert((subject, voter), signature).is_none() {
+            let sum = self.stakes.entry(subject).or_default();
+            *sum = sum.saturating_add(stake);
+        }
     }
 
     /// Takes a member's vote. What comes out was checked: nothing yet, or with others.
@@ -86,11 +98,14 @@ impl Ballots {
         if known || full || self.seats.place(&vote.message.voter).is_none() {
             return Checked::default();
         }
-        let waiting = self.waiting.entry(subject).or_insert_with(|| Waiting { since: now, votes: Vec::new() });
+        let waiting = self.waiting.entry(subject).or_insert_with(|| Waiting { since: now, votes: Vec::new(), stake: 0 });
         let mut same_voter = waiting.votes.iter().filter(|(_, other)| other.message.voter == vote.message.voter);
         let repeated = same_voter.clone().any(|(_, other)| other.signature == vote.signature);
         if repeated || same_voter.nth(VARIANTS_PER_VOTER_MAX - 1).is_some() {
             return Checked::default();
+        }
+        if !waiting.votes.iter().any(|(_, other)| other.message.voter == vote.message.voter) {
+            waiting.stake = waiting.stake.saturating_add(self.seats.stake(&vote.message.voter));
         }
         waiting.votes.push((from, vote));
         self.count += 1;
@@ -123,7 +138,7 @@ impl Ballots {
         }
         let holds = self.all_hold(&[(None, vote.clone())]);
         if holds {
-            self.held.insert(key, vote.signature);
+            self.hold(key, vote.signature);
         }
         holds
     }
@@ -140,13 +155,9 @@ impl Ballots {
     }
 
     fn is_quorum(&self, subject: &Subject) -> bool {
-        let committee = self.seats.roster().committee();
-        let waiting = self.waiting.get(subject).into_iter().flat_map(|waiting| waiting.votes.iter().map(|(_, vote)| vote.message.voter));
-        let zero = (*subject, Voter(ao_types::BlsKey([0; 48])));
-        let held = self.held.range(zero..).take_while(|((other, _), _)| other == subject).map(|((_, voter), _)| *voter);
-        let voters: std::collections::BTreeSet<Voter> = waiting.chain(held).collect();
-        let stakes = voters.iter().filter_map(|voter| committee.member(committee.index_of(&voter.0)?)).map(|member| member.stake.0);
-        committee.is_quorum(Stake(stakes.fold(0, u128::saturating_add)))
+        let waiting = self.waiting.get(subject).map_or(0, |waiting| waiting.stake);
+        let held = self.stakes.get(subject).copied().unwrap_or(0);
+        self.seats.roster().committee().is_quorum(Stake(held.saturating_add(waiting)))
     }
 
     fn settle(&mut self, subject: &Subject) -> Checked {
@@ -155,7 +166,7 @@ impl Ballots {
         let mut out = Checked::default();
         self.sort(votes, &mut out);
         for (_, vote) in &out.good {
-            self.held.insert((*subject, vote.message.voter), vote.signature);
+            self.hold((*subject, vote.message.voter), vote.signature);
         }
         out
     }

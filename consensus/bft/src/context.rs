@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ao_consensus::scheme::KeySum;
@@ -262,9 +263,12 @@ pub enum CommitteeError {
     Empty,
 }
 
-/// The voters of one height: by power, the largest first, then by key.
+/// The voters of one height: by power, the largest first, then by key. Cheap to clone, which the core does often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validators {
+pub struct Validators(Arc<Inner>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
     members: Vec<Validator>,
     places: BTreeMap<Voter, usize>,
     total: VotingPower,
@@ -287,7 +291,7 @@ impl Validators {
         }
         members.sort_by(|a, b| b.power.cmp(&a.power).then(a.name.cmp(&b.name)));
         let places = members.iter().enumerate().map(|(place, member)| (member.name, place)).collect();
-        Ok(Self { members, places, total: total.div_ceil(unit) as VotingPower })
+        Ok(Self(Arc::new(Inner { members, places, total: total.div_ceil(unit) as VotingPower })))
     }
 
     /// Who proposes in a round: drawn by power without replacement from a seed that only the height fixes.
@@ -295,8 +299,8 @@ impl Validators {
     /// Round 0 goes to everybody in proportion to power; within as many rounds as there are members each has its turn, so that a third of
     /// bad proposers costs a bounded number of rounds. Nobody can grind the draw: no proposer has a say in the seed.
     fn proposer(&self, height: Height, round: Round) -> &Validator {
-        let turns = round.as_u32().unwrap_or(0) as usize % self.members.len();
-        let mut left: Vec<&Validator> = self.members.iter().collect();
+        let turns = round.as_u32().unwrap_or(0) as usize % self.0.members.len();
+        let mut left: Vec<&Validator> = self.0.members.iter().collect();
         let mut total: u128 = left.iter().map(|member| u128::from(member.power)).sum();
         for turn in 0..turns {
             let at = Self::draw(&left, total, height, turn);
@@ -321,19 +325,19 @@ impl Validators {
 
 impl core::ValidatorSet<Bft> for Validators {
     fn count(&self) -> usize {
-        self.members.len()
+        self.0.members.len()
     }
 
     fn total_voting_power(&self) -> VotingPower {
-        self.total
+        self.0.total
     }
 
     fn get_by_address(&self, address: &Voter) -> Option<&Validator> {
-        self.places.get(address).and_then(|place| self.members.get(*place))
+        self.0.places.get(address).and_then(|place| self.0.members.get(*place))
     }
 
     fn get_by_index(&self, index: usize) -> Option<&Validator> {
-        self.members.get(index)
+        self.0.members.get(index)
     }
 }
 

@@ -111,12 +111,19 @@ pub struct Identity {
     pub secret: Option<Arc<dyn SecretKey>>,
     /// Known to nobody else: for coefficients of batches.
     pub batches: [u8; 32],
+    voter: Voter,
 }
 
 impl Identity {
+    /// `batches`: known to nobody else, for coefficients of batches.
+    pub fn new(network: NetworkId, scheme: Arc<dyn Scheme>, secret: Option<Arc<dyn SecretKey>>, batches: [u8; 32]) -> Self {
+        let voter = secret.as_ref().map_or(Voter(BlsKey([0; 48])), |secret| Voter(secret.public()));
+        Self { network, scheme, secret, batches, voter }
+    }
+
     /// This node's name. That of a node without a key is nobody's.
     pub fn voter(&self) -> Voter {
-        self.secret.as_ref().map_or(Voter(BlsKey([0; 48])), |secret| Voter(secret.public()))
+        self.voter
     }
 }
 

@@ -83,7 +83,7 @@ impl Engine {
     pub fn new(setup: Setup) -> Self {
         let settings = Settings::of(&setup);
         let Setup { network, scheme, signer, secret, records, guards, confirmed, decided, .. } = setup;
-        let identity = Identity { network, scheme: Arc::clone(&scheme), secret: signer, batches: secret };
+        let identity = Identity::new(network, Arc::clone(&scheme), signer, secret);
         let mut engine = Self {
             identity,
             settings,
@@ -196,6 +196,7 @@ impl Engine {
         self.catch_up(now, out);
         self.announce(now, out);
         self.fetch(now, out);
+        self.frames.summarise();
     }
 
     fn confirm(&mut self, now: Timestamp, out: &mut Vec<Effect>) {

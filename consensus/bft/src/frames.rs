@@ -36,6 +36,17 @@ pub struct Frames {
     count: usize,
     /// The highest Arweave height of a confirmed frame.
     confirmed_height: u64,
+    /// Answers over all chains, since nothing changed: most inputs of an engine are votes.
+    summary: Option<Summary>,
+}
+
+#[derive(Clone, Debug)]
+struct Summary {
+    owed: usize,
+    oldest_owed: Option<u64>,
+    deadline: Option<Timestamp>,
+    candidates: bool,
+    lacking: Vec<Fetch>,
 }
 
 /// What became of a frame that was given.
@@ -54,7 +65,7 @@ impl Frames {
     pub fn new(network: NetworkId, confirmed: impl IntoIterator<Item = ChainTip>) -> Self {
         let lines: BTreeMap<Chain, Line> = confirmed.into_iter().map(|tip| (tip.chain, Line::new(settled(tip)))).collect();
         let confirmed_height = lines.values().map(|line| line.tip.block_height).max().unwrap_or(0);
-        Self { network, lines, count: 0, confirmed_height }
+        Self { network, lines, count: 0, confirmed_height, summary: None }
     }
 
     /// Sequence of the next frame to be decided in a chain, and its parent.
@@ -72,18 +83,30 @@ impl Frames {
         self.count == 0
     }
 
+    /// Answers what is asked most, until something changes.
+    pub fn summarise(&mut self) {
+        if self.summary.is_none() {
+            let (owed, oldest_owed) = (self.owed(), self.oldest_owed());
+            let (deadline, candidates, lacking) = (self.next_deadline(), self.has_candidates(), self.lacking());
+            self.summary = Some(Summary { owed, oldest_owed, deadline, candidates, lacking });
+        }
+    }
+
     /// How many decided frames are not confirmed yet because their bytes are lacking.
     pub fn owed(&self) -> usize {
-        self.lines.values().map(|line| line.owed.len()).sum()
+        let count = || self.lines.values().map(|line| line.owed.len()).sum();
+        self.summary.as_ref().map_or_else(count, |summary| summary.owed)
     }
 
     /// The lowest height of a block that decided a frame which is not confirmed here.
     pub fn oldest_owed(&self) -> Option<u64> {
-        self.lines.values().filter_map(|line| line.owed.front().map(|owed| owed.height)).min()
+        let oldest = || self.lines.values().filter_map(|line| line.owed.front().map(|owed| owed.height)).min();
+        self.summary.as_ref().map_or_else(oldest, |summary| summary.oldest_owed)
     }
 
     /// Takes a frame, and judges what it may have freed.
     pub fn take(&mut self, scene: &Scene<'_>, given: Given) -> Taken {
+        self.summary = None;
         let (chain, sequence) = (given.header.chain, given.header.sequence);
         let room = self.count < FRAMES_WAITING_MAX;
         if !self.lines.contains_key(&chain) && (!room || !self.has_place_for(scene, &chain)) {
@@ -109,6 +132,7 @@ impl Frames {
 
     /// Judges everything that is held again: the clock, the Origin or the tip moved.
     pub fn judge(&mut self, scene: &Scene<'_>) {
+        self.summary = None;
         for line in self.lines.values_mut() {
             line.judge(self.network, scene, self.confirmed_height);
         }
@@ -116,8 +140,9 @@ impl Frames {
 
     /// When a verdict may change by time alone.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let entries = self.lines.values().flat_map(|line| line.waiting.values().flatten());
-        entries.filter_map(|entry| if let Standing::Hold(until) = entry.standing { until } else { None }).min()
+        let until = |entry: &line::Entry| if let Standing::Hold(until) = entry.standing { until } else { None };
+        let deadline = || self.lines.values().flat_map(|line| line.waiting.values().flatten()).filter_map(until).min();
+        self.summary.as_ref().map_or_else(deadline, |summary| summary.deadline)
     }
 
     /// What §4 says of a frame, if it is here.
@@ -132,7 +157,8 @@ impl Frames {
 
     /// Whether anything can be proposed.
     pub fn has_candidates(&self) -> bool {
-        self.lines.iter().any(|(chain, line)| line.candidate(chain, line.next(), line.last()).is_some())
+        let any = || self.lines.iter().any(|(chain, line)| line.candidate(chain, line.next(), line.last()).is_some());
+        self.summary.as_ref().map_or_else(any, |summary| summary.candidates)
     }
 
     /// What can be proposed now: one frame of each chain in turn, until none is left or there are `max`. `turn` says with which chain to
@@ -160,6 +186,7 @@ impl Frames {
         let line = self.lines.entry(frame.chain).or_insert_with(|| Line::new(ChainTip::opened(frame.chain)));
         let next = frame.sequence == line.next();
         if next {
+            self.summary = None;
             line.owed.push_back(Owed { frame: frame.frame, height, proof });
         }
         next
@@ -167,6 +194,9 @@ impl Frames {
 
     /// Takes out what is decided and here, in order within each chain.
     pub fn confirm(&mut self, scene: &Scene<'_>) -> Vec<Confirmed> {
+        if self.owed() == 0 {
+            return Vec::new();
+        }
         let mut out = Vec::new();
         for (chain, line) in &mut self.lines {
             let before = out.len();
@@ -177,6 +207,7 @@ impl Frames {
                 out.push(Confirmed { chain: *chain, sequence, frame, proof });
             }
             if out.len() > before {
+                self.summary = None;
                 line.judge(self.network, scene, self.confirmed_height);
             }
         }
@@ -185,6 +216,9 @@ impl Frames {
 
     /// What is lacking to confirm what was decided, and to judge what waits.
     pub fn lacking(&self) -> Vec<Fetch> {
+        if let Some(summary) = &self.summary {
+            return summary.lacking.clone();
+        }
         let mut out = Vec::new();
         for (chain, line) in &self.lines {
             let (mut wanted, mut holders) = (None, Vec::new());

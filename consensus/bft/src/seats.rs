@@ -71,6 +71,11 @@ impl Seats {
         self.roster.key(self.place(voter)?)
     }
 
+    /// A member's stake; of others none.
+    pub fn stake(&self, voter: &Voter) -> u128 {
+        self.place(voter).and_then(|place| self.roster.committee().member(place)).map_or(0, |member| member.stake.0)
+    }
+
     /// The sum of the keys of these members; `None` if one is no member or counts twice.
     pub fn sum<'a>(&self, voters: impl IntoIterator<Item = &'a Voter>) -> Option<KeySum> {
         self.roster.sum(&self.signers(voters)?)

@@ -11,7 +11,7 @@ use crate::seats::Seats;
 
 fn validators(stakes: &[u128]) -> Validators {
     let committee = committee_of(Epoch(0), stakes);
-    Seats::new(&Cheap, std::sync::Arc::new(committee)).expect("a committee").validators().clone()
+    Seats::new(&Cheap, Arc::new(committee)).expect("a committee").validators().clone()
 }
 
 #[test]
@@ -51,7 +51,7 @@ proptest! {
         let validators = validators(&stakes);
         prop_assert!(u128::from(validators.total_voting_power()) <= POWER_TOTAL_MAX + 1);
         let signed = |name: &Voter| committee.index_of(&name.0).is_some_and(|index| signs >> index & 1 == 1);
-        let power: u64 = validators.members.iter().filter(|member| signed(&member.name)).map(core::Validator::voting_power).sum();
+        let power: u64 = validators.0.members.iter().filter(|member| signed(&member.name)).map(core::Validator::voting_power).sum();
         let stake = committee.members().iter().filter(|member| signed(&Voter(member.key))).map(|member| member.stake.0).sum();
         if core::ThresholdParams::default().quorum.is_met(power, validators.total_voting_power()) {
             prop_assert!(committee.is_quorum(ao_types::Stake(stake)));

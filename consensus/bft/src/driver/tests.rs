@@ -16,12 +16,7 @@ use crate::context::Vote;
 const NETWORK: NetworkId = NetworkId([7; 32]);
 
 fn identity(index: usize) -> Identity {
-    Identity {
-        network: NETWORK,
-        scheme: Arc::new(Cheap),
-        secret: Some(Arc::new(CheapSecret::new(index as u64))),
-        batches: [index as u8; 32],
-    }
+    Identity::new(NETWORK, Arc::new(Cheap), Some(Arc::new(CheapSecret::new(index as u64))), [index as u8; 32])
 }
 
 fn seats(stakes: &[u128]) -> Seats {
