@@ -32,7 +32,7 @@ bench: setup
 # A minute per target; needs a nightly toolchain and cargo-fuzz. SECONDS=3600 for a night.
 SECONDS ?= 60
 fuzz: setup
-	for folder in consensus/types consensus/core consensus/attest consensus/bft p2p vm; do \
+	for folder in consensus/types consensus/core consensus/attest consensus/bft p2p vm node; do \
 	  for target in $$(cd $$folder && cargo +nightly fuzz list); do \
 	    (cd $$folder && cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS)) || exit 1; done; done
 

@@ -25,6 +25,7 @@ pub mod location;
 pub mod online;
 pub mod output;
 pub mod paste;
+pub mod peers;
 pub mod reload;
 pub mod run;
 pub mod service;
@@ -85,6 +86,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::CompileWorker => local::compile_worker(),
         Command::Explain { code } => local::explain(context, code.as_deref()),
         Command::Status => wait(online::status(context)),
+        Command::Peers(verb) => wait(peers::peers(context, verb)),
         Command::Process(verb) => wait(online::process(context, verb)),
         Command::Message(verb) => wait(online::message(context, verb)),
         Command::Eval(eval) => wait(online::eval(context, &eval)),

@@ -220,6 +220,16 @@ impl Loaded {
         if !valid_network(&config.network.name) {
             unsound("network.name", config.network.name.clone(), "a name has 1 to 32 of the characters a-z 0-9 - and starts with a letter");
         }
+        for (key, addresses) in
+            [("p2p.listen", &config.p2p.listen), ("p2p.external_addr", &config.p2p.external_addr), ("p2p.relays", &config.p2p.relays)]
+        {
+            if let Some(bad) = addresses.iter().find_map(|text| text.parse::<ao_p2p::NetAddress>().err()) {
+                unsound(key, format!("{addresses:?}"), &bad.to_string());
+            }
+        }
+        if let Some(bad) = config.p2p.static_peers.iter().find_map(|text| text.parse::<ao_p2p::KnownPeer>().err()) {
+            unsound("p2p.static_peers", format!("{:?}", config.p2p.static_peers), &bad.to_string());
+        }
         if config.compute.workers > 256 {
             unsound("compute.workers", config.compute.workers.to_string(), "more than 256 threads do not help; 0 chooses by itself");
         }

@@ -14,8 +14,8 @@
 //! and when a result is ready is the core's.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ao_storage::Store;
 use axum::Router;
@@ -24,7 +24,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Code, Rejection};
+use crate::handle::HealthCheck;
 use crate::metrics::Metrics;
+use crate::metrics::labels::Check;
+use crate::network;
 
 mod admin;
 pub mod backend;
@@ -81,6 +84,8 @@ pub struct Inner {
     open: RwLock<Open>,
     /// Open connections of all listeners.
     connections: AtomicUsize,
+    /// The network between nodes, if this node is part of one.
+    network: OnceLock<network::Handle>,
     /// The listeners' stop: streams end with it.
     stop: CancellationToken,
 }
@@ -127,6 +132,7 @@ impl App {
             mode: AtomicU8::new(Mode::Serving as u8),
             open: RwLock::new(Open { rates: limits.rates, origins: Origins::default() }),
             connections: AtomicUsize::new(0),
+            network: OnceLock::new(),
             backend,
             limits,
             metrics,
@@ -185,6 +191,24 @@ impl App {
         *self.open.write() = open;
     }
 
+    /// The node is part of a network. Only the first one counts.
+    pub fn set_network(&self, network: network::Handle) {
+        // A node joins one network in its life.
+        let _ = self.network.set(network);
+    }
+
+    /// The network between nodes.
+    pub fn network(&self) -> Option<&network::Handle> {
+        self.network.get()
+    }
+
+    /// How the node is, peers included.
+    pub fn checks(&self) -> Vec<HealthCheck> {
+        let mut checks = self.backend.health();
+        checks.extend(self.network().map(|network| peers_check(network.connected())));
+        checks
+    }
+
     /// Open connections of all listeners.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -235,6 +259,19 @@ fn place(semaphore: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit,
         .clone()
         .try_acquire_owned()
         .map_err(|_| Rejection::retry(Code::Busy, format!("as many {what} as this node allows are under way"), 1))
+}
+
+/// A node without any peer cannot confirm anything; one with few is worth a look.
+fn peers_check((connected, few): (usize, usize)) -> HealthCheck {
+    let ok = connected >= few;
+    HealthCheck {
+        check: Check::Peers,
+        ok,
+        vital: connected == 0,
+        age_s: 0,
+        reason: format!("{connected} peers are connected, {few} are expected"),
+        fix: if ok { "" } else { "look at `aonode peers list`, p2p.static_peers, and whether port 7710 is reachable" },
+    }
 }
 
 #[cfg(test)]

@@ -37,16 +37,18 @@ mod range;
 pub mod seam;
 mod serve;
 mod servers;
+mod settings;
 mod spread;
 mod sync;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use names::{from_types, to_types};
 pub use peers::PeersFile;
 use seam::{Doorway, Order};
 use servers::Servers;
+pub use settings::p2p as settings_of;
 
 /// What a network shell is started with.
 pub struct Settings {

@@ -78,6 +78,33 @@ pub enum Output {
     Ndjson,
 }
 
+/// `peers`.
+#[derive(Debug, Subcommand)]
+pub enum Peers {
+    /// Who is connected
+    List,
+    /// Everything known of one peer
+    Show {
+        /// Its id, 12D3KooW...
+        peer: String,
+    },
+    /// Who is banned (on the node's machine)
+    Bans,
+    /// Close a peer's connections and take none from it (on the node's machine)
+    Ban {
+        /// Its id, 12D3KooW...
+        peer: String,
+        /// For how long
+        #[arg(long = "for", value_name = "DUR", default_value = "1h")]
+        length: Span,
+    },
+    /// Let it come back (on the node's machine)
+    Unban {
+        /// Its id, 12D3KooW...
+        peer: String,
+    },
+}
+
 /// When to colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -110,6 +137,9 @@ pub enum Command {
     /// Wallets: make, list, show
     #[command(subcommand, after_help = "Example:\n  aonode keys new --kind rsa --role client")]
     Keys(Keys),
+    /// Peers: list, show, ban, unban
+    #[command(subcommand, after_help = "Example:\n  aonode peers list\n  aonode peers ban 12D3KooW... --for 1h")]
+    Peers(Peers),
     /// Processes: spawn, list, show
     #[command(subcommand, after_help = "Example:\n  aonode process spawn --tag Name=counter --data @counter.lua --tag On-Boot=Data")]
     Process(Process),

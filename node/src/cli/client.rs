@@ -20,6 +20,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     timeout: Duration,
+    token: Option<String>,
 }
 
 impl Client {
@@ -42,7 +43,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::limited(3))
             .build()
             .map_err(|error| Failure::new(Exit::Bug, format!("no HTTP client: {error}")))?;
-        Ok(Self { http, base, timeout })
+        Ok(Self { http, base, timeout, token: None })
     }
 
     /// The node's address, without a slash at the end.
@@ -52,7 +53,26 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         let url = self.base.join(path.trim_start_matches('/')).map_err(|error| Failure::usage(format!("{path}: {error}")))?;
-        Ok(self.http.request(method, url).timeout(self.timeout))
+        let request = self.http.request(method, url).timeout(self.timeout);
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+
+    /// With the token of the operator's listener in every request.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// `POST` of JSON, JSON expected.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let response = self.send(self.request(Method::POST, path)?.json(body)).await?;
+        self.json(response).await
     }
 
     /// `GET`, JSON expected.

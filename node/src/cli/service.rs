@@ -355,7 +355,7 @@ impl Sampler {
 
     fn look(&self) {
         let mut ready = self.app.mode() == Mode::Serving;
-        for check in self.node.health() {
+        for check in self.app.checks() {
             self.metrics.health_check_ok.of(check.check).set(i64::from(check.ok));
             ready &= check.ok || !check.vital;
             if !check.ok {

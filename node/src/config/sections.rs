@@ -108,6 +108,36 @@ sections! {
         allow_remote: bool = false;
     }
 
+    /// The network between nodes. Counts for nodes that are part of one: a development node talks to nobody.
+    p2p: P2p {
+        /// Where other nodes reach this one: multiaddresses. Port 0 takes any free one.
+        listen: Vec<String> = vec!["/ip4/0.0.0.0/tcp/7710".into(), "/ip4/0.0.0.0/udp/7710/quic-v1".into()];
+        /// Where others reach this node if that is another place, behind a router for example.
+        external_addr: Vec<String> = Vec::new();
+        /// Peers to keep in touch with, besides the network's bootnodes: addresses that end in `/p2p/<peer id>`.
+        static_peers: Vec<String> = Vec::new();
+        /// Nobody but static peers and bootnodes may connect, and nobody else is dialled.
+        trusted_only: bool = false;
+        /// Connections that others opened, at most.
+        max_in: u32 = 60;
+        /// Connections that this node opened, at most. Strangers cannot take them up.
+        max_out: u32 = 40;
+        /// Connections that this node tries to have opened.
+        min_out: u32 = 8;
+        /// Connections from one /24 or /56.
+        per_subnet: u32 = 8;
+        /// No new connections while the process takes more memory than this.
+        memory_max: ByteSize = ByteSize(4 << 30);
+        /// Look for peers on the local network.
+        mdns: bool = false;
+        /// Ask the router for a port.
+        upnp: bool = false;
+        /// Carry connections between nodes that cannot reach each other.
+        relay: bool = false;
+        /// Relays to be reached through when this node turns out not to be reachable: addresses that end in `/p2p/<peer id>`.
+        relays: Vec<String> = Vec::new();
+    }
+
     /// How processes are evaluated. Nothing here changes a result: the two ceilings decide which processes are refused.
     compute: Compute {
         /// Threads that evaluate. 0: one for each core.

@@ -66,6 +66,9 @@ fn wrong_values_name_the_place_the_value_and_what_it_should_be() {
         ("[api]\nlisten = \"0.0.0.0:7700\"", None, "Set api.allow_remote = true"),
         ("[admin]\nlisten = \"127.0.0.1:7700\"", None, "api.listen is the same"),
         ("[network]\nname = \"../etc\"", None, "a name has 1 to 32"),
+        ("[p2p]\nlisten = [\"127.0.0.1:7710\"]", None, "`127.0.0.1:7710` is not an address such as /ip4/"),
+        ("[p2p]\nstatic_peers = [\"/ip4/192.0.2.1/tcp/7710\"]", None, "does not end in /p2p/<peer id>"),
+        ("[p2p]\nstatic_peers = \"x\"", None, "`p2p.static_peers` cannot be"),
         ("[log]\nlevel = \"loud\"", None, "`log.level` = loud"),
         ("[api\n", None, "is not TOML"),
     ] {

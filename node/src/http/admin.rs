@@ -21,6 +21,8 @@ use super::reply::{self, Native};
 use super::{App, Mode, body, health};
 use crate::error::{Code, Rejection};
 
+mod peers;
+
 /// Names by which the listener may always be called.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -89,6 +91,9 @@ pub(super) fn routes(hooks: AdminHooks) -> Router<App> {
         .route("/admin/status", get(status))
         .route("/admin/log", post(move |app, request| set_log(app, request, log)))
         .route("/admin/reload", post(move || async move { reload(&again) }))
+        .route("/admin/peers/bans", get(peers::bans))
+        .route("/admin/peers/ban", post(peers::ban))
+        .route("/admin/peers/unban", post(peers::unban))
         .route("/admin/pause", post(|state| set_mode(state, Mode::Paused)))
         .route("/admin/resume", post(|state| set_mode(state, Mode::Serving)))
         .route("/admin/drain", post(|state| set_mode(state, Mode::Draining)))

@@ -27,7 +27,11 @@ pub fn metrics_routes() -> Router<App> {
 
 async fn metrics(State(app): State<App>) -> Response {
     look(&app);
-    reply::typed(HeaderValue::from_static(crate::metrics::CONTENT_TYPE), app.metrics.render())
+    let mut text = app.metrics.render();
+    if let Some(network) = app.network() {
+        text.push_str(&network.metrics_text());
+    }
+    reply::typed(HeaderValue::from_static(crate::metrics::CONTENT_TYPE), text)
 }
 
 /// Alive: the core's loop turns. What supervisors restart by.
@@ -94,7 +98,7 @@ pub fn mode(app: &App) -> &'static str {
 }
 
 fn look(app: &App) -> Vec<HealthCheck> {
-    let checks = app.backend.health();
+    let checks = app.checks();
     for check in &checks {
         app.metrics.health_check_ok.of(check.check).set(i64::from(check.ok));
     }

@@ -15,6 +15,7 @@ mod export;
 mod list;
 mod messages;
 mod openapi;
+pub(in crate::http) mod peers;
 mod processes;
 mod status;
 
@@ -70,6 +71,7 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
             read("/v1/identity", "Who the node is: addresses to name as scheduler and authority.", &[], "Identity", &[]),
             get(status::identity),
         ),
+        (read("/v1/peers", "Peers that are connected, ordered by id.", &[], "Peers", &[Busy]), get(peers::list)),
         (read("/v1/processes", "Processes this node orders, by id.", &PAGE, "ProcessList", &[]), get(processes::list)),
         (
             write(

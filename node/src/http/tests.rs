@@ -6,6 +6,7 @@ mod gateway;
 mod health;
 mod limits;
 mod native;
+mod peers;
 mod real;
 mod sockets;
 pub(crate) mod support;

@@ -134,6 +134,8 @@ label! {
         Core = "core",
         /// The chain's tip moves.
         Chain = "chain",
+        /// Enough peers are connected.
+        Peers = "peers",
     }
 }
 

@@ -21,7 +21,7 @@ pub mod frames;
 use frames::{Author, Made, NETWORK};
 
 /// Only a failure takes so long.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A core that takes everything and writes it down.
 struct Door(mpsc::UnboundedSender<Arrival>);
@@ -32,12 +32,12 @@ impl Doorway for Door {
     }
 }
 
-struct Rig {
+pub struct Rig {
     orders: Orders,
     arrivals: UnboundedReceiver<Arrival>,
     store: Arc<MemoryStore>,
-    handle: Handle,
-    running: Running,
+    pub handle: Handle,
+    pub running: Running,
     address: ao_p2p::NetAddress,
 }
 
@@ -56,7 +56,7 @@ fn port() -> ao_p2p::NetAddress {
 
 impl Rig {
     /// Starts a node with these frames in its store, which knows these others.
-    fn start(seed: u8, chain: Chain, made: &[Made], known: &[&Rig]) -> Self {
+    pub fn start(seed: u8, chain: Chain, made: &[Made], known: &[&Rig]) -> Self {
         let (store, address) = (Arc::new(MemoryStore::new()), port());
         made.iter().for_each(|made| made.store(&*store));
         let mut p2p = config(seed);

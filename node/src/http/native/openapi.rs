@@ -152,6 +152,14 @@ fn schemas() -> Value {
         "Identity": object(&["scheduler", "authority", "module", "engine", "network", "version"], json!({
             "scheduler": text, "authority": text, "module": id, "engine": text, "network": text, "version": text,
         })),
+        "Peers": object(&["peer", "few", "peers"], json!({
+            "peer": nullable("string"), "few": number,
+            "peers": { "type": "array", "items": object(&["peer", "direction", "address", "score"], json!({
+                "peer": text, "direction": { "type": "string", "enum": ["in", "out"] }, "address": text, "connections": number,
+                "score": { "type": "integer" }, "gossip_score": { "type": "number" }, "round_trip_ms": nullable("number"), "agent": text,
+                "connected_s": number, "wanted": flag,
+            })) },
+        })),
         "ProcessList": list_of(object(&["id", "owner", "module", "slot"], json!({ "id": id, "owner": text, "module": id, "slot": nullable("integer") }))),
         "Process": object(&["id", "owner", "module", "scheduler", "head", "evaluated", "confirmed_slot"], json!({
             "id": id, "owner": text, "module": id, "scheduler": text, "parent": maybe_id, "timestamp": number, "block_height": number,

@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use super::support::{Answer, Script, get, message_item, post, send};
 use crate::http::{AdminHooks, Edge, Open, Origins, Reloaded};
 
-struct Hooked {
-    hooks: AdminHooks,
+pub struct Hooked {
+    pub hooks: AdminHooks,
     level: Arc<Mutex<String>>,
     stopped: Arc<AtomicBool>,
 }
 
-fn hooked() -> Hooked {
+pub fn hooked() -> Hooked {
     let (level, stopped): (Arc<Mutex<String>>, Arc<AtomicBool>) = Default::default();
     let (set, stop) = (level.clone(), stopped.clone());
     let hooks = AdminHooks {
@@ -33,7 +33,7 @@ fn hooked() -> Hooked {
     Hooked { hooks, level, stopped }
 }
 
-async fn call(edge: &Edge, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub async fn call(edge: &Edge, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -41,8 +41,8 @@ async fn call(edge: &Edge, method: &str, path: &str, headers: &[(&str, &str)], b
     send(edge, request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
-const HOST: (&str, &str) = ("host", "127.0.0.1:7701");
-const TOKEN: (&str, &str) = ("authorization", "Bearer s3cret");
+pub const HOST: (&str, &str) = ("host", "127.0.0.1:7701");
+pub const TOKEN: (&str, &str) = ("authorization", "Bearer s3cret");
 
 #[tokio::test]
 async fn a_stranger_gets_nothing_and_no_browser_may_read_it() {
