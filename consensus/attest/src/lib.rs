@@ -96,6 +96,8 @@
 //! * *The tail of a closed chain.* The frontier confirms what is at or below it (§5, §8); an offline proof of that is a path to the
 //!   Origin's state root, which comes with the staking ledger. Until then frames between the last one confirmed by certificates and the
 //!   frontier are neither confirmed nor voided here, and only what is above it is voided.
+//! * *Batches.* Certificates of one chain that can be checked together are (§5). Frames are not held back to make batches over chains: with
+//!   the frame interval as §13 sets it, less than one certificate arrives within a group's 3 ms.
 //! * *Whoever passes a header on* is not blamed for what its scheduler put into the body: relays check a header's signature and no more.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]

@@ -63,6 +63,12 @@ pub const COLLECTED_MAX: usize = 2 * WINDOW as usize;
 /// Frames of one chain that are asked for at once.
 pub const FETCHES_MAX: usize = 8;
 
+/// Of those, frames too far ahead to be kept.
+pub const FAR_FETCHES_MAX: usize = 2;
+
+/// A frame too far ahead that was asked for so often gives way to another.
+pub const VAIN_TRIES: u32 = 3;
+
 /// How long a node that signs nothing waits for the certificate of the newest frame before it asks, milliseconds; then with growing waits.
 pub const ASK_WAIT_MS: u64 = 500;
 
@@ -86,4 +92,5 @@ const _: () = assert!(SLICES_FROM > SLICE_MEMBERS_MAX && AGGREGATORS >= 1);
 const _: () = assert!(COLLECTED_MAX as u64 >= WINDOW, "every frame that may lack a certificate is collected for");
 const _: () = assert!(MESSAGE_BYTES_MAX >= 3 + 82 + 48 + 96, "a share fits");
 const _: () = assert!(EARLY_SHARES_MAX >= 2 * SLICES_FROM);
+const _: () = assert!(FAR_FETCHES_MAX < FETCHES_MAX, "what is near can always be asked for");
 const _: () = assert!(BRANCHES_MAX >= 2, "two headers convict");

@@ -9,7 +9,7 @@ use ao_consensus::{Given, Input, Timestamp};
 use ao_types::Epoch;
 
 use super::rig::*;
-use crate::limits::{AHEAD_MAX, BRANCHES_MAX, PREMATURE_MAX};
+use crate::limits::{AHEAD_MAX, BRANCHES_MAX, FAR_FETCHES_MAX, PREMATURE_MAX};
 
 /// Rows written by the group that is open.
 fn rows(rig: &mut Rig) -> Vec<String> {
@@ -22,7 +22,7 @@ fn a_frame_waits_for_the_one_before_it_which_is_fetched() {
     let (mut rig, mut line) = (Rig::member(&net, 1), net.line());
     let frames = line.frames(3);
     assert_eq!(rig.frame(&frames[2]), ["fetch 0..=1"]);
-    assert_eq!(rig.frame(&frames[1]), ["fetch 0..=0"]);
+    assert_eq!(rig.frame(&frames[1]), NOTHING, "frame 0 was asked for with it");
     assert!(rows(&mut rig).is_empty());
     let again = rig.pass(1_000);
     assert!(only(&again, "fetch 0..=0").len() >= 3, "asked for until it comes: {again:?}");
@@ -222,6 +222,38 @@ fn a_frame_too_far_ahead_is_reached_by_fetching_what_lies_between() {
     assert!((3..=8).contains(&asked), "asked {asked} times without any time passing");
     assert_eq!(rig.confirmed.as_ref().map(|tip| tip.next_sequence), Some(last as u64 - 1), "all that certificates confirm");
     rig.assert_sound();
+}
+
+#[test]
+fn an_answer_in_any_order_is_asked_for_once() {
+    let net = Net::of(4);
+    let (mut rig, mut line) = (Rig::member(&net, 1), net.line());
+    let mut frames = vec![line.frame(vec![])];
+    for _ in 0..40 {
+        let certificate = net.quorum(frames.last().unwrap());
+        frames.push(line.frame(vec![certificate]));
+    }
+    assert_eq!(rig.frame(&frames[40]), ["fetch 0..=39"]);
+    let seen = rig.frames(frames[..40].iter().rev());
+    assert_eq!(only(&seen, "fetch"), NOTHING, "each is followed by the one before it");
+    assert_eq!(rig.confirmed.as_ref().map(|tip| tip.next_sequence), Some(39));
+}
+
+#[test]
+fn frames_too_far_ahead_cause_no_flood_of_requests() {
+    let net = Net::of(4);
+    let (mut rig, mut line) = (Rig::member(&net, 1), net.line());
+    let mut frames = vec![line.frame(vec![])];
+    for _ in 0..5 * AHEAD_MAX {
+        let certificate = net.quorum(frames.last().unwrap());
+        frames.push(line.frame(vec![certificate]));
+    }
+    let far = AHEAD_MAX as usize + 1;
+    let seen = rig.frames(frames[far..].iter().rev());
+    assert_eq!(only(&seen, "fetch").len(), FAR_FETCHES_MAX, "{seen:?}");
+    // One that leads nowhere does not keep the place for ever.
+    rig.pass(1_000);
+    assert_eq!(only(&rig.frame(&frames[far + 1]), "fetch").len(), 1);
 }
 
 #[test]
