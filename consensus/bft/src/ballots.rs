@@ -7,6 +7,8 @@
 //! The batch has random coefficients, and is not the plain sum: two signatures that are wrong by opposite amounts have the right sum, and
 //! later not both of them need be in a certificate, or in a piece of evidence. Only a polka is checked by its sum: it stays whole.
 //!
+//! Votes beyond a quorum for the same are not needed and not checked, unless their voter also voted otherwise: that is evidence.
+//!
 //! A vote that does not hold says nothing about the voter it names: whoever relays could have made it up. It costs whoever sent it.
 
 use std::collections::BTreeMap;
@@ -31,7 +33,8 @@ fn subject(vote: &Vote) -> Subject {
 
 #[derive(Debug)]
 struct Waiting {
-    since: Timestamp,
+    /// `None`: not needed.
+    since: Option<Timestamp>,
     votes: Vec<(Option<PeerId>, SignedVote<Bft>)>,
     /// Of those who are named, each once.
     stake: u128,
@@ -94,11 +97,13 @@ impl Ballots {
     pub fn take(&mut self, now: Timestamp, from: Option<PeerId>, vote: SignedVote<Bft>) -> Checked {
         let subject = subject(&vote.message);
         let known = self.held.contains_key(&(subject, vote.message.voter));
-        let full = self.count >= VOTES_WAITING_PER_MEMBER_MAX * self.seats.count();
-        if known || full || self.seats.place(&vote.message.voter).is_none() {
+        if known || self.is_full() || self.seats.place(&vote.message.voter).is_none() {
             return Checked::default();
         }
-        let waiting = self.waiting.entry(subject).or_insert_with(|| Waiting { since: now, votes: Vec::new(), stake: 0 });
+        let other = self.other_vote(&subject, &vote.message.voter);
+        let enough = self.seats.roster().committee().is_quorum(Stake(self.stakes.get(&subject).copied().unwrap_or(0)));
+        let needed = !enough || other.is_some();
+        let waiting = self.waiting.entry(subject).or_insert_with(|| Waiting { since: None, votes: Vec::new(), stake: 0 });
         let mut same_voter = waiting.votes.iter().filter(|(_, other)| other.message.voter == vote.message.voter);
         let repeated = same_voter.clone().any(|(_, other)| other.signature == vote.signature);
         if repeated || same_voter.nth(VARIANTS_PER_VOTER_MAX - 1).is_some() {
@@ -108,14 +113,48 @@ impl Ballots {
             waiting.stake = waiting.stake.saturating_add(self.seats.stake(&vote.message.voter));
         }
         waiting.votes.push((from, vote));
+        if needed {
+            waiting.since.get_or_insert(now);
+        }
         self.count += 1;
-        if self.is_quorum(&subject) { self.settle(&subject) } else { Checked::default() }
+        if !enough && self.is_quorum(&subject) {
+            return self.settle(&subject);
+        }
+        // The one that was not needed is needed now.
+        if let Some(waiting) = other.and_then(|other| self.waiting.get_mut(&other)) {
+            waiting.since.get_or_insert(now);
+        }
+        Checked::default()
+    }
+
+    /// Whether no more can wait: those that are not needed go first.
+    fn is_full(&mut self) -> bool {
+        let most = VOTES_WAITING_PER_MEMBER_MAX * self.seats.count();
+        if self.count >= most {
+            self.waiting.retain(|_, waiting| waiting.since.is_some());
+            self.count = self.waiting.values().map(|waiting| waiting.votes.len()).sum();
+        }
+        self.count >= most
+    }
+
+    /// For what else this member voted in the same step of the same round, as far as is known.
+    fn other_vote(&self, subject: &Subject, voter: &Voter) -> Option<Subject> {
+        let same_step = |other: &Subject| (other.0, other.1) == (subject.0, subject.1) && other != subject;
+        let waiting = self.waiting.iter().filter(|(other, _)| same_step(other));
+        let named =
+            waiting.filter(|(_, waiting)| waiting.votes.iter().any(|(_, vote)| vote.message.voter == *voter)).map(|(other, _)| other);
+        let held = self.stakes.keys().filter(|other| same_step(other) && self.held.contains_key(&(**other, *voter)));
+        named.chain(held).next().copied()
     }
 
     /// Checks all that waited long enough.
     pub fn due(&mut self, now: Timestamp) -> Checked {
-        let due: Vec<Subject> =
-            self.waiting.iter().filter(|(_, waiting)| waiting.since.plus_ms(VOTE_WAIT_MS) <= now).map(|(subject, _)| *subject).collect();
+        let due: Vec<Subject> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.since.is_some_and(|since| since.plus_ms(VOTE_WAIT_MS) <= now))
+            .map(|(subject, _)| *subject)
+            .collect();
         let mut out = Checked::default();
         for subject in due {
             let Checked { good, blamed } = self.settle(&subject);
@@ -127,7 +166,7 @@ impl Ballots {
 
     /// When [`Ballots::due`] has something to do.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.waiting.values().map(|waiting| waiting.since.plus_ms(VOTE_WAIT_MS)).min()
+        self.waiting.values().filter_map(|waiting| waiting.since).map(|since| since.plus_ms(VOTE_WAIT_MS)).min()
     }
 
     /// Whether a vote holds: known, or checked alone.

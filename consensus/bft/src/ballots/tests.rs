@@ -45,6 +45,33 @@ fn votes_come_out_when_they_make_a_quorum_or_have_waited() {
 }
 
 #[test]
+fn votes_beyond_a_quorum_are_checked_only_if_their_voter_voted_otherwise_too() {
+    let otherwise = |index: u64| {
+        let message = Vote { value: NilOrVal::Nil, ..vote(index, 0).message };
+        let signature = Signature(secret(index).sign(&vote_message(&NETWORK, &message)));
+        SignedMessage::new(message, signature)
+    };
+    for first in [true, false] {
+        let mut ballots = ballots(7);
+        if first {
+            ballots.take(Timestamp(0), Some(peer(6)), otherwise(6));
+            assert_eq!(ballots.due(Timestamp(VOTE_WAIT_MS)).good.len(), 1);
+        }
+        (0..4).for_each(|index| drop(ballots.take(Timestamp(9), Some(peer(index)), vote(index, 0))));
+        assert_eq!(ballots.take(Timestamp(9), Some(peer(4)), vote(4, 0)).good.len(), 5);
+        ballots.take(Timestamp(9), Some(peer(5)), vote(5, 0));
+        assert_eq!(ballots.next_deadline(), None, "enough have voted");
+        ballots.take(Timestamp(9), Some(peer(6)), vote(6, 0));
+        if !first {
+            ballots.take(Timestamp(9), Some(peer(6)), otherwise(6));
+        }
+        let good = ballots.due(Timestamp(9 + VOTE_WAIT_MS)).good;
+        assert!(good.contains(&(Some(peer(6)), vote(6, 0))));
+        assert_eq!(good.contains(&(Some(peer(6)), otherwise(6))), !first, "it was checked before");
+    }
+}
+
+#[test]
 fn bad_votes_cost_their_senders_and_keep_no_good_one_out() {
     let mut ballots = ballots(7);
     ballots.take(Timestamp(0), Some(peer(6)), bad(0, 0));
@@ -91,6 +118,16 @@ fn what_waits_is_bounded() {
     assert_eq!(ballots.count, 4 * VOTES_WAITING_PER_MEMBER_MAX);
     let stranger = vote(17, 0);
     assert_eq!(ballots.take(Timestamp(0), Some(peer(17)), stranger), Checked::default());
+}
+
+#[test]
+fn votes_that_are_not_needed_keep_no_others_out_in_a_height_of_many_rounds() {
+    let mut ballots = ballots(4);
+    for round in 0..500 {
+        let good: usize = (0..4).map(|index| ballots.take(Timestamp(0), Some(peer(index)), vote(index, round)).good.len()).sum();
+        assert_eq!(good, 3, "round {round}");
+    }
+    assert!(ballots.count <= 4 * VOTES_WAITING_PER_MEMBER_MAX);
 }
 
 #[test]
