@@ -30,6 +30,8 @@ mod forward;
 mod order;
 
 use forward::Forwards;
+#[cfg(test)]
+pub(super) use order::topic;
 
 /// What a request of ours is about.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +79,8 @@ pub(super) struct Task {
     refused: (mpsc::Sender<Refused>, mpsc::Receiver<Refused>),
     /// What peers were told last, and when.
     told: (Vec<Tip>, Instant),
+    /// Something happened that the state machines may want to act on. Most gossip and most messages of engines are nothing to them.
+    due: bool,
 }
 
 impl Task {
@@ -116,6 +120,7 @@ impl Task {
             large: VecDeque::new(),
             refused: mpsc::channel(HEARD_MAX),
             told: (Vec::new(), Instant::now()),
+            due: true,
         }
     }
 
@@ -138,6 +143,7 @@ impl Task {
                 Some(Refused { peer, chain }) = self.refused.1.recv() => {
                     let now = (self.clock)();
                     self.sync.refused(now, peer, chain);
+                    self.due = true;
                 }
                 _ = tick.tick() => self.on_tick(),
             }
@@ -153,6 +159,7 @@ impl Task {
     }
 
     fn on_tick(&mut self) {
+        self.due = true;
         let told = self.told.1.elapsed();
         let tips = self.sync.tips();
         if told >= TIPS_EVERY_MAX || (told >= TIPS_EVERY && tips != self.told.0) {
@@ -171,8 +178,13 @@ impl Task {
     fn turn(&mut self) {
         self.offer_backlog();
         let now = (self.clock)();
+        // Twice: what could not be sent in the first round may be asked of somebody else.
         for _ in 0..2 {
+            if !std::mem::take(&mut self.due) && self.unsent.is_empty() {
+                return;
+            }
             while let Some(asking) = self.unsent.pop_front() {
+                self.due = true;
                 self.answered(now, asking, None, Err(Failure::TooMany));
             }
             let others: Vec<PeerId> = self.connected.iter().copied().collect();
@@ -326,12 +338,14 @@ impl Task {
                 self.connected.remove(&peer);
                 self.sync.gone(&peer);
                 self.spread.gone(&peer);
+                self.due = true;
             }
             Event::Gossip { id, from, topic, data } => self.on_gossip(now, id, from, topic, &data),
             Event::Direct { from, data } => self.on_direct(from, &data),
             Event::Request { id, from, kind, data } => self.on_request(now, id, from, kind, &data),
             Event::Answered { id, peer, result } => {
                 if let Some(asking) = self.open.remove(&id.0) {
+                    self.due |= !matches!(asking, Asking::Message);
                     self.answered(now, asking, Some(peer), result);
                 }
             }

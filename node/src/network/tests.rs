@@ -241,3 +241,61 @@ async fn a_fetch_is_answered_and_an_offender_is_banned() {
     one.running.stop().await;
     two.running.stop().await;
 }
+
+/// Makes the n-th message of a kind.
+type Say<'a> = Box<dyn Fn(u32) -> Command + 'a>;
+
+/// A peer that says what it likes: the network below, with nothing above.
+async fn stranger(seed: u8, to: &Rig) -> (ao_p2p::Network, ao_p2p::Events) {
+    let mut p2p = config(seed);
+    p2p.static_peers = vec![to.known()];
+    let (network, mut events) = ao_p2p::Network::start(p2p).unwrap();
+    let connected = async { while !matches!(events.recv().await, Some(ao_p2p::Event::Connected { .. })) {} };
+    tokio::time::timeout(DEADLINE, connected).await.expect("it connects");
+    (network, events)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_talks_nonsense_is_banned() {
+    let author = Author::new(1);
+    let rig = Rig::start(1, author.chain(), &[], &[]);
+    let forged = {
+        let mut raw = Author::new(1).next(&vec![1; 100 << 10]).header.to_raw().unwrap();
+        raw.header.timestamp.0 += 1;
+        let holder = rig.handle.peer_id();
+        message::Gossip::Header { header: Box::new(raw), holder }.encode()
+    };
+    let topic = task::topic(&author.chain());
+    let request = |kind, data: Bytes| Command::Request { id: ao_p2p::RequestId(0), peer: rig.handle.peer_id(), kind, data };
+    let nonsense: [(&str, Say<'_>); 4] = [
+        ("messages that are none", Box::new(|n| request(ao_p2p::Kind::Direct, n.to_be_bytes().to_vec().into()))),
+        ("questions that are none", Box::new(|n| request(ao_p2p::Kind::Range, n.to_be_bytes().to_vec().into()))),
+        ("gossip that is none", Box::new(|n| Command::Publish { topic, data: n.to_be_bytes().to_vec().into() })),
+        (
+            "headers that nobody signed",
+            Box::new(|n| {
+                let mut data = forged.to_vec();
+                // Another signature each time: gossip shows the same message once.
+                let at = data.len() - 4;
+                data[at..].copy_from_slice(&n.to_be_bytes());
+                Command::Publish { topic, data: data.into() }
+            }),
+        ),
+    ];
+    for (seed, (what, say)) in (40..).zip(&nonsense) {
+        let (network, mut events) = stranger(seed, &rig).await;
+        let drain = tokio::spawn(async move { while events.recv().await.is_some() {} });
+        let banned = async {
+            for n in 1u32.. {
+                if rig.handle.bans().await.unwrap().iter().any(|ban| ban.peer == network.peer_id()) {
+                    return;
+                }
+                drop(network.send(say(n)));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, banned).await.unwrap_or_else(|_| panic!("{what} go unpunished"));
+        drain.abort();
+    }
+    rig.running.stop().await;
+}

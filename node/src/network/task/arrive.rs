@@ -72,6 +72,7 @@ impl Task {
         }
         let Ok(signed) = raw.clone().verify() else { return Verdict::Reject };
         self.spread.header(now, Place { chain, sequence, frame: signed.id() }, raw, from, holder);
+        self.due = true;
         Verdict::Accept
     }
 
@@ -82,6 +83,7 @@ impl Task {
             Piece::Header(bytes) => {
                 if let Ok(raw) = RawHeader::decode(&bytes) {
                     self.spread.header(now, frame.place, raw, peer, peer);
+                    self.due = true;
                 }
             }
         }
@@ -99,10 +101,14 @@ impl Task {
         match Direct::decode(data) {
             Ok(Direct::Engine(bytes)) => self.may_arrive(Arrival::Engine { from: name, bytes, judge: Judge::nobody() }),
             Ok(Direct::Evidence(bytes)) => self.may_arrive(Arrival::Evidence { from: name, bytes, judge: Judge::nobody() }),
-            Ok(Direct::Tips(tips)) => self.sync.claimed(from, &tips),
+            Ok(Direct::Tips(tips)) => {
+                self.sync.claimed(from, &tips);
+                self.due = true;
+            }
             Ok(Direct::Have(place)) => {
                 if self.chains.contains(&place.chain) && !self.sync.has(&place.chain, place.sequence) {
                     self.spread.have(place.frame, from);
+                    self.due = true;
                 }
             }
             Err(_) => self.send(Command::Penalise { peer: from, offence: Offence::Malformed }),
@@ -113,7 +119,10 @@ impl Task {
         let answer = if kind == Kind::Forward {
             match Forward::decode(data) {
                 Ok(Forward::Whole(item)) => return self.submission(from, id, item),
-                Ok(Forward::Offer { item, .. }) if self.items.want(now, item, &[from], Purpose::Submission(id)) => return,
+                Ok(Forward::Offer { item, .. }) if self.items.want(now, item, &[from], Purpose::Submission(id)) => {
+                    self.due = true;
+                    return;
+                }
                 Ok(Forward::Offer { .. }) => Some(Answer::Busy),
                 Err(_) => None,
             }

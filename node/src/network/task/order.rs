@@ -29,7 +29,7 @@ fn offence(fault: Fault) -> Offence {
 }
 
 /// The topic of a chain's frames.
-pub(super) fn topic(chain: &Chain) -> Topic {
+pub(in crate::network) fn topic(chain: &Chain) -> Topic {
     Topic::Frames(Shard::of(&chain.scheduler.encode()))
 }
 
@@ -48,6 +48,7 @@ impl Task {
             Order::Fetch(fetch) => {
                 let holders: Vec<PeerId> = fetch.holders.iter().filter_map(names::from_types).collect();
                 self.sync.fetch(now, &fetch, &holders);
+                self.due = true;
             }
             Order::Items { ids, holders } => {
                 let holders: Vec<PeerId> = holders.iter().filter_map(names::from_types).collect();
@@ -55,6 +56,7 @@ impl Task {
                     // Those without room are asked for again by the node.
                     self.items.want(now, id, &holders, Purpose::Lacked);
                 }
+                self.due = true;
             }
             Order::Evidence(evidence) => self.evidence(&evidence),
             Order::Penalise(peer, fault) => {
@@ -95,6 +97,7 @@ impl Task {
         let now = (self.clock)();
         self.sync.local(now, Tip { chain, next: sequence + 1, last: frame });
         self.spread.done(&frame);
+        self.due = true;
         if let Some(at) = self.large.iter().position(|pulled| *pulled == frame) {
             self.large.remove(at);
             let have = Direct::Have(Place { chain, sequence, frame }).encode();
