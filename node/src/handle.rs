@@ -268,6 +268,11 @@ impl Node {
         &*self.shared.store
     }
 
+    /// The store, for readers with threads of their own.
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        self.shared.store.clone()
+    }
+
     /// Who this node is.
     pub fn identity(&self) -> &Identity {
         &self.shared.identity

@@ -48,7 +48,7 @@ pub use names::{from_types, to_types};
 pub use peers::PeersFile;
 use seam::{Doorway, Order};
 use servers::Servers;
-pub use settings::p2p as settings_of;
+pub use settings::{of_genesis as settings_of, p2p as p2p_settings};
 
 /// What a network shell is started with.
 pub struct Settings {

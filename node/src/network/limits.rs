@@ -136,6 +136,9 @@ pub const TIPS_EVERY: Duration = Duration::from_millis(1_000);
 /// and if it did not.
 pub const TIPS_EVERY_MAX: Duration = Duration::from_secs(15);
 
+/// Validators of a genesis that a node always keeps in touch with; of a larger committee it finds them.
+pub const VALIDATORS_WANTED_MAX: usize = 32;
+
 /// Bytes of the file with bans and anchors.
 pub const PEERS_FILE_BYTES_MAX: u64 = 4 << 20;
 
