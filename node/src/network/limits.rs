@@ -62,7 +62,7 @@ pub const REST_MS_MIN: u64 = 500;
 pub const REST_MS_MAX: u64 = 30_000;
 
 /// Ranges on other branches that engines asked for and that are still open.
-pub const ERRANDS_MAX: usize = 64;
+pub const DETOURS_MAX: usize = 64;
 
 /// Peers whose tips are remembered.
 pub const SYNC_PEERS_MAX: usize = 256;

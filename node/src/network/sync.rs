@@ -24,16 +24,16 @@ use ao_types::{Chain, NetworkId};
 use bytes::Bytes;
 
 use super::limits::{
-    AHEAD_MAX, ERRANDS_MAX, GRACE_MS, NEAR, RANGE_BYTES_WAITING_MAX, RANGE_FRAMES_MAX, RANGES_PER_CHAIN, RANGES_PER_PEER, REST_MS_MAX,
+    AHEAD_MAX, DETOURS_MAX, GRACE_MS, NEAR, RANGE_BYTES_WAITING_MAX, RANGE_FRAMES_MAX, RANGES_PER_CHAIN, RANGES_PER_PEER, REST_MS_MAX,
     REST_MS_MIN, SLOW_MS, STUCK_MS_MAX, STUCK_MS_MIN, SYNC_PEERS_MAX, TIPS_MAX,
 };
 use super::message::{RangeQuestion, Tip};
 use super::range::{Authentic, authenticate};
 
-mod errand;
+mod detour;
 mod follow;
 
-use errand::Errand;
+use detour::Detour;
 use follow::{Follow, Segment};
 
 /// What is to be done.
@@ -94,7 +94,7 @@ struct Asked {
     peer: PeerId,
     question: RangeQuestion,
     /// For an engine that wants another branch than the one applied here.
-    errand: bool,
+    detour: bool,
 }
 
 /// See the module documentation.
@@ -104,7 +104,7 @@ pub struct Sync {
     chains: BTreeMap<Chain, Follow>,
     peers: BTreeMap<PeerId, Peer>,
     asked: BTreeMap<u64, Asked>,
-    errands: Vec<Errand>,
+    detours: Vec<Detour>,
     next_request: u64,
     /// Bytes of ranges that wait for their turn.
     waiting_bytes: usize,
@@ -118,7 +118,7 @@ impl Sync {
             chains: BTreeMap::new(),
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
-            errands: Vec::new(),
+            detours: Vec::new(),
             next_request: 0,
             waiting_bytes: 0,
         }
@@ -186,13 +186,13 @@ impl Sync {
         } else {
             let count = fetch.to.0.saturating_sub(fetch.from).saturating_add(1).min(RANGE_FRAMES_MAX as u64) as u16;
             let from = fetch.to.0.saturating_add(1) - u64::from(count);
-            self.errand(RangeQuestion { chain: fetch.chain, from, count }, holders);
+            self.detour(RangeQuestion { chain: fetch.chain, from, count }, holders);
         }
     }
 
-    fn errand(&mut self, question: RangeQuestion, holders: &[PeerId]) {
-        if self.errands.len() < ERRANDS_MAX && self.errands.iter().all(|errand| errand.question != question) {
-            self.errands.push(Errand::new(question, holders));
+    fn detour(&mut self, question: RangeQuestion, holders: &[PeerId]) {
+        if self.detours.len() < DETOURS_MAX && self.detours.iter().all(|detour| detour.question != question) {
+            self.detours.push(Detour::new(question, holders));
         }
     }
 
@@ -208,7 +208,7 @@ impl Sync {
 
     /// What became of a range.
     pub fn answered(&mut self, now: Timestamp, request: u64, result: Result<Bytes, Failure>, acts: &mut Vec<Act>) {
-        let Some(Asked { peer, question, errand }) = self.asked.remove(&request) else { return };
+        let Some(Asked { peer, question, detour }) = self.asked.remove(&request) else { return };
         let known = self.peers.entry(peer).or_default();
         known.open = known.open.saturating_sub(1);
         let found = match result {
@@ -241,8 +241,8 @@ impl Sync {
         if !known.connected && known.open == 0 && found.is_none() {
             self.peers.remove(&peer);
         }
-        if errand {
-            return self.errand_answered(request, peer, found, acts);
+        if detour {
+            return self.detour_answered(request, peer, found, acts);
         }
         let Some(follow) = self.chains.get_mut(&question.chain) else { return };
         match found {
@@ -251,14 +251,14 @@ impl Sync {
         }
     }
 
-    fn errand_answered(&mut self, request: u64, peer: PeerId, found: Option<Vec<Authentic>>, acts: &mut Vec<Act>) {
-        let Some(at) = self.errands.iter().position(|errand| errand.is_asked(request)) else { return };
+    fn detour_answered(&mut self, request: u64, peer: PeerId, found: Option<Vec<Authentic>>, acts: &mut Vec<Act>) {
+        let Some(at) = self.detours.iter().position(|detour| detour.is_asked(request)) else { return };
         match found {
             Some(frames) => {
-                self.errands.swap_remove(at);
+                self.detours.swap_remove(at);
                 acts.extend(frames.into_iter().map(|frame| Act::Frame { peer, frame }));
             }
-            None if self.errands[at].gives_up() => drop(self.errands.swap_remove(at)),
+            None if self.detours[at].gives_up() => drop(self.detours.swap_remove(at)),
             None => {}
         }
     }
@@ -269,7 +269,7 @@ impl Sync {
         for chain in chains {
             self.poll_chain(now, chain, acts);
         }
-        self.poll_errands(now, acts);
+        self.poll_detours(now, acts);
     }
 
     fn poll_chain(&mut self, now: Timestamp, chain: Chain, acts: &mut Vec<Act>) {
@@ -306,7 +306,7 @@ impl Sync {
             known.failed(now);
         }
         if let Some(from) = before {
-            self.errand(RangeQuestion { chain, from, count: 1 }, &[peer]);
+            self.detour(RangeQuestion { chain, from, count: 1 }, &[peer]);
         }
     }
 
@@ -333,25 +333,25 @@ impl Sync {
         }
     }
 
-    fn poll_errands(&mut self, now: Timestamp, acts: &mut Vec<Act>) {
-        for at in 0..self.errands.len() {
-            if !self.errands[at].is_open() {
+    fn poll_detours(&mut self, now: Timestamp, acts: &mut Vec<Act>) {
+        for at in 0..self.detours.len() {
+            if !self.detours[at].is_open() {
                 continue;
             }
             let anybody = self.peers.iter().filter(|(_, known)| known.is_free(now)).map(|(peer, _)| *peer);
-            let Some(peer) = self.errands[at].choose(anybody) else { continue };
-            let request = self.ask(peer, self.errands[at].question, true, acts);
-            self.errands[at].asked(request);
+            let Some(peer) = self.detours[at].choose(anybody) else { continue };
+            let request = self.ask(peer, self.detours[at].question, true, acts);
+            self.detours[at].asked(request);
         }
     }
 
-    fn ask(&mut self, peer: PeerId, question: RangeQuestion, errand: bool, acts: &mut Vec<Act>) -> u64 {
+    fn ask(&mut self, peer: PeerId, question: RangeQuestion, detour: bool, acts: &mut Vec<Act>) -> u64 {
         let request = self.next_request;
         self.next_request += 1;
         let known = self.peers.entry(peer).or_default();
         known.open += 1;
         known.asked = request + 1;
-        self.asked.insert(request, Asked { peer, question, errand });
+        self.asked.insert(request, Asked { peer, question, detour });
         acts.push(Act::Ask { request, peer, question });
         request
     }

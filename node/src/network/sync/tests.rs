@@ -237,10 +237,10 @@ fn an_engine_that_lacks_frames_is_served_at_once() {
     assert_eq!(asks.iter().map(|ask| (ask.1, ask.2, ask.3)).collect::<Vec<_>>(), [(peer(6), 3, 4)], "below it: another branch, once");
     let acts = table.answer(9_001, asks[0].0, Ok(table.range(3, 4)));
     assert_eq!(frames_of(&acts), [3, 4, 5, 6]);
-    for from in 0..2 * ERRANDS_MAX as u64 {
+    for from in 0..2 * DETOURS_MAX as u64 {
         table.sync.fetch(Timestamp(9_002), &Fetch { to: (from % 9, last), ..fetch(from, from % 9) }, &[]);
     }
-    assert!(table.sync.errands.len() <= ERRANDS_MAX);
+    assert!(table.sync.detours.len() <= DETOURS_MAX);
 }
 
 /// A peer of the seeded world.

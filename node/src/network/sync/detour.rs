@@ -12,14 +12,14 @@ const TRIES_MAX: u32 = 8;
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Errand {
+pub(super) struct Detour {
     pub(super) question: RangeQuestion,
     holders: VecDeque<PeerId>,
     request: Option<u64>,
     tries: u32,
 }
 
-impl Errand {
+impl Detour {
     pub(super) fn new(question: RangeQuestion, holders: &[PeerId]) -> Self {
         let holders = holders.iter().copied().take(HOLDERS_MAX).collect();
         Self { question, holders, request: None, tries: 0 }
