@@ -4,6 +4,8 @@
 # One folder for every clone and for CI: dependencies compile once per machine, a fresh clone compiles only our own crates.
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/aonode
 export CARGO_TARGET_DIR ?= $(CACHE)/target
+# Where .ci/prometheus puts promtool unless it is installed.
+export PATH := $(PATH):$(CACHE)/prometheus/usr/bin
 
 # The runner that is there; plain `cargo test` must pass too.
 RUNNER := $(shell cargo nextest --version > /dev/null 2>&1 && echo "nextest run" || echo "test --lib --bins --tests")
