@@ -317,7 +317,8 @@ pub struct Log {
 }
 
 impl Log {
-    fn follow(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    /// Collects the lines of a stream until it ends.
+    pub(crate) fn follow(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (grow, grown) = watch::channel(0);
         let into = Arc::clone(&lines);
@@ -362,7 +363,7 @@ impl Log {
     }
 
     /// Waits until nothing more can come.
-    async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         let mut grown = self.grown.clone();
         let everything = async { while grown.changed().await.is_ok() {} };
         // a grandchild could hold the stream open: what it says is not the node's
