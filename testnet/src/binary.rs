@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 
 /// Folders whose files decide whether the binary is stale.
-const SOURCES: [&str; 6] = ["Cargo.toml", "Cargo.lock", "consensus", "storage", "vm", "node"];
+const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "consensus", "p2p", "storage", "vm", "node"];
 
 /// The path of the binary.
 ///
