@@ -7,7 +7,9 @@ use ao_consensus::{Consensus, Setup};
 fn conforms(nodes: usize, seeds: u64) {
     let make = |setup: Setup| -> Box<dyn Consensus> { Box::new(Attest::new(setup).expect("the records are this engine's own")) };
     let reports = conformance(&Suite::new(&make), nodes, seeds).unwrap_or_else(|violation| panic!("{violation}"));
-    assert!(reports.iter().all(|(_, report)| report.frames > 0 && report.confirmed > 0), "{reports:?}");
+    // All schedulers may be among those who never start.
+    let idle = reports.iter().find(|(name, report)| *name != "mute" && (report.frames == 0 || report.confirmed == 0));
+    assert_eq!(idle, None, "nothing happened");
 }
 
 #[test]
