@@ -429,6 +429,7 @@ impl Net {
         self.nodes.iter().for_each(|node| assert_eq!(node.penalties, []));
     }
 
+    #[cfg(feature = "mutations")]
     pub fn rosters(&self) -> &Rosters {
         &self.rosters
     }
