@@ -18,6 +18,8 @@ use zeroize::Zeroizing;
 
 use crate::datadir::{self, Layout};
 
+pub mod keystore;
+
 /// Wallets listed at most.
 pub const LISTED_MAX: usize = 1_000;
 
