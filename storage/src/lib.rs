@@ -28,6 +28,7 @@ pub mod faulty;
 pub mod limits;
 pub mod memory;
 mod migrate;
+pub mod protection;
 pub mod rocks;
 pub mod schema;
 pub mod typed;
@@ -35,6 +36,7 @@ pub mod typed;
 pub use batch::WriteBatch;
 pub use disk::free_bytes;
 pub use memory::MemoryStore;
+pub use protection::ProtectionStore;
 pub use rocks::RocksStore;
 pub use schema::Table;
 

@@ -30,6 +30,12 @@ pub const ENGINE_LOG_BYTES: usize = 4 << 20;
 /// See [`ENGINE_LOG_BYTES`].
 pub const ENGINE_LOG_FILES: usize = 3;
 
+/// Rows of the protection database that are not yet in a file: 2 MiB. A chain's row is replaced in place, so few ever get there.
+pub const PROTECTION_WRITE_BUFFER_BYTES: usize = 2 << 20;
+
+/// Open files of the protection database.
+pub const PROTECTION_OPEN_FILES: i32 = 32;
+
 const _: () = assert!(TABLE_WRITE_BUFFER_BYTES * 2 <= WRITE_BUFFER_BYTES, "one table's buffer must not fill the budget of all");
 const _: () = assert!(WRITE_BUFFER_BYTES as u64 * 2 <= WAL_BYTES, "the log's size must not be what flushes tables under load");
 const _: () = assert!(ARENA_BLOCK_BYTES * crate::Table::ALL.len() * 2 <= WRITE_BUFFER_BYTES, "first allocations must not flush tables");

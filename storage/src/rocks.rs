@@ -11,9 +11,9 @@ use rocksdb::{BoundColumnFamily, DBWithThreadMode, MultiThreaded, ReadOptions, W
 
 use crate::{Direction, Durability, Entry, Error, Store, Table, WriteBatch, limits, migrate};
 
-mod fault;
+pub(crate) mod fault;
 mod tuning;
-mod wal;
+pub(crate) mod wal;
 
 pub use wal::Truncation;
 
@@ -100,7 +100,7 @@ impl RocksStore {
 }
 
 /// Without the file CURRENT RocksDB would begin anew beside the data, and everything would seem to be lost.
-fn refuse_remains(directory: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_remains(directory: &Path) -> Result<(), Error> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Ok(()) };
     for path in entries.flatten().map(|entry| entry.path()) {
         let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned()).unwrap_or_default();
@@ -115,7 +115,7 @@ fn refuse_remains(directory: &Path) -> Result<(), Error> {
 }
 
 /// An error on opening, with its place in the log where RocksDB does not say it.
-fn located(error: &rocksdb::Error, directory: &Path) -> Error {
+pub(crate) fn located(error: &rocksdb::Error, directory: &Path) -> Error {
     match (fault::typed(error, directory), wal::inspect(directory, true)) {
         (Error::Corrupt { .. }, Err(found @ Error::Corrupt { .. })) => found,
         (typed, _) => typed,

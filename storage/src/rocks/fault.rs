@@ -7,7 +7,7 @@ use rocksdb::ErrorKind;
 use crate::Error;
 
 /// Turns RocksDB's text into one of our kinds. `directory` is the place named where the text names none.
-pub(super) fn typed(error: &rocksdb::Error, directory: &Path) -> Error {
+pub(crate) fn typed(error: &rocksdb::Error, directory: &Path) -> Error {
     let text = error.as_ref();
     let io = error.kind() == ErrorKind::IOError;
     if ["No space left on device", "Disk quota exceeded", "space limit was reached"].iter().any(|sign| text.contains(sign)) {

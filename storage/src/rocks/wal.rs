@@ -44,7 +44,7 @@ enum Verdict {
 }
 
 /// Looks at every log in `directory`. Fails with [`Error::Corrupt`] naming file and offset; `checksums` also checks every payload.
-pub(super) fn inspect(directory: &Path, checksums: bool) -> Result<Vec<Truncation>, Error> {
+pub(crate) fn inspect(directory: &Path, checksums: bool) -> Result<Vec<Truncation>, Error> {
     let io = |error: std::io::Error| Error::Io(format!("{}: {error}", directory.display()));
     let mut logs = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(io)? {
