@@ -18,7 +18,10 @@ pub mod console;
 pub mod context;
 pub mod devnet;
 pub mod exit;
+mod failures;
+pub mod genesis;
 pub mod items;
+pub mod keys;
 pub mod limits;
 pub mod local;
 pub mod location;
@@ -31,6 +34,7 @@ pub mod run;
 pub mod service;
 pub mod show;
 pub mod signals;
+pub mod slashing;
 pub mod verify;
 
 use args::{Cli, Command};
@@ -79,7 +83,9 @@ fn usage(error: &clap::Error, io: Io<'_>) -> Exit {
 fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
     match command {
         Command::Init(init) => local::init(context, &init),
-        Command::Keys(verb) => local::keys(context, verb),
+        Command::Keys(verb) => keys::keys(context, verb),
+        Command::Slashing(verb) => slashing::slashing(context, &verb),
+        Command::Genesis(verb) => genesis::genesis(context, &verb),
         Command::Config(verb) => local::config(context, &verb),
         Command::Completions { shell } => local::completions(context, shell),
         Command::Version => local::version(context),

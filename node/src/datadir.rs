@@ -4,11 +4,15 @@
 //! <root>/                 0700, $XDG_DATA_HOME/aonode/<network> unless told otherwise
 //!   LOCK                  held while a node runs; contains its process id
 //!   VERSION               {"schema":1,"created_by":"0.1.0"}
-//!   network.json          {"name":"local"}: which network these data belong to
+//!   network.json          {"name":"local","genesis_hash":null}: which network these data belong to
 //!   config.toml           configuration, explained line by line
 //!   api-token       0600  bearer token of the admin listener; made anew when it was deleted
-//!   keys/           0700  wallet/<address>.json (JWK, 0600), roles.json (which wallet signs what)
+//!   genesis.json          the genesis whose hash network.json pins; none for a node by itself
+//!   node.key        0600  seed of the node's own Ed25519 key
+//!   keys/           0700  wallet/<address>.json (JWK, 0600), roles.json (which wallet signs what), bls/<public key>.json (ERC-2335)
+//!   secrets/        0700  passwords of attestors' keys
 //!   db/                   the store
+//!   slashing/             what attestors' signatures are bound by; never deleted, never restored from an older copy
 //!   runtimes/             Lua runtimes that processes began on
 //!   modules/              compiled modules; safe to delete
 //!   tmp/                  files being written
@@ -22,6 +26,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use ao_types::{Genesis, NetworkId};
 use serde::{Deserialize, Serialize};
 
 /// Layout version this binary writes and the newest it reads. The store has its own, inside.
@@ -75,6 +80,16 @@ pub enum Error {
         found: String,
         /// As configured.
         wanted: String,
+    },
+    /// Its genesis is not the one it was bound to, or is to be bound to. Exit code 9.
+    #[error("{root} is bound to the genesis {pinned}, not {found}")]
+    WrongGenesis {
+        /// The directory.
+        root: PathBuf,
+        /// In `network.json`.
+        pinned: NetworkId,
+        /// Of the file that is there or was given.
+        found: NetworkId,
     },
     /// Others may read or write it. Exit code 3.
     #[error("{path} has mode {found:04o}; {wanted:04o} or stricter is needed, because it holds secrets")]
@@ -136,6 +151,8 @@ struct Version {
 #[derive(Serialize, Deserialize)]
 struct NetworkFile {
     name: String,
+    #[serde(default)]
+    genesis_hash: Option<NetworkId>,
 }
 
 /// Where the directory of `network` is when nobody says otherwise. `None`: neither `XDG_DATA_HOME` nor `HOME` is set.
@@ -200,6 +217,26 @@ impl Layout {
     pub fn tmp(&self) -> PathBuf {
         self.root.join("tmp")
     }
+    /// Folder of attestors' keys.
+    pub fn bls_keys(&self) -> PathBuf {
+        self.root.join("keys").join("bls")
+    }
+    /// Folder of their passwords.
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+    /// The node's own key.
+    pub fn node_key(&self) -> PathBuf {
+        self.root.join("node.key")
+    }
+    /// What attestors' signatures are bound by.
+    pub fn slashing(&self) -> PathBuf {
+        self.root.join("slashing")
+    }
+    /// The genesis of the network, if these data belong to one.
+    pub fn genesis(&self) -> PathBuf {
+        self.root.join("genesis.json")
+    }
     fn lock(&self) -> PathBuf {
         self.root.join("LOCK")
     }
@@ -223,6 +260,23 @@ impl Layout {
         read_json::<NetworkFile>(&self.network()).map(|file| file.name)
     }
 
+    /// The genesis these data are bound to, and its hash; `None` for a node by itself. The file must still be what was pinned.
+    ///
+    /// # Errors
+    /// Not initialised, damaged, or another genesis than the one pinned.
+    pub fn pinned_genesis(&self) -> Result<Option<(Genesis, NetworkId)>, Error> {
+        let Some(pinned) = read_json::<NetworkFile>(&self.network())?.genesis_hash else { return Ok(None) };
+        let path = self.genesis();
+        let damaged = |reason: String| Error::Damaged { path: path.clone(), reason };
+        let bytes = read_at_most(&path, ao_types::limits::GENESIS_BYTES_MAX as u64)?;
+        let genesis = Genesis::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let found = genesis.network_id().map_err(|error| damaged(error.to_string()))?;
+        if found != pinned {
+            return Err(Error::WrongGenesis { root: self.root.clone(), pinned, found });
+        }
+        Ok(Some((genesis, found)))
+    }
+
     /// Checks that only this user can read what is secret, as `start` does, without taking the lock.
     ///
     /// # Errors
@@ -230,13 +284,17 @@ impl Layout {
     pub fn check_permissions(&self) -> Result<(), Error> {
         let mut left = ENTRIES_MAX;
         private(&self.root, 0o700)?;
-        for secret in [self.token()] {
+        for secret in [self.token(), self.node_key()] {
             if secret.exists() {
                 private(&secret, 0o600)?;
             }
         }
-        let keys = self.root.join("keys");
-        if keys.exists() { private_tree(&keys, &mut left) } else { Ok(()) }
+        for folder in [self.root.join("keys"), self.secrets()] {
+            if folder.exists() {
+                private_tree(&folder, &mut left)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -274,7 +332,7 @@ impl DataDir {
             write_atomic(&layout.config(), config.as_bytes(), 0o600)?;
         }
         if !layout.network().exists() {
-            write_json(&layout.network(), &NetworkFile { name: network.to_owned() })?;
+            write_json(&layout.network(), &NetworkFile { name: network.to_owned(), genesis_hash: None })?;
         }
         // Last: a directory with a VERSION is complete.
         if !layout.version().exists() {
@@ -308,6 +366,29 @@ impl DataDir {
             entries.flatten().for_each(|entry| drop(fs::remove_file(entry.path())));
         }
         Ok(Self { layout, _lock: lock })
+    }
+
+    /// Binds the directory to a genesis, for ever. Doing it again with the same one changes nothing.
+    ///
+    /// # Errors
+    /// It is bound to another one, was used without one, or its network has another name; or the system refuses.
+    pub fn pin_genesis(&self, genesis: &Genesis) -> Result<NetworkId, Error> {
+        let damaged = |error: ao_types::GenesisError| Error::Damaged { path: self.genesis(), reason: error.to_string() };
+        let hash = genesis.network_id().map_err(damaged)?;
+        let file: NetworkFile = read_json(&self.network())?;
+        match file.genesis_hash {
+            Some(pinned) if pinned == hash => return Ok(hash),
+            Some(pinned) => return Err(Error::WrongGenesis { root: self.root.clone(), pinned, found: hash }),
+            None if self.db().join("CURRENT").exists() => return Err(Error::AlreadyInitialised { root: self.root.clone() }),
+            None if file.name != genesis.name => {
+                return Err(Error::WrongNetwork { root: self.root.clone(), found: file.name, wanted: genesis.name.clone() });
+            }
+            None => {}
+        }
+        write_atomic(&self.genesis(), &genesis.canonical().map_err(damaged)?, 0o600)?;
+        // Last: a directory that names a genesis has it.
+        write_json(&self.network(), &NetworkFile { name: file.name, genesis_hash: Some(hash) })?;
+        Ok(hash)
     }
 
     /// The admin listener's bearer token, made anew if it is not there.
@@ -390,15 +471,26 @@ pub(crate) fn check_secret_file(path: &Path) -> Result<(), Error> {
     private(path, 0o600).map(drop)
 }
 
+/// Makes a folder that only this user can enter, if it is not there.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).context("create", path)
+}
+
 /// Reads a small text file.
 pub(crate) fn read_small(path: &Path) -> Result<String, Error> {
+    let damaged = |reason: std::string::FromUtf8Error| Error::Damaged { path: path.to_owned(), reason: reason.to_string() };
+    String::from_utf8(read_at_most(path, SMALL_FILE_MAX)?).map_err(damaged)
+}
+
+/// Reads a file of at most `max` bytes.
+pub(crate) fn read_at_most(path: &Path, max: u64) -> Result<Vec<u8>, Error> {
     let file = File::open(path).context("read", path)?;
-    let mut text = String::new();
-    file.take(SMALL_FILE_MAX + 1).read_to_string(&mut text).context("read", path)?;
-    if text.len() as u64 > SMALL_FILE_MAX {
-        return Err(Error::Damaged { path: path.to_owned(), reason: format!("larger than {SMALL_FILE_MAX} bytes") });
+    let mut bytes = Vec::new();
+    file.take(max + 1).read_to_end(&mut bytes).context("read", path)?;
+    if bytes.len() as u64 > max {
+        return Err(Error::Damaged { path: path.to_owned(), reason: format!("larger than {max} bytes") });
     }
-    Ok(text)
+    Ok(bytes)
 }
 
 /// Reads a small JSON file.

@@ -1,4 +1,5 @@
-//! Wallets on disk: which there are, who may read them, and which signs what.
+//! Keys on disk: which there are, who may read them, and which signs what. Wallets here, attestors' keys in [`bls`], the node's own in
+//! [`node`].
 //!
 //! One wallet is one JWK file, `keys/wallet/<address>.json`, mode 0600: RSA in Arweave's own form (usable by `aos --wallet` and
 //! arweave-js as it is), Ed25519 as `OKP`, Ethereum as `EC`. Three roles are filled when a directory is initialised: the *scheduler*
@@ -18,7 +19,11 @@ use zeroize::Zeroizing;
 
 use crate::datadir::{self, Layout};
 
+pub mod bls;
 pub mod keystore;
+pub mod node;
+
+pub use bls::BlsEntry;
 
 /// Wallets listed at most.
 pub const LISTED_MAX: usize = 1_000;
@@ -48,6 +53,23 @@ pub enum Error {
     /// A key could not be made.
     #[error("cannot make a key: {0}")]
     Wallet(WalletError),
+    /// An attestor's key that does not open.
+    #[error("{path}: {reason}")]
+    Keystore {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: keystore::Error,
+    },
+    /// An attestor's key whose password is nowhere.
+    #[error("{path} needs a password")]
+    PasswordNeeded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No usable BLS secret.
+    #[error(transparent)]
+    Bls(ao_consensus::scheme::SchemeError),
     /// Nobody has this role.
     #[error("no wallet has the role {role} in {folder}")]
     NoRole {
@@ -141,6 +163,11 @@ impl Keys {
         Self { layout }
     }
 
+    /// Where they lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Makes a wallet and stores it.
     ///
     /// # Errors
@@ -229,6 +256,11 @@ impl Keys {
         }
         paths.sort();
         paths.iter().map(|path| self.entry(path, &read(path)?, &roles)).collect()
+    }
+
+    fn draw(&self, bytes: &mut [u8]) -> Result<(), Error> {
+        let path = self.layout.root().to_owned();
+        datadir::entropy(bytes).map_err(|source| Error::Directory(datadir::Error::Io { action: "draw entropy for", path, source }))
     }
 
     fn entry(&self, path: &Path, wallet: &Wallet, roles: &BTreeMap<Role, Address>) -> Result<Entry, Error> {

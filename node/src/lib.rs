@@ -16,8 +16,10 @@ pub mod http;
 pub mod keys;
 pub mod limits;
 pub mod logging;
+pub mod member;
 pub mod metrics;
 pub mod network;
+pub mod protection;
 pub mod shell;
 pub mod wiring;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use ao_types::{BlsKey, BlsSignature, Signers};
 use bls_signatures::{PrivateKey, Serialize as _};
 use blst::{BLST_ERROR, Pairing};
-use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective};
+use blstrs::{G1Affine, G1Projective, G2Affine, G2Projective, Scalar};
 use group::prime::PrimeCurveAffine as _;
 use group::{Curve as _, Group as _};
 use zeroize::Zeroizing;
@@ -28,24 +28,32 @@ pub const CIPHERSUITE: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_NUL_";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bls;
 
-/// An attestor's secret, kept as the 32-byte seed from which the scalar is derived (RFC draft `KeyGen`) for each signature: libraries
-/// disagree on the byte order of a scalar, and the scalar's type cannot be cleared from memory. Shows nothing of itself.
+/// An attestor's secret, kept as the 32 big-endian bytes of its scalar, as EIP-2333 and key files (ERC-2335) have it: the scalar's own type
+/// cannot be cleared from memory, so it is made for each signature. Shows nothing of itself.
 pub struct BlsSecret {
-    seed: Zeroizing<[u8; 32]>,
+    scalar: Zeroizing<[u8; 32]>,
     public: BlsKey,
 }
 
 impl BlsSecret {
-    /// From 32 bytes of entropy. The same seed is the same key for ever.
+    /// From 32 bytes of entropy (RFC draft `KeyGen`). The same seed is the same key for ever.
     pub fn from_seed(seed: [u8; 32]) -> Result<Self, SchemeError> {
         let seed = Zeroizing::new(seed);
-        let public = PrivateKey::new(*seed).public_key().as_bytes();
-        Ok(Self { seed, public: BlsKey(public.try_into().map_err(|_| SchemeError::Secret)?) })
+        let scalar = Zeroizing::new(Scalar::from(PrivateKey::new(*seed)).to_bytes_be());
+        Self::from_scalar(*scalar)
     }
 
-    /// The seed, for a key store that encrypts it.
-    pub fn seed(&self) -> &[u8; 32] {
-        &self.seed
+    /// From a scalar, big-endian. Refused: 0, and what is not below the order of the group.
+    pub fn from_scalar(scalar: [u8; 32]) -> Result<Self, SchemeError> {
+        let scalar = Zeroizing::new(scalar);
+        let value = Option::<Scalar>::from(Scalar::from_bytes_be(&scalar)).filter(|value| *value != Scalar::default());
+        let public = PrivateKey::from(value.ok_or(SchemeError::Secret)?).public_key().as_bytes();
+        Ok(Self { scalar, public: BlsKey(public.try_into().map_err(|_| SchemeError::Secret)?) })
+    }
+
+    /// The scalar, for a key store that encrypts it.
+    pub fn scalar(&self) -> &[u8; 32] {
+        &self.scalar
     }
 }
 
@@ -61,7 +69,9 @@ impl SecretKey for BlsSecret {
     }
 
     fn sign(&self, message: &[u8]) -> BlsSignature {
-        let signature = G2Affine::from(PrivateKey::new(*self.seed).sign(message));
+        // Never the default: the scalar was checked when this was made.
+        let scalar = Scalar::from_bytes_be(&self.scalar).unwrap_or(Scalar::default());
+        let signature = G2Affine::from(PrivateKey::from(scalar).sign(message));
         BlsSignature(signature.to_compressed())
     }
 }

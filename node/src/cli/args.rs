@@ -7,6 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Format, Span};
 use crate::keys::{Kind, Role};
 
+mod network;
+
+pub use network::{AddValidator, Binding, Genesis, GenesisNew, Slashing};
+
 /// A peer-to-peer node for AO, decentralised compute on Arweave.
 #[derive(Debug, Parser)]
 #[command(name = "aonode", version, max_term_width = 110, disable_help_subcommand = true, subcommand_required = true)]
@@ -134,12 +138,18 @@ pub enum Command {
     /// What the node is doing; exit code 0 healthy, 5 unreachable, 14 not ready
     #[command(after_help = "Example:\n  aonode status --output json")]
     Status,
-    /// Wallets: make, list, show
-    #[command(subcommand, after_help = "Example:\n  aonode keys new --kind rsa --role client")]
+    /// Wallets, attestors' keys, the node's key: make, list, show
+    #[command(subcommand, after_help = "Example:\n  aonode keys new --kind rsa --role client\n  aonode keys new --type bls")]
     Keys(Keys),
     /// Peers: list, show, ban, unban
     #[command(subcommand, after_help = "Example:\n  aonode peers list\n  aonode peers ban 12D3KooW... --for 1h")]
     Peers(Peers),
+    /// The file that a network is: new, add-account, add-validator, collect, hash, show
+    #[command(subcommand, after_help = "Example:\n  aonode genesis hash genesis.json")]
+    Genesis(Genesis),
+    /// What attestors' signatures are bound by: init, export, import, show, prune. Only while the node is stopped
+    #[command(subcommand, after_help = "Example:\n  aonode slashing export history.json")]
+    Slashing(Slashing),
     /// Processes: spawn, list, show
     #[command(subcommand, after_help = "Example:\n  aonode process spawn --tag Name=counter --data @counter.lua --tag On-Boot=Data")]
     Process(Process),
@@ -219,6 +229,9 @@ pub struct Init {
     /// Kind of the wallets that are made: rsa, ed25519, ethereum
     #[arg(long, value_name = "KIND", default_value = "ed25519", hide_possible_values = true)]
     pub kind: Kind,
+    /// The network it is for
+    #[command(flatten)]
+    pub binding: Binding,
 }
 
 /// `start`.
@@ -232,9 +245,9 @@ pub struct Start {
 /// `keys`.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
-    /// Make a wallet
+    /// Make a key
     New {
-        /// Sort of key; wallets are the only one so far
+        /// Sort of key: wallet signs items, bls attests, node is what other nodes know this one by
         #[arg(long = "type", value_name = "TYPE", default_value = "wallet", hide_possible_values = true)]
         key_type: KeyType,
         /// Kind of the wallet: rsa (about a second; what Arweave tools know), ed25519, ethereum
@@ -243,14 +256,24 @@ pub enum Keys {
         /// What it shall sign from now on: scheduler, messenger, client
         #[arg(long, hide_possible_values = true)]
         role: Option<Role>,
+        /// File with the password of an attestor's key. Without it a random one is made and kept beside the key, so that the node starts
+        /// unattended
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
     },
-    /// All wallets
+    /// All keys
     List,
-    /// One wallet: address, kind, roles, file; never the secret
+    /// One key: address, kind, roles, file; never the secret
     Show {
-        /// Its address.
+        /// Its address, public key or peer id.
         #[arg(allow_hyphen_values = true)]
         address: String,
+        /// Prove that an attestor's key is possessed, for networks of this chain id
+        #[arg(long, value_name = "ID")]
+        chain_id: Option<String>,
+        /// File with the key's password [default: the one in the data directory]
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
     },
 }
 
@@ -259,6 +282,10 @@ pub enum Keys {
 pub enum KeyType {
     /// Signs data items.
     Wallet,
+    /// Attests.
+    Bls,
+    /// Names the node.
+    Node,
 }
 
 /// `process`.

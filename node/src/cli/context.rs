@@ -10,6 +10,7 @@ use super::exit::Failure;
 use super::output::{Io, Printer};
 use crate::config::{self, Loaded, Sources};
 use crate::datadir::{self, Layout};
+use crate::keys::keystore::Password;
 use crate::keys::{self, Keys, Role};
 use ao_types::Wallet;
 
@@ -50,6 +51,33 @@ impl<'a> Context<'a> {
     /// The network of the data directory: flag or variable, file, default.
     pub fn network(&self) -> String {
         self.globals.network.clone().unwrap_or_else(|| config::Config::default().network.name)
+    }
+
+    /// Says that this command is about the network `name`.
+    ///
+    /// # Errors
+    /// The flags say another one.
+    pub fn of_network(&mut self, name: &str) -> Result<(), Failure> {
+        match &self.globals.network {
+            Some(other) if other != name => {
+                Err(Failure::usage(format!("the genesis is of network `{name}`, and --network says `{other}`")))
+            }
+            _ => {
+                self.globals.network = Some(name.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// The password in a file that nobody else can read.
+    ///
+    /// # Errors
+    /// Not readable, too open, or no password.
+    pub fn password(&self, file: Option<&Path>) -> Result<Option<Password>, Failure> {
+        let Some(file) = file else { return Ok(None) };
+        datadir::check_secret_file(file)?;
+        let text = zeroize::Zeroizing::new(datadir::read_small(file)?);
+        Ok(Some(Password::new(&text)?))
     }
 
     /// Where the data directory is.

@@ -170,6 +170,9 @@ impl From<datadir::Error> for Failure {
             E::Locked { .. } => (Exit::Precondition, Some("stop that node first, or use another --datadir".to_owned())),
             E::TooNew { created_by, .. } => (Exit::Precondition, Some(format!("use aonode {created_by} or newer"))),
             E::WrongNetwork { found, .. } => (Exit::Precondition, Some(format!("use --network {found}, or another --datadir"))),
+            E::WrongGenesis { .. } => {
+                (Exit::Precondition, Some("compare the hash with the network's operators; use another --datadir".to_owned()))
+            }
             E::TooOpen { path, wanted, .. } => (Exit::Config, Some(format!("chmod {wanted:o} {}", path.display()))),
             E::NotOurs { path, .. } => (Exit::Config, Some(format!("run as that user, or chown {}", path.display()))),
             E::Damaged { .. } => (Exit::Corruption, Some("restore the file from a backup".to_owned())),
@@ -187,7 +190,13 @@ impl From<keys::Error> for Failure {
                 Self::new(Exit::NotFound, error.to_string()).fix("`aonode keys list` shows those that are there")
             }
             keys::Error::Malformed { .. } => Self::new(Exit::Config, error.to_string()),
-            keys::Error::Wallet(_) => Self::new(Exit::Bug, error.to_string()),
+            keys::Error::Keystore { reason: keys::keystore::Error::Library(_), .. } | keys::Error::Wallet(_) => {
+                Self::new(Exit::Bug, error.to_string())
+            }
+            keys::Error::Keystore { .. } | keys::Error::PasswordNeeded { .. } => {
+                Self::new(Exit::Config, error.to_string()).fix("give the file that holds its password with --password-file FILE")
+            }
+            keys::Error::Bls(_) => Self::new(Exit::Corruption, error.to_string()),
             keys::Error::NoRole { .. } => Self::new(Exit::Config, error.to_string()).fix("`aonode init --force` makes what is missing"),
         }
     }

@@ -1,19 +1,28 @@
-//! Verbs that need no node: `init`, `keys`, `config`, `completions`, `version`, `explain`.
+//! Verbs that need no node: `init`, `config`, `completions`, `version`, `explain`.
 
+use ao_types::{Genesis, NetworkId};
 use clap::CommandFactory;
 use serde_json::{Value, json};
 
-use super::args::{Cli, ConfigVerb, Init, Keys as KeysVerb};
+use super::args::{Cli, ConfigVerb, Init};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{pairs, table};
 use crate::config;
 use crate::datadir::{self, DataDir};
 use crate::error::Code;
-use crate::keys::{Entry, Keys, Role};
+use crate::keys::{Keys, Role, node};
 
 /// `init`: a data directory ready to start.
 pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure> {
+    let genesis = match &arguments.binding.genesis {
+        Some(file) => Some(binding(file, arguments.binding.genesis_hash)?),
+        None if arguments.binding.genesis_hash.is_some() => return Err(Failure::usage("--genesis-hash says nothing without --genesis")),
+        None => None,
+    };
+    if let Some(genesis) = &genesis {
+        context.of_network(&genesis.name)?;
+    }
     let layout = context.layout()?;
     let network = match (&context.globals.network, arguments.force && layout.exists()) {
         (None, true) => layout.network_name()?,
@@ -22,16 +31,18 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
     let mut written = config::Config::default();
     written.network.name.clone_from(&network);
     let data = DataDir::create(layout.root(), &network, &config::annotated(&written), arguments.force)?;
+    let bound = genesis.map(|genesis| data.pin_genesis(&genesis)).transpose()?;
     data.admin_token()?;
     let keys = Keys::new(layout.clone());
     keys.fill_roles(arguments.kind)?;
+    let peer = node::peer_id(&*keys.node_seed()?);
     let wallets = keys.list()?;
     let address = |role: Role| wallets.iter().find(|entry| entry.roles.contains(&role)).map(|entry| entry.address.to_string());
     let [scheduler, messenger, client] = [Role::Scheduler, Role::Messenger, Role::Client].map(|role| address(role).unwrap_or_default());
     let root = Context::shown(layout.root());
     let record = json!({
         "datadir": root, "network": network, "config": Context::shown(&layout.config()),
-        "scheduler": scheduler, "messenger": messenger, "client": client,
+        "scheduler": scheduler, "messenger": messenger, "client": client, "peer": peer, "genesis_hash": bound,
     });
     let next = match (&context.globals.datadir, &context.globals.network) {
         (Some(datadir), _) => format!("aonode start --datadir {}", datadir.display()),
@@ -42,6 +53,8 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
         let rows = [
             ("Data directory", root.display().to_string()),
             ("Network", network.clone()),
+            ("Genesis", bound.map_or_else(|| "none: a node by itself".to_owned(), |hash| hash.to_string())),
+            ("Peer", peer.to_string()),
             ("Scheduler", scheduler.clone()),
             ("Messenger", messenger.clone()),
             ("Client", client.clone()),
@@ -51,49 +64,14 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
     Ok(Exit::Ok)
 }
 
-/// `keys`.
-pub fn keys(context: &mut Context<'_>, verb: KeysVerb) -> Result<Exit, Failure> {
-    let layout = context.layout()?;
-    if !layout.exists() {
-        return Err(datadir::Error::NotInitialised { root: layout.root().to_owned(), missing: "VERSION" }.into());
+/// A genesis that a data directory is to be bound to, with the hash it must have.
+pub fn binding(file: &std::path::Path, expected: Option<NetworkId>) -> Result<Genesis, Failure> {
+    let (genesis, found) = super::genesis::read(file)?;
+    match expected.filter(|expected| *expected != found) {
+        Some(expected) => Err(Failure::new(Exit::Precondition, format!("{} hashes to {found}, not {expected}", file.display()))
+            .fix("this is not the network you were told of: ask its operators again")),
+        None => Ok(genesis),
     }
-    layout.check_permissions()?;
-    let keys = Keys::new(layout);
-    match verb {
-        KeysVerb::New { key_type: super::args::KeyType::Wallet, kind, role } => {
-            let mut entry = keys.create(kind)?;
-            if let Some(role) = role {
-                keys.assign(role, &entry.address)?;
-                entry.roles = vec![role];
-            }
-            show_key(context, &entry)?;
-        }
-        KeysVerb::Show { address } => {
-            let known = keys.list()?.into_iter().find(|entry| entry.address.to_string() == address);
-            let entry = known.ok_or_else(|| {
-                Failure::new(Exit::NotFound, format!("there is no wallet {address}")).fix("`aonode keys list` shows those that are there")
-            })?;
-            show_key(context, &entry)?;
-        }
-        KeysVerb::List => {
-            let rows = keys.list()?.iter().map(|entry| json!(entry)).collect();
-            let columns = [("address", "address"), ("kind", "kind"), ("roles", "roles"), ("file", "path")];
-            context.printer.list("key/v1", rows, &columns, None)?;
-        }
-    }
-    Ok(Exit::Ok)
-}
-
-fn show_key(context: &mut Context<'_>, entry: &Entry) -> Result<(), Failure> {
-    let roles: Vec<_> = entry.roles.iter().map(|role| role.text()).collect();
-    context.printer.record("key/v1", json!(entry), || {
-        pairs(&[
-            ("Address", entry.address.to_string()),
-            ("Kind", entry.kind.to_owned()),
-            ("Roles", if roles.is_empty() { "-".into() } else { roles.join(", ") }),
-            ("File", Context::shown(&entry.path).display().to_string()),
-        ])
-    })
 }
 
 /// `config`.

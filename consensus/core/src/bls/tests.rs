@@ -190,3 +190,17 @@ proptest! {
         }
     }
 }
+
+/// Secret and public key of the test vectors of ERC-2335.
+#[test]
+fn a_scalar_is_read_as_key_files_write_it() {
+    let mut scalar = [0; 32];
+    hex::decode_to_slice("000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f", &mut scalar).unwrap();
+    let secret = BlsSecret::from_scalar(scalar).unwrap();
+    let public = "0x9612d7a727c9d0a22e185a1c768478dfe919cada9266988cb32359c11f2b7b27f4ae4040902382ae2910c15e2b420d07";
+    assert_eq!((secret.public().to_string().as_str(), secret.scalar()), (public, &scalar));
+    let again = BlsSecret::from_seed([3; 32]).unwrap();
+    assert_eq!(BlsSecret::from_scalar(*again.scalar()).unwrap().sign(b"a"), again.sign(b"a"));
+    assert_eq!(BlsSecret::from_scalar([0; 32]).unwrap_err(), SchemeError::Secret);
+    assert_eq!(BlsSecret::from_scalar([0xff; 32]).unwrap_err(), SchemeError::Secret);
+}
