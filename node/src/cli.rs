@@ -14,13 +14,16 @@ use clap::{CommandFactory, FromArgMatches};
 pub mod args;
 pub mod bench;
 pub mod client;
+pub mod consensus;
 pub mod console;
 pub mod context;
 pub mod devnet;
+pub mod evidence;
 pub mod exit;
 mod failures;
 pub mod genesis;
 pub mod items;
+pub mod join;
 pub mod keys;
 pub mod limits;
 pub mod local;
@@ -35,6 +38,7 @@ pub mod service;
 pub mod show;
 pub mod signals;
 pub mod slashing;
+pub mod testnet;
 pub mod verify;
 
 use args::{Cli, Command};
@@ -99,6 +103,10 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::DryRun(dry_run) => wait(online::dry_run(context, &dry_run)),
         Command::Console(console) => wait(console::console(context, &console)),
         Command::Verify(verify) => wait(verify::verify(context, &verify)),
+        Command::Consensus(verb) => consensus::consensus(context, &verb),
+        Command::Evidence(verb) => evidence::evidence(context, &verb),
+        Command::Join(arguments) => join::join(context, &arguments),
+        Command::Testnet(args::Testnet::Generate(generate)) => testnet::generate(context, &generate),
         Command::Start(start) => run::start(context, &start),
         Command::Dev(dev) => run::dev(context, &dev),
         Command::Devnet(devnet) => devnet::devnet(context, &devnet),
@@ -107,7 +115,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
 }
 
 /// Runs a verb that asks a node. One thread is enough to wait.
-fn wait(verb: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn wait<T>(verb: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     runtime(tokio::runtime::Builder::new_current_thread())?.block_on(verb)
 }
 

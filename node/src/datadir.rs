@@ -91,6 +91,12 @@ pub enum Error {
         /// Of the file that is there or was given.
         found: NetworkId,
     },
+    /// Its data were made by a node by itself. Exit code 9.
+    #[error("{root} was used by a node by itself: what it holds belongs to no network")]
+    UsedAlone {
+        /// The directory.
+        root: PathBuf,
+    },
     /// Others may read or write it. Exit code 3.
     #[error("{path} has mode {found:04o}; {wanted:04o} or stricter is needed, because it holds secrets")]
     TooOpen {
@@ -379,7 +385,7 @@ impl DataDir {
         match file.genesis_hash {
             Some(pinned) if pinned == hash => return Ok(hash),
             Some(pinned) => return Err(Error::WrongGenesis { root: self.root.clone(), pinned, found: hash }),
-            None if self.db().join("CURRENT").exists() => return Err(Error::AlreadyInitialised { root: self.root.clone() }),
+            None if self.db().join("CURRENT").exists() => return Err(Error::UsedAlone { root: self.root.clone() }),
             None if file.name != genesis.name => {
                 return Err(Error::WrongNetwork { root: self.root.clone(), found: file.name, wanted: genesis.name.clone() });
             }

@@ -51,6 +51,8 @@ pub enum Code {
     LimitExceeded,
     /// This monitor exists, or does not.
     MonitorState,
+    /// The node is bound to no network.
+    NetworkNone,
     /// A queue of this node is full; try again.
     Busy,
     /// The disk is nearly full: reads only.
@@ -67,7 +69,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of their numbers: what `/docs/errors` and `aonode explain` list.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ItemMalformed,
         Self::SignatureInvalid,
         Self::TagInvalid,
@@ -90,6 +92,7 @@ impl Code {
         Self::ModuleRefused,
         Self::LimitExceeded,
         Self::MonitorState,
+        Self::NetworkNone,
         Self::Busy,
         Self::ReadOnly,
         Self::Unavailable,
@@ -129,6 +132,7 @@ impl Code {
             Self::ModuleRefused => "The module's format, encoding or extension is not supported here. The message lists what is.",
             Self::LimitExceeded => "The process asks for more than this node's limit. Ask for less or use another node.",
             Self::MonitorState => "The monitor exists already, or there is none to remove.",
+            Self::NetworkNone => "This node is by itself: it is bound to no genesis. Ask a node of the network you mean.",
             Self::Busy => "A queue of this node is full. Try again after the seconds in `Retry-After`.",
             Self::ReadOnly => "The disk is nearly full, so writes are refused; reads go on. Free space or try another node.",
             Self::Unavailable => "The node is starting up, draining or shutting down. Try again soon.",
@@ -165,6 +169,7 @@ impl Code {
             Self::ModuleRefused => "AON-3005",
             Self::LimitExceeded => "AON-3006",
             Self::MonitorState => "AON-3007",
+            Self::NetworkNone => "AON-3008",
             Self::Busy => "AON-4001",
             Self::ReadOnly => "AON-4002",
             Self::Unavailable => "AON-4003",
@@ -179,7 +184,7 @@ impl Code {
         match self {
             Self::ItemMalformed | Self::SignatureInvalid | Self::TagInvalid | Self::Duplicate | Self::RequestInvalid => 400,
             Self::Forbidden => 403,
-            Self::RouteUnknown | Self::ProcessUnknown | Self::MessageUnknown | Self::ItemUnknown => 404,
+            Self::RouteUnknown | Self::ProcessUnknown | Self::MessageUnknown | Self::ItemUnknown | Self::NetworkNone => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTooSlow => 408,
             Self::MonitorState => 409,

@@ -82,6 +82,8 @@ pub struct Inner {
     streams: Arc<Semaphore>,
     mode: AtomicU8,
     open: RwLock<Open>,
+    /// Canonical bytes of the network's genesis.
+    genesis: RwLock<Option<bytes::Bytes>>,
     /// Open connections of all listeners.
     connections: AtomicUsize,
     /// The network between nodes, if this node is part of one.
@@ -131,6 +133,7 @@ impl App {
             streams: semaphore(limits.streams_max),
             mode: AtomicU8::new(Mode::Serving as u8),
             open: RwLock::new(Open { rates: limits.rates, origins: Origins::default() }),
+            genesis: RwLock::new(None),
             connections: AtomicUsize::new(0),
             network: OnceLock::new(),
             backend,
@@ -207,6 +210,16 @@ impl App {
         let mut checks = self.backend.health();
         checks.extend(self.network().map(|network| peers_check(network.connected())));
         checks
+    }
+
+    /// What `GET /v1/genesis` gives; nothing until it is set.
+    pub fn set_genesis(&self, canonical: bytes::Bytes) {
+        *self.genesis.write() = Some(canonical);
+    }
+
+    /// Canonical bytes of the network's genesis; `None` for a node by itself.
+    pub fn genesis(&self) -> Option<bytes::Bytes> {
+        self.genesis.read().clone()
     }
 
     /// Open connections of all listeners.

@@ -16,6 +16,8 @@ use crate::chain::{Chain as _, DevChain, DevGenesis};
 use crate::handle::Node;
 use crate::shell::{self, Options, Parts, Running, StartError, verify};
 
+pub mod engines;
+
 /// Height of the embedded chain's first block: above 1 440 000, from where the reference compute unit checks hash chains.
 const DEV_HEIGHT: u64 = 1_600_000;
 

@@ -101,7 +101,9 @@ async fn start(root: &Path) -> Service {
     // Compiled once for all runs of the tests.
     let modules = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
     let worker = Some(PathBuf::from(env!("CARGO_BIN_EXE_aonode")));
-    Service::start(Setup { loaded: config.into(), data, levels: None, accounts: funded().unwrap(), modules, worker }).await.unwrap()
+    Service::start(Setup { loaded: config.into(), data, member: None, levels: None, accounts: funded().unwrap(), modules, worker })
+        .await
+        .unwrap()
 }
 
 const COUNTER: &str = "Total = 0

@@ -23,7 +23,9 @@ async fn start(root: &Path, cpu: Duration) -> Service {
         listen.set_port(0);
     }
     let worker = Some(PathBuf::from(env!("CARGO_BIN_EXE_aonode")));
-    Service::start(Setup { loaded: config.into(), data, levels: None, accounts: Vec::new(), modules: None, worker }).await.unwrap()
+    Service::start(Setup { loaded: config.into(), data, member: None, levels: None, accounts: Vec::new(), modules: None, worker })
+        .await
+        .unwrap()
 }
 
 /// Children of this process.

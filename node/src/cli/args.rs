@@ -9,7 +9,10 @@ use crate::keys::{Kind, Role};
 
 mod network;
 
-pub use network::{AddValidator, Binding, Genesis, GenesisNew, Slashing};
+pub use network::{
+    AddValidator, Binding, Chaos, ConsensusVerb, Devnet, DevnetVerb, EvidenceVerb, Folder, Generate, Genesis, GenesisNew, Join, NewEngine,
+    Slashing, Testnet, Up, Victims,
+};
 
 /// A peer-to-peer node for AO, decentralised compute on Arweave.
 #[derive(Debug, Parser)]
@@ -126,12 +129,28 @@ pub enum Command {
     /// One node on an embedded chain with well-known funded keys, to develop on
     #[command(after_help = "Example:\n  aonode dev --port 7700 --persist ./state")]
     Dev(Dev),
-    /// A demonstration that checks itself: real processes, real messages, each result shown
-    #[command(after_help = "Example:\n  aonode devnet --once   # ends with 0 if everything was as it should be")]
+    /// A demonstration that checks itself; and a network of real processes on this machine: up, down, status, logs, chaos
+    #[command(
+        after_help = "Example:\n  aonode devnet --once   # ends with 0 if everything was as it should be\n  aonode devnet up --nodes 4"
+    )]
     Devnet(Devnet),
     /// Make a data directory: configuration, keys, token
     #[command(after_help = "Example:\n  aonode init --network local")]
     Init(Init),
+    /// Engines that confirm: list, describe, new
+    #[command(subcommand, after_help = "Example:\n  aonode consensus list")]
+    Consensus(ConsensusVerb),
+    /// Faults that can be shown: show, verify. Offline
+    #[command(subcommand, after_help = "Example:\n  aonode evidence verify fault.evidence --genesis genesis.json")]
+    Evidence(EvidenceVerb),
+    /// Make a data directory bound to a network, and start
+    #[command(
+        after_help = "Example:\n  aonode join genesis.json\n  aonode join http://192.0.2.1:7700 --genesis-hash 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    )]
+    Join(Join),
+    /// Make what a whole network needs: keys, genesis, a data directory for each node
+    #[command(subcommand, after_help = "Example:\n  aonode testnet generate --validators 4 --out ./net")]
+    Testnet(Testnet),
     /// Run a node on a data directory
     #[command(after_help = "Example:\n  aonode start --set api.listen=127.0.0.1:7800")]
     Start(Start),
@@ -205,21 +224,6 @@ pub struct Dev {
     pub persist: Option<PathBuf>,
 }
 
-/// `devnet`.
-#[derive(Debug, Clone, Args)]
-pub struct Devnet {
-    /// End after the demonstration
-    #[arg(long)]
-    pub once: bool,
-    /// Port of the HTTP listener on loopback, the two after it for administration and metrics; 0 takes any free ones [default: 7700,
-    /// with --once any free ones]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<u16>,
-    /// Keep everything in this directory; without it nothing is kept
-    #[arg(long, value_name = "DIR")]
-    pub persist: Option<PathBuf>,
-}
-
 /// `init`.
 #[derive(Debug, Args)]
 pub struct Init {
@@ -235,11 +239,14 @@ pub struct Init {
 }
 
 /// `start`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Start {
     /// Print the configuration that would be used, every key explained, and end
     #[arg(long)]
     pub dump_config: bool,
+    /// File with the password of the attestor's key [default: the one in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
 }
 
 /// `keys`.

@@ -54,8 +54,16 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
         let loaded = run::dev_config(context, &home, Some(0), "warn")?;
         let levels = run::log(context, &loaded)?;
         let (data, _) = home.open()?;
-        let service =
-            Service::start(Setup { loaded, data, levels, accounts: Vec::new(), modules: home.modules(), worker: run::worker() }).await?;
+        let service = Service::start(Setup {
+            loaded,
+            data,
+            member: None,
+            levels,
+            accounts: Vec::new(),
+            modules: home.modules(),
+            worker: run::worker(),
+        })
+        .await?;
         let client = Client::new(service.api(), context.globals.timeout.0.max(Duration::from_secs(180)))?;
         let measured = measure(context, arguments, client, Some(&service)).await;
         service.stop().await;

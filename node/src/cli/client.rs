@@ -106,6 +106,17 @@ impl Client {
         if status < 300 { Ok(body) } else { Err(refused(status, &body)) }
     }
 
+    /// `GET`, at most `max` bytes expected.
+    ///
+    /// # Errors
+    /// As [`Client::get`]; or the answer is longer.
+    pub async fn get_at_most(&self, path: &str, max: usize) -> Result<Vec<u8>, Failure> {
+        let response = self.send(self.request(Method::GET, path)?).await?;
+        let status = response.status().as_u16();
+        let body = self.body_at_most(response, max).await?;
+        if status < 300 { Ok(body) } else { Err(refused(status, &body)) }
+    }
+
     /// Assignments and items of a process from `slot` on as a bundle, and the first slot of the next page.
     ///
     /// # Errors
@@ -182,11 +193,15 @@ impl Client {
         })
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+    async fn body(&self, response: Response) -> Result<Vec<u8>, Failure> {
+        self.body_at_most(response, ANSWER_BYTES_MAX).await
+    }
+
+    async fn body_at_most(&self, mut response: Response, max: usize) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Failure::new(Exit::Unreachable, format!("{} sent more than {ANSWER_BYTES_MAX} bytes", self.endpoint())));
+            if body.len() + chunk.len() > max {
+                return Err(Failure::new(Exit::Unreachable, format!("{} sent more than {max} bytes", self.endpoint())));
             }
             body.extend_from_slice(&chunk);
         }

@@ -1,4 +1,4 @@
-//! `devnet`: a node, the demonstration, and then the node stays for whoever wants to try it.
+//! `devnet` without a verb: a node, the demonstration, and then the node stays for whoever wants to try it.
 
 use super::args::Devnet;
 use super::client::Client;
@@ -9,8 +9,14 @@ use super::service::{Service, Setup};
 use super::signals::{Hangup, Signals};
 use crate::demo::{Demo, Step, modules, wallets};
 
+pub mod many;
+pub mod processes;
+
 /// `devnet`.
 pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Failure> {
+    if let Some(verb) = &arguments.verb {
+        return many::verb(context, verb);
+    }
     let home = Home::new(arguments.persist.as_deref())?;
     let port = arguments.port.or(arguments.once.then_some(0));
     // The demonstration is what is to be seen; the log says only what goes wrong, unless somebody asks for more.
@@ -20,7 +26,7 @@ pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Fai
     run::runtime()?.block_on(async {
         let module = tokio::task::spawn_blocking(modules::load);
         let mut signals = Signals::new(Hangup::Stop)?;
-        let setup = Setup { loaded, data, levels, accounts: run::funded()?, modules: home.modules(), worker: run::worker() };
+        let setup = Setup { loaded, data, member: None, levels, accounts: run::funded()?, modules: home.modules(), worker: run::worker() };
         let service = Service::start(setup).await?;
         run::ready(context, &service, &shown)?;
         let module = module.await.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;

@@ -95,7 +95,7 @@ impl Exit {
     /// What a refusal by a node means for the command that got it.
     pub fn of(code: Code) -> Self {
         match code {
-            Code::ProcessUnknown | Code::MessageUnknown | Code::ItemUnknown => Self::NotFound,
+            Code::ProcessUnknown | Code::MessageUnknown | Code::ItemUnknown | Code::NetworkNone => Self::NotFound,
             Code::RouteUnknown | Code::MethodNotAllowed | Code::Internal => Self::Bug,
             Code::TimedOut => Self::TimedOut,
             Code::Unavailable => Self::NotReady,
@@ -173,6 +173,7 @@ impl From<datadir::Error> for Failure {
             E::WrongGenesis { .. } => {
                 (Exit::Precondition, Some("compare the hash with the network's operators; use another --datadir".to_owned()))
             }
+            E::UsedAlone { .. } => (Exit::Precondition, Some("use another --datadir for the network".to_owned())),
             E::TooOpen { path, wanted, .. } => (Exit::Config, Some(format!("chmod {wanted:o} {}", path.display()))),
             E::NotOurs { path, .. } => (Exit::Config, Some(format!("run as that user, or chown {}", path.display()))),
             E::Damaged { .. } => (Exit::Corruption, Some("restore the file from a backup".to_owned())),

@@ -20,7 +20,12 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
         None if arguments.binding.genesis_hash.is_some() => return Err(Failure::usage("--genesis-hash says nothing without --genesis")),
         None => None,
     };
-    if let Some(genesis) = &genesis {
+    init_for(context, arguments, genesis.as_ref(), true)
+}
+
+/// The same for a genesis that was checked. `told`: whether the result is printed.
+pub fn init_for(context: &mut Context<'_>, arguments: &Init, genesis: Option<&Genesis>, told: bool) -> Result<Exit, Failure> {
+    if let Some(genesis) = genesis {
         context.of_network(&genesis.name)?;
     }
     let layout = context.layout()?;
@@ -31,11 +36,14 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
     let mut written = config::Config::default();
     written.network.name.clone_from(&network);
     let data = DataDir::create(layout.root(), &network, &config::annotated(&written), arguments.force)?;
-    let bound = genesis.map(|genesis| data.pin_genesis(&genesis)).transpose()?;
+    let bound = genesis.map(|genesis| data.pin_genesis(genesis)).transpose()?;
     data.admin_token()?;
     let keys = Keys::new(layout.clone());
     keys.fill_roles(arguments.kind)?;
     let peer = node::peer_id(&*keys.node_seed()?);
+    if !told {
+        return Ok(Exit::Ok);
+    }
     let wallets = keys.list()?;
     let address = |role: Role| wallets.iter().find(|entry| entry.roles.contains(&role)).map(|entry| entry.address.to_string());
     let [scheduler, messenger, client] = [Role::Scheduler, Role::Messenger, Role::Client].map(|role| address(role).unwrap_or_default());
@@ -67,11 +75,8 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
 /// A genesis that a data directory is to be bound to, with the hash it must have.
 pub fn binding(file: &std::path::Path, expected: Option<NetworkId>) -> Result<Genesis, Failure> {
     let (genesis, found) = super::genesis::read(file)?;
-    match expected.filter(|expected| *expected != found) {
-        Some(expected) => Err(Failure::new(Exit::Precondition, format!("{} hashes to {found}, not {expected}", file.display()))
-            .fix("this is not the network you were told of: ask its operators again")),
-        None => Ok(genesis),
-    }
+    super::join::hashes_to(&file.display().to_string(), found, expected.unwrap_or(found))?;
+    Ok(genesis)
 }
 
 /// `config`.

@@ -19,6 +19,7 @@ use crate::datadir::{DataDir, Layout};
 use crate::demo::wallets;
 use crate::keys::{self, Keys, Role};
 use crate::logging;
+use crate::member::Member;
 
 /// `start`.
 pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failure> {
@@ -30,9 +31,11 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
     }
     let levels = log(context, &loaded)?;
     let data = DataDir::open(layout.root(), &loaded.config.network.name)?;
+    let member = Member::open(&data, context.password(arguments.password_file.as_deref())?.as_ref())?;
     runtime()?.block_on(async {
         let signals = Signals::new(Hangup::Reload)?;
-        let service = Service::start(Setup { loaded, data, levels, accounts: Vec::new(), modules: None, worker: worker() }).await?;
+        let setup = Setup { loaded, data, member, levels, accounts: Vec::new(), modules: None, worker: worker() };
+        let service = Service::start(setup).await?;
         ready(context, &service, &[])?;
         service.until_told(signals).await
     })
@@ -47,7 +50,8 @@ pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> 
     runtime()?.block_on(async {
         let signals = Signals::new(Hangup::Stop)?;
         let service =
-            Service::start(Setup { loaded, data, levels, accounts: funded()?, modules: home.modules(), worker: worker() }).await?;
+            Service::start(Setup { loaded, data, member: None, levels, accounts: funded()?, modules: home.modules(), worker: worker() })
+                .await?;
         ready(context, &service, &shown)?;
         service.until_told(signals).await
     })

@@ -22,6 +22,7 @@ use crate::handle::{Identity, Node};
 use crate::http::{self, AdminHooks, App, Limits, Mode, Rates};
 use crate::keys::{Keys, Role};
 use crate::logging::Levels;
+use crate::member::Member;
 use crate::metrics::labels::{Label as _, State};
 use crate::metrics::{Build, Metrics};
 use crate::shell::{Options, Running, StartError, StateHashes};
@@ -40,6 +41,8 @@ pub struct Setup {
     pub loaded: Loaded,
     /// Its directory, locked.
     pub data: DataDir,
+    /// Its part in a network; `None`: a node by itself.
+    pub member: Option<Member>,
     /// Handle on the log's levels, where this process has a log of its own.
     pub levels: Option<Levels>,
     /// Balances on the embedded chain, in winston, by address; kept where there is one already.
@@ -64,6 +67,8 @@ pub struct Service {
     metrics: Option<String>,
     ready: Duration,
     reloader: Arc<Reloader>,
+    // Held as long as anything may be signed.
+    _member: Option<Member>,
     // Last: the lock is given back when everything else has ended.
     data: DataDir,
 }
@@ -109,7 +114,14 @@ impl Service {
     /// A port is taken, a key is missing, the store does not open; nothing is left running.
     pub async fn start(setup: Setup) -> Result<Self, Failure> {
         let began = Instant::now();
-        let Setup { loaded, data, levels, accounts, modules, worker } = setup;
+        let Setup { loaded, data, member, levels, mut accounts, modules, worker } = setup;
+        let genesis = match &member {
+            Some(member) => {
+                accounts.extend(member.genesis.accounts.iter().map(|(account, stake)| (account.clone(), stake.0)));
+                Some(network(member)?)
+            }
+            None => None,
+        };
         let config = loaded.config.clone();
         let open_to = super::reload::open(&config).map_err(|reason| Failure::new(Exit::Config, reason))?;
         let connections = super::limits::connections(config.api.connections_max)?;
@@ -129,6 +141,9 @@ impl Service {
         let (stop, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let app = App::new(Arc::new(node.clone()), http_limits(&config, connections), metrics.clone(), stop.clone());
         app.set_open(open_to);
+        if let Some(genesis) = genesis {
+            app.set_genesis(genesis);
+        }
         let reloader = Arc::new(Reloader::new(loaded, app.clone(), levels.clone()));
         let mut listeners = vec![tokio::spawn(http::serve(api.0, app.public(), stop.clone()))];
         let admin_url = admin.as_ref().map(|(_, url)| url.clone());
@@ -165,6 +180,7 @@ impl Service {
             metrics: metrics_url,
             ready,
             reloader,
+            _member: member,
             data,
         })
     }
@@ -252,6 +268,24 @@ impl Service {
         }
         tracing::info!(event = "stopped", ms = began.elapsed().as_millis() as u64, "stopped");
     }
+}
+
+/// The genesis as others may ask for it, if this build can be part of its network.
+fn network(member: &Member) -> Result<bytes::Bytes, Failure> {
+    let plugin = &member.genesis.consensus.plugin;
+    let found = wiring::engines::ENGINES.iter().find(|engine| engine.name == plugin);
+    let engine = found.ok_or_else(|| {
+        Failure::new(Exit::Precondition, format!("this network confirms with the engine `{plugin}`, which this build does not have"))
+            .fix("`aonode consensus list` shows those it has; use a build with that engine")
+    })?;
+    if engine.alone && member.genesis.validators.len() > 1 {
+        return Err(Failure::new(
+            Exit::Precondition,
+            format!("the engine `{plugin}` is for a network of one, and this genesis has several"),
+        )
+        .fix("make the genesis with another --plugin"));
+    }
+    member.genesis.canonical().map(Into::into).map_err(Into::into)
 }
 
 fn hooks(levels: Option<Levels>, reloader: &Arc<Reloader>, shutdown: CancellationToken) -> AdminHooks {

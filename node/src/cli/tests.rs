@@ -8,6 +8,8 @@ use serde_json::Value;
 use super::exit::Exit;
 use super::output::Io;
 
+mod network;
+
 /// A data directory of its own for each test.
 struct Home(tempfile::TempDir);
 
@@ -107,7 +109,8 @@ fn init_keys_config() {
     let key = home.json(&["keys", "new", "--kind", "ethereum", "--role", "client"]);
     assert_eq!((key["kind"].as_str(), &key["roles"][0]), (Some("ethereum"), &Value::from("client")));
     let listed = home.json(&["keys", "list"]);
-    assert_eq!(listed["items"].as_array().unwrap().len(), 4);
+    let types: Vec<_> = listed["items"].as_array().unwrap().iter().map(|row| row["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["wallet", "wallet", "wallet", "wallet", "node"]);
     let shown = home.json(&["keys", "show", key["address"].as_str().unwrap()]);
     assert_eq!(shown["address"], key["address"]);
     assert_eq!(home.run(&["keys", "show", "nobody"]).0, Exit::NotFound);
@@ -136,8 +139,8 @@ fn loose_permissions_and_secrets() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|entry| serde_json::from_str::<Value>(&std::fs::read_to_string(entry["path"].as_str().unwrap()).unwrap()).unwrap())
-        .map(|jwk| jwk["d"].as_str().unwrap().to_owned())
+        .map(|entry| (entry["type"] == "node", std::fs::read_to_string(entry["path"].as_str().unwrap()).unwrap()))
+        .map(|(node, text)| if node { text } else { serde_json::from_str::<Value>(&text).unwrap()["d"].as_str().unwrap().to_owned() })
         .chain([std::fs::read_to_string(home.0.path().join("data/api-token")).unwrap()])
         .collect();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();

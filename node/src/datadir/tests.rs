@@ -123,3 +123,27 @@ fn half_written_files_are_removed_on_open() {
     let data = DataDir::open(&root, "local").unwrap();
     assert_eq!(fs::read_dir(data.tmp()).unwrap().count(), 0);
 }
+
+#[test]
+fn data_of_a_node_by_itself_are_bound_to_no_network() {
+    let (_dir, root) = fresh();
+    let data = DataDir::create(&root, "mynet", "", false).unwrap();
+    assert_eq!(data.pinned_genesis().unwrap(), None);
+    let genesis = |name: &str| {
+        crate::cli::genesis::begin(&crate::cli::args::GenesisNew {
+            name: name.into(),
+            chain_id: None,
+            plugin: "solo".into(),
+            epoch_len: 10,
+            dev: true,
+            file: PathBuf::new(),
+        })
+    };
+    assert!(matches!(data.pin_genesis(&genesis("other")), Err(Error::WrongNetwork { .. })));
+    fs::write(data.db().join("CURRENT"), "").unwrap();
+    assert!(matches!(data.pin_genesis(&genesis("mynet")), Err(Error::UsedAlone { .. })));
+    fs::remove_file(data.db().join("CURRENT")).unwrap();
+    let pinned = data.pin_genesis(&genesis("mynet")).unwrap();
+    assert!(matches!(data.pin_genesis(&genesis("other")), Err(Error::WrongGenesis { pinned: found, .. }) if found == pinned));
+    assert_eq!(data.genesis(), root.join("genesis.json"));
+}

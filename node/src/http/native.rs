@@ -72,6 +72,16 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
             get(status::identity),
         ),
         (read("/v1/peers", "Peers that are connected, ordered by id.", &[], "Peers", &[Busy]), get(peers::list)),
+        (
+            read(
+                "/v1/genesis",
+                "The network's genesis, canonical: its SHA-256 is the network's id.",
+                &[],
+                "Genesis",
+                &[crate::Code::NetworkNone],
+            ),
+            get(status::genesis),
+        ),
         (read("/v1/processes", "Processes this node orders, by id.", &PAGE, "ProcessList", &[]), get(processes::list)),
         (
             write(

@@ -171,8 +171,7 @@ fn a_batch_holds_only_if_each_does_even_if_errors_would_cancel_out() {
 fn a_secret_shows_only_its_key() {
     let one = secret(0xab);
     let shown = format!("{one:?}");
-    assert!(shown.contains(&one.public().to_string()) && !shown.contains("abababab") && !shown.contains("171"));
-    assert_eq!(one.seed(), &[0xab; 32]);
+    assert!(shown.contains(&one.public().to_string()) && !shown.contains(&hex::encode(&one.scalar()[..4])));
 }
 
 proptest! {

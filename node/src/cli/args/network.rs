@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use ao_types::{BlsKey, NetworkId};
 use clap::{Args, Subcommand};
 
+use super::Start;
+use crate::config::Span;
+
 /// `slashing`.
 #[derive(Debug, Subcommand)]
 pub enum Slashing {
@@ -141,4 +144,203 @@ pub struct Binding {
     /// What the genesis must hash to, as its operators say
     #[arg(long, value_name = "HASH")]
     pub genesis_hash: Option<NetworkId>,
+}
+
+/// `join`.
+#[derive(Debug, Clone, Args)]
+pub struct Join {
+    /// Genesis file, or the address of any node of the network
+    pub source: String,
+    /// What the genesis must hash to, as its operators say; needed for an address
+    #[arg(long, value_name = "HASH")]
+    pub genesis_hash: Option<NetworkId>,
+    /// Make the data directory and do not start
+    #[arg(long)]
+    pub no_start: bool,
+    /// How it starts
+    #[command(flatten)]
+    pub start: Start,
+}
+
+/// `testnet`.
+#[derive(Debug, Subcommand)]
+pub enum Testnet {
+    /// Data directories of every node, ready to start, and the genesis that binds them
+    #[command(after_help = "Example:\n  aonode testnet generate --validators 4 --out ./net")]
+    Generate(Generate),
+}
+
+/// `testnet generate`.
+#[derive(Debug, Clone, Args)]
+pub struct Generate {
+    /// Nodes, each with an attestor's key and a scheduler
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub validators: u16,
+    /// Where to; must be empty or not there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Who confirms
+    #[arg(long, default_value = "attest", value_name = "ENGINE")]
+    pub plugin: String,
+    /// Name of the network. `dev` has the well-known wallets, funded
+    #[arg(long, default_value = "dev", value_name = "NAME")]
+    pub name: String,
+    /// First port on loopback: each node takes those of a single node, 20 apart; 0 takes any free ones
+    #[arg(long, default_value_t = 7700, value_name = "PORT")]
+    pub port: u16,
+    /// Stake of each node
+    #[arg(long, default_value_t = 100, value_name = "AMOUNT")]
+    pub stake: u128,
+}
+
+/// `devnet`.
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Devnet {
+    /// A network of several processes
+    #[command(subcommand)]
+    pub verb: Option<DevnetVerb>,
+    /// End after the demonstration
+    #[arg(long)]
+    pub once: bool,
+    /// Port of the HTTP listener on loopback, the two after it for administration and metrics; 0 takes any free ones [default: 7700,
+    /// with --once any free ones]
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Keep everything in this directory; without it nothing is kept
+    #[arg(long, value_name = "DIR")]
+    pub persist: Option<PathBuf>,
+}
+
+/// `devnet VERB`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DevnetVerb {
+    /// Start a network of processes, made if it is not there. Those that run already stay
+    #[command(after_help = "Example:\n  aonode devnet up --nodes 4")]
+    Up(Up),
+    /// Stop every process of it
+    Down(Folder),
+    /// What each node is doing
+    Status(Folder),
+    /// The newest lines of a node's log
+    #[command(after_help = "Example:\n  aonode devnet logs n2 --lines 50")]
+    Logs {
+        /// Which node
+        node: String,
+        /// How many lines
+        #[arg(long, default_value_t = 30, value_name = "N")]
+        lines: usize,
+        /// Where it is
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// Do harm: kill, restart, pause, resume
+    #[command(subcommand, after_help = "Example:\n  aonode devnet chaos pause n2 --for 10s")]
+    Chaos(Chaos),
+    /// Stop it and delete everything of it
+    Reset(Folder),
+}
+
+/// Where a devnet is.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Folder {
+    /// Folder of the network [default: $XDG_DATA_HOME/aonode/devnet]
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// `devnet up`.
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    /// How many
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub nodes: u16,
+    /// Who confirms
+    #[arg(long, default_value = "attest", value_name = "ENGINE")]
+    pub plugin: String,
+    /// First port on loopback: each node takes those of a single node, 20 apart; 0 takes any free ones
+    #[arg(long, default_value_t = 7700, value_name = "PORT")]
+    pub port: u16,
+    /// Where it is
+    #[command(flatten)]
+    pub folder: Folder,
+}
+
+/// `devnet chaos`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Chaos {
+    /// kill -9
+    Kill(Victims),
+    /// Start those that do not run; stop and start those that do
+    Restart(Victims),
+    /// Stop the clock of a process; without --for until `resume`
+    Pause {
+        /// Whom
+        #[command(flatten)]
+        victims: Victims,
+        /// How long
+        #[arg(long = "for", value_name = "DUR")]
+        span: Option<Span>,
+    },
+    /// Let paused processes go on
+    Resume(Victims),
+}
+
+/// Nodes of a devnet.
+#[derive(Debug, Clone, Args)]
+pub struct Victims {
+    /// Which: `n1`, `n2`, … or `all`
+    #[arg(required = true)]
+    pub nodes: Vec<String>,
+    /// Where it is
+    #[command(flatten)]
+    pub folder: Folder,
+}
+
+/// `consensus`.
+#[derive(Debug, Subcommand)]
+pub enum ConsensusVerb {
+    /// Every engine of this build
+    List,
+    /// One engine: what it does, its numbers
+    #[command(after_help = "Example:\n  aonode consensus describe solo")]
+    Describe {
+        /// As a genesis names it
+        name: String,
+    },
+    /// Begin a new engine: a crate that keeps the contract, with the suite that shows it
+    #[command(after_help = "Example:\n  aonode consensus new mine --out ../ao-mine")]
+    New(NewEngine),
+}
+
+/// `consensus new`.
+#[derive(Debug, Clone, Args)]
+pub struct NewEngine {
+    /// Its name: 1 to 32 of the characters a-z 0-9 -
+    pub name: String,
+    /// Where to [default: ao-NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Checkout of aonode that it stands on [default: this folder]
+    #[arg(long, value_name = "DIR")]
+    pub repository: Option<PathBuf>,
+}
+
+/// `evidence`.
+#[derive(Debug, Subcommand)]
+pub enum EvidenceVerb {
+    /// What a piece of evidence says
+    Show {
+        /// Canonical bytes
+        file: PathBuf,
+    },
+    /// Whether it convicts, and whom; exit code 8 if nobody
+    #[command(after_help = "Example:\n  aonode evidence verify fault.evidence --genesis genesis.json")]
+    Verify {
+        /// Canonical bytes
+        file: PathBuf,
+        /// Genesis of the network [default: the data directory's]
+        #[arg(long, value_name = "FILE")]
+        genesis: Option<PathBuf>,
+    },
 }

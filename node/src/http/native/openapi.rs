@@ -160,6 +160,7 @@ fn schemas() -> Value {
                 "connected_s": number, "wanted": flag,
             })) },
         })),
+        "Genesis": { "type": "object", "required": ["version", "name", "chain_id", "time", "consensus", "validators"] },
         "ProcessList": list_of(object(&["id", "owner", "module", "slot"], json!({ "id": id, "owner": text, "module": id, "slot": nullable("integer") }))),
         "Process": object(&["id", "owner", "module", "scheduler", "head", "evaluated", "confirmed_slot"], json!({
             "id": id, "owner": text, "module": id, "scheduler": text, "parent": maybe_id, "timestamp": number, "block_height": number,

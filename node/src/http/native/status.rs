@@ -1,10 +1,12 @@
-//! `/v1/status` and `/v1/identity`.
+//! `/v1/status`, `/v1/identity` and `/v1/genesis`.
 
 use ao_storage::{Direction, schema};
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
+use crate::error::{Code, Rejection};
 use crate::http::reply::{self, Native};
 use crate::http::{App, health};
 
@@ -30,4 +32,12 @@ pub async fn identity(State(app): State<App>) -> Response {
         "scheduler": identity.scheduler.to_string(), "authority": identity.messenger.to_string(), "module": identity.default_module,
         "engine": identity.engine, "network": identity.network, "version": crate::VERSION,
     }))
+}
+
+/// The network's genesis, byte by byte what is hashed.
+pub async fn genesis(State(app): State<App>) -> Result<Response, Native> {
+    let none = || Rejection::new(Code::NetworkNone, "this node is by itself: it is bound to no genesis");
+    let canonical = app.genesis().ok_or_else(none)?;
+    Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")], canonical)
+        .into_response())
 }

@@ -49,6 +49,8 @@ fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
     }
 }
 
+const GENESIS: &str = r#"{"chain_id":"a","consensus":{},"name":"a","time":1,"validators":[],"version":1}"#;
+
 struct World {
     edge: std::sync::Arc<Edge>,
     script: std::sync::Arc<Script>,
@@ -58,7 +60,9 @@ struct World {
 
 fn world() -> World {
     let script = Script::new();
-    let edge = script.app().public();
+    let app = script.app();
+    app.set_genesis(GENESIS.into());
+    let edge = app.public();
     let process = script.spawned(5);
     let message = script.sent(process, "1").id.to_string();
     script.sent(process, "2");
@@ -111,6 +115,14 @@ async fn the_document_is_true() {
     assert_eq!(asked + 1, crate::http::native::api().len());
     let unknown = get(&world.edge, "/v1/processes/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").await;
     conforms(&document, &json!({ "$ref": "#/components/schemas/Error" }), &unknown.json(), "error");
+}
+
+#[tokio::test]
+async fn the_genesis_is_given_byte_by_byte_where_there_is_one() {
+    let given = get(&world().edge, "/v1/genesis").await;
+    assert_eq!((given.status.as_u16(), given.text()), (200, GENESIS));
+    let none = get(&Script::new().app().public(), "/v1/genesis").await;
+    assert_eq!((none.status.as_u16(), none.json()["error"]["code"].as_str()), (404, Some("AON-3008")));
 }
 
 #[tokio::test]

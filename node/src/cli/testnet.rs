@@ -1,0 +1,236 @@
+//! `testnet generate`: a data directory for every node of a network, ready to start, and the genesis that binds them.
+//!
+//! One machine makes every key, which is what a network to try things on needs and a network with value must not have: there, operators
+//! hold the ceremony of [`super::genesis`].
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use ao_consensus::bls::Bls;
+use ao_consensus::scheme::check_genesis;
+use ao_types::{Genesis, NetworkId, PeerId, Signer as _, Stake};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::args::{Generate, GenesisNew};
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::genesis;
+use crate::datadir::{self, DataDir, Layout};
+use crate::demo::wallets;
+use crate::keys::{Keys, Kind, Role, node};
+use crate::protection::DurableProtection;
+
+/// Nodes of a generated network: ports and memory of one machine end somewhere.
+pub const NODES_MAX: u16 = 64;
+/// Ports of a node begin so far from those of the one before.
+const PORT_STEP: u16 = 20;
+/// The peer-to-peer port, from the first port of a node.
+const P2P_OFFSET: u16 = 10;
+
+/// A generated network: what its `testnet.json` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name of the network.
+    pub network: String,
+    /// Its id.
+    pub genesis_hash: NetworkId,
+    /// Who confirms.
+    pub plugin: String,
+    /// Every node.
+    pub nodes: Vec<NodeEntry>,
+}
+
+/// One node of a generated network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeEntry {
+    /// `n1` and so on; also its folder.
+    pub name: String,
+    /// URL of its public listener.
+    pub api: String,
+    /// URL of its metrics listener.
+    pub metrics: String,
+    /// Its multiaddress.
+    pub addr: String,
+    /// Its peer id.
+    pub peer: PeerId,
+    /// Its scheduler's address.
+    pub scheduler: String,
+}
+
+impl Manifest {
+    /// Its file in a folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join("testnet.json")
+    }
+
+    /// Reads that of a folder.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        let path = Self::path(folder);
+        if !path.exists() {
+            return Err(Failure::new(Exit::NotFound, format!("there is no network in {}", folder.display()))
+                .fix("make one with `aonode devnet up` or `aonode testnet generate`"));
+        }
+        Ok(datadir::read_json(&path)?)
+    }
+}
+
+/// `testnet generate`.
+pub fn generate(context: &mut Context<'_>, arguments: &Generate) -> Result<Exit, Failure> {
+    let manifest = make(arguments)?;
+    let folder = Context::shown(&arguments.out);
+    let mut record = json!(manifest);
+    record["path"] = json!(folder);
+    context.printer.record("testnet/v1", record, || {
+        let first = folder.join(&manifest.nodes[0].name);
+        format!(
+            "{} nodes of `{}` in {}\ngenesis {}\nNext: aonode start --datadir {}   (and so on)",
+            manifest.nodes.len(),
+            manifest.network,
+            folder.display(),
+            manifest.genesis_hash,
+            first.display()
+        )
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// Makes the network.
+///
+/// # Errors
+/// Something is there already, a name or number is out of range, or the system refuses.
+pub fn make(arguments: &Generate) -> Result<Manifest, Failure> {
+    if arguments.validators == 0 || arguments.validators > NODES_MAX {
+        return Err(Failure::usage(format!("a generated network has 1 to {NODES_MAX} nodes, not {}", arguments.validators)));
+    }
+    let out = &arguments.out;
+    if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(datadir::Error::AlreadyInitialised { root: out.clone() }.into());
+    }
+    datadir::make_private_folder(out)?;
+    let mut genesis = genesis::begin(&GenesisNew {
+        name: arguments.name.clone(),
+        chain_id: None,
+        plugin: arguments.plugin.clone(),
+        epoch_len: 3_600,
+        dev: true,
+        file: PathBuf::new(),
+    });
+    for wallet in known(&genesis.name)? {
+        genesis.accounts.insert(wallet.address().to_string(), Stake(wallets::BALANCE));
+    }
+    let ports = ports(arguments)?;
+    let mut nodes = Vec::new();
+    for (index, ports) in ports.iter().enumerate() {
+        let (node, validator) = node(out, index, ports, &genesis, arguments.stake)?;
+        genesis.validators.push(validator);
+        nodes.push(node);
+    }
+    genesis.bootnodes = nodes.iter().map(|node| format!("{}/p2p/{}", node.addr, node.peer)).collect();
+    let genesis_hash = check_genesis(&genesis, &Bls)?;
+    for node in &nodes {
+        DataDir::open(&out.join(&node.name), &genesis.name)?.pin_genesis(&genesis)?;
+    }
+    genesis::write(&out.join("genesis.json"), &genesis)?;
+    let manifest = Manifest { network: genesis.name, genesis_hash, plugin: genesis.consensus.plugin, nodes };
+    // Last: a folder with a manifest is complete.
+    datadir::write_json(&Manifest::path(out), &manifest)?;
+    Ok(manifest)
+}
+
+fn known(network: &str) -> Result<Vec<ao_types::Wallet>, Failure> {
+    if network != wallets::NETWORK {
+        return Ok(Vec::new());
+    }
+    wallets::wallets(network).map_err(|error| Failure::new(Exit::Bug, error.to_string()))
+}
+
+/// Data directory, keys and configuration of one node.
+fn node(
+    out: &Path,
+    index: usize,
+    ports: &Ports,
+    genesis: &Genesis,
+    stake: u128,
+) -> Result<(NodeEntry, ao_types::genesis::Validator), Failure> {
+    let name = format!("n{}", index + 1);
+    let root = out.join(&name);
+    let data = DataDir::create(&root, &genesis.name, &ports.config(&genesis.name), false)?;
+    data.admin_token()?;
+    let layout = Layout::clone(&data);
+    let keys = Keys::new(layout.clone());
+    if let Some(wallet) = known(&genesis.name)?.first() {
+        keys.store(wallet)?;
+        keys.assign(Role::Client, &wallet.address())?;
+    }
+    keys.fill_roles(Kind::Ed25519)?;
+    let attestor = keys.create_bls(None)?;
+    DurableProtection::open(&layout.slashing(), None)?.initialise(&attestor.pubkey)?;
+    let addr = format!("/ip4/127.0.0.1/udp/{}/quic-v1", ports.p2p);
+    let validator = genesis::validator(&layout, &genesis.chain_id, (stake, None, &addr), None)?;
+    let entry = NodeEntry {
+        name,
+        api: format!("http://127.0.0.1:{}", ports.api),
+        metrics: format!("http://127.0.0.1:{}", ports.metrics),
+        addr,
+        peer: node::peer_id(&*keys.node_seed()?),
+        scheduler: validator.operator.to_string(),
+    };
+    Ok((entry, validator))
+}
+
+/// Ports of one node.
+struct Ports {
+    api: u16,
+    admin: u16,
+    metrics: u16,
+    p2p: u16,
+}
+
+impl Ports {
+    fn config(&self, network: &str) -> String {
+        let Self { api, admin, metrics, p2p } = self;
+        // A laptop that is nearly full should be able to run all of them.
+        format!(
+            "# Configuration of this node; `aonode start --dump-config` lists every key.\n[network]\nname = \"{network}\"\n\n\
+             [api]\nlisten = \"127.0.0.1:{api}\"\n\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\n\
+             [p2p]\nlisten = [\"/ip4/127.0.0.1/udp/{p2p}/quic-v1\", \"/ip4/127.0.0.1/tcp/{p2p}\"]\nper_subnet = {NODES_MAX}\n\n\
+             [storage]\nreserve = \"64MiB\"\n"
+        )
+    }
+}
+
+/// Ports of every node: beside each other, or any that are free now.
+fn ports(arguments: &Generate) -> Result<Vec<Ports>, Failure> {
+    let first = arguments.port;
+    if first > 0 {
+        let all = (0..arguments.validators).map(|index| {
+            let base =
+                index.checked_mul(PORT_STEP).and_then(|step| first.checked_add(step)).filter(|base| base.checked_add(P2P_OFFSET).is_some());
+            base.map(|api| Ports { api, admin: api + 1, metrics: api + 2, p2p: api + P2P_OFFSET })
+        });
+        let all: Option<Vec<Ports>> = all.collect();
+        return all.ok_or_else(|| {
+            Failure::usage(format!("--port {first}: there are not enough ports above it for {} nodes", arguments.validators))
+        });
+    }
+    let failed = |error: std::io::Error| Failure::new(super::exit::io_exit(&error), format!("no free port: {error}"));
+    // All are held until all are found, so that none is found twice.
+    let mut held = Vec::new();
+    let mut all = Vec::new();
+    for _ in 0..arguments.validators {
+        let mut tcp = || -> std::io::Result<u16> {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let port = listener.local_addr()?.port();
+            held.push(listener);
+            Ok(port)
+        };
+        let (api, admin, metrics) = (tcp().map_err(failed)?, tcp().map_err(failed)?, tcp().map_err(failed)?);
+        let p2p = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).map_err(failed)?.port();
+        all.push(Ports { api, admin, metrics, p2p });
+    }
+    Ok(all)
+}
