@@ -37,3 +37,16 @@ impl Keys {
         Ok(seed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_what_the_network_makes_of_the_key() {
+        for seed in [[0; 32], [7; 32], [0xff; 32]] {
+            let theirs = ao_p2p::NodeKey::from_seed(&mut seed.clone()).unwrap().peer_id().unwrap();
+            assert_eq!(peer_id(&seed).to_string(), theirs.to_string());
+        }
+    }
+}
