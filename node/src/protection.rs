@@ -1,7 +1,7 @@
 //! Slashing protection on disk (`operations.md` §5): the rules of [`ao_consensus::protection`] over the rows of
 //! [`ao_storage::ProtectionStore`].
 //!
-//! Owns how rows are laid out ([`rows`]), that a call is all or nothing and durable when it returns, that histories of two networks do
+//! Owns how rows are laid out (module `rows`), that a call is all or nothing and durable when it returns, that histories of two networks do
 //! not mix, and what may be forgotten. Refuses to decide: every rule is `ao-consensus`'s. A key without a row may have signed elsewhere,
 //! so it signs nothing here until its operator says that it never did.
 
