@@ -197,7 +197,9 @@ fn start(criterion: &mut Criterion) {
     }
     let chain = ao_consensus::Chain { scheduler: row.owner, tenure: 0 };
     criterion.bench_function("recover/10_of_100000_processes_owe", |bencher| {
-        bencher.iter(|| assert_eq!(recover::read(&store, chain, 0, false).expect("read").owing.len(), 10));
+        bencher.iter(|| {
+            assert_eq!(recover::read(&store, &recover::Life { own: chain, membership: None }, 0, false).expect("read").owing.len(), 10)
+        });
     });
 }
 

@@ -20,10 +20,10 @@
 //! **Exactly once.** The entry of an outbox is deleted in the batch that gives its item a slot.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use ao_consensus::{ChainTip, Consensus, Frame, Timestamp};
-use ao_types::{Id, NetworkId};
-use bytes::Bytes;
+use ao_consensus::{Chain, ChainTip, Consensus, Origin, OriginUpdate, Solo, Timestamp};
+use ao_types::{Committee, Id, NetworkId};
 
 use crate::chain::Block;
 use crate::error::{Code, Rejection};
@@ -33,6 +33,9 @@ mod confirm;
 pub mod cron;
 pub mod effect;
 mod evaluate;
+mod follow;
+mod forward;
+mod frames;
 mod ingest;
 pub mod input;
 mod monitor;
@@ -44,6 +47,11 @@ pub mod rows;
 
 use batch::Batches;
 use effect::Effect;
+use follow::Following;
+pub use follow::two_headers;
+use forward::Forwards;
+use frames::Own;
+pub use frames::Unconfirmed;
 use input::{Input, Recovered, Term};
 use monitor::Monitors;
 use outbox::Outbox;
@@ -55,11 +63,24 @@ use recent::Recent;
 pub struct Fixed {
     /// In every frame.
     pub network_id: NetworkId,
-    /// Makes an engine that goes on after the confirmed part of the chain. Which one is the wiring's choice.
-    pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
     /// An item is in the newest block from the moment it is taken in: so it is where the chain is this node's own. On any other chain an
     /// item is in no block until it was anchored.
     pub items_in_tip: bool,
+    /// The network that this node is part of; `None`: a network of one.
+    pub member: Option<Member>,
+}
+
+/// What a node of a network knows of it from the beginning.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Whether this node's scheduler wallet is admitted: it builds frames on its own chain. Else it only follows.
+    pub schedules: bool,
+    /// The committee of the genesis.
+    pub committee: Arc<Committee>,
+    /// Control block 0.
+    pub origin: OriginUpdate,
+    /// Milliseconds between two frames, unless they are full (`consensus.md` §13).
+    pub frame_interval_ms: u64,
 }
 
 /// See the module documentation.
@@ -70,31 +91,27 @@ pub struct Core {
     mode: Mode,
     room: Room,
     tip: Block,
+    /// Where this scheduler's chain stands: every frame that was built, written or not.
     chain: ChainTip,
+    own: Own,
+    /// The chains of the other schedulers.
+    others: BTreeMap<Chain, Following>,
+    /// The control plane as far as it is applied; nothing on a network of one.
+    origin: Origin,
+    forwards: Forwards,
     next_sequence: u64,
     processes: BTreeMap<Id, Process>,
     /// Processes that became idle, with the last batch they were in: forgotten in that order.
     resting: VecDeque<(input::Batch, Id)>,
     batches: Batches,
     recent: Recent,
-    unconfirmed: BTreeMap<u64, Unconfirmed>,
+    unconfirmed: BTreeMap<(Chain, u64), Unconfirmed>,
+    /// Per chain the newest frame that a certificate covers, as far as this life has heard.
+    certified: BTreeMap<Chain, u64>,
     outbox: Outbox,
     monitors: Monitors,
     /// Processes to be tried again, by time.
     retries: BTreeSet<(Timestamp, Id)>,
-}
-
-/// A frame that the engine has not confirmed yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unconfirmed {
-    /// The frame.
-    pub frame: Frame,
-    /// The scheduler's signature on it, as it is stored.
-    pub signature: Bytes,
-    /// Items that its body names without bringing them along.
-    pub held: Vec<Id>,
-    /// Where the chain stood after it, as it is stored.
-    pub tip: Bytes,
 }
 
 /// Whether the core knows the store.
@@ -119,11 +136,15 @@ enum Room {
 
 impl Core {
     /// A core that has not seen its store: it refuses everything until [`Input::Recovered`] of term 0 comes.
-    pub fn new(fixed: Fixed, chain: ao_consensus::Chain, tip: Block) -> Self {
-        let engine = (fixed.engine)(chain, 0);
+    pub fn new(fixed: Fixed, chain: Chain, tip: Block) -> Self {
+        let interval_ms = fixed.member.as_ref().map_or(0, |member| member.frame_interval_ms);
         Self {
+            own: Own::new(interval_ms),
+            others: BTreeMap::new(),
+            origin: Origin::default(),
+            forwards: Forwards::default(),
             fixed,
-            engine,
+            engine: Box::new(Solo::default()),
             term: 0,
             mode: Mode::Recovering,
             room: Room::Enough,
@@ -135,15 +156,11 @@ impl Core {
             batches: Batches::after(0),
             recent: Recent::since(0),
             unconfirmed: BTreeMap::new(),
+            certified: BTreeMap::new(),
             outbox: Outbox::default(),
             monitors: Monitors::default(),
             retries: BTreeSet::new(),
         }
-    }
-
-    /// Name of the consensus engine.
-    pub fn engine(&self) -> &'static str {
-        self.engine.name()
     }
 
     /// One input. Effects are appended and must be carried out in order.
@@ -152,7 +169,7 @@ impl Core {
             Input::Recovered(recovered) => self.on_recovered(now, *recovered, out),
             Input::Submit(submission) => self.on_submit(now, *submission, out),
             Input::Signed { term, process, run } if term == self.term => self.on_signed(now, process, run, out),
-            Input::Written { term, batch } if term == self.term => self.on_written(now, batch, out),
+            Input::Written { term, batch, signatures } if term == self.term => self.on_written(now, batch, signatures, out),
             Input::WriteFailed { term, reason, disk_full, .. } if term == self.term => self.on_write_failed(&reason, disk_full, out),
             Input::Evaluated(evaluated) if evaluated.term == self.term => self.on_evaluated(now, *evaluated, out),
             Input::Deliveries { term, process, entries, more } if term == self.term => {
@@ -164,7 +181,11 @@ impl Core {
             }
             Input::RunCron { request, process, facts } => self.on_run_cron(now, request, process, facts, out),
             Input::Monitor { request, process, item, on, facts } => self.on_monitor(now, request, process, (item, on), facts, out),
-            Input::Tip(tip) => self.tip = tip,
+            Input::Received(received) => self.on_received(now, *received, out),
+            Input::Peer(from, bytes, judge) => self.on_peer(now, from, bytes, judge, out),
+            Input::Forwarded { forward, answer } => self.on_forwarded(now, forward, answer, out),
+            Input::Evidence(evidence) => self.on_evidence(evidence, out),
+            Input::Tip(tip) => self.on_tip(now, tip, out),
             Input::Reserve { low } => self.on_reserve(now, low, out),
             Input::Tick => self.on_tick(now, out),
             // Answers to questions of an earlier life.
@@ -178,15 +199,17 @@ impl Core {
         self.flush(now, out);
     }
 
-    /// When to call `handle(Input::Tick)` next, if nothing comes before.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
+    /// When to call `handle(Input::Tick)` next, if nothing comes before. `now` in the answer: something is due.
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let retry = self.retries.first().map(|(at, _)| *at);
-        [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry].into_iter().flatten().min()
+        let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry];
+        let network = [self.frame_deadline(now), self.others.values().filter_map(Following::next_deadline).min()];
+        own.into_iter().chain(network).flatten().min()
     }
 
     /// Nothing is being written and nothing waits for it: the moment to end.
     pub fn at_rest(&self) -> bool {
-        self.batches.at_rest() || self.room == Room::Full
+        (self.batches.at_rest() && self.own.is_empty()) || self.room == Room::Full
     }
 
     fn on_recovered(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {
@@ -211,6 +234,7 @@ impl Core {
             self.wish_cron(now, process, out);
         }
         self.outbox.wake_due(now);
+        self.look_again(now, out);
         self.pump_outbox(now, out);
     }
 

@@ -120,6 +120,13 @@ pub enum Event {
         /// The item.
         message: Id,
     },
+    /// A certificate covers it: a quorum has it. Networks of one go without.
+    Certified {
+        /// Whose log.
+        process: Id,
+        /// Which slot.
+        slot: Slot,
+    },
     /// The engine confirmed it.
     Confirmed {
         /// Whose log.
@@ -154,6 +161,10 @@ pub enum Event {
 impl Node {
     pub(crate) fn of(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Takes a data item: parses, verifies, and returns when it is durable in its process's log.
@@ -332,7 +343,7 @@ impl Node {
             return Err(Rejection::new(Code::TooLarge, format!("the item has {} bytes, at most {max} are taken", item.len())));
         }
         let began = Instant::now();
-        let reply = self.ask(item.len(), |request| Task::Item { request, bytes: item, push, store }).await?;
+        let reply = self.ask(item.len(), |request| Task::Item { request, bytes: item, push, store, forwarded: false }).await?;
         let accepted = accepted(reply)?;
         if accepted.slot.is_some() {
             self.shared.metrics.message_stage_seconds.of(Stage::Assign).observe(began.elapsed().as_secs_f64());
@@ -411,7 +422,7 @@ impl Node {
     }
 }
 
-fn accepted(reply: Reply) -> Result<Accepted, Rejection> {
+pub(crate) fn accepted(reply: Reply) -> Result<Accepted, Rejection> {
     match reply {
         Reply::Accepted(accepted) => Ok(accepted),
         Reply::Done => Err(Rejection::new(Code::Internal, "a submission was answered without its slot")),

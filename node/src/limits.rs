@@ -127,3 +127,27 @@ pub const DISK_RESERVE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Seconds after which a core whose loop does not turn counts as dead (`operations.md` §7, `/livez`).
 pub const CORE_SILENT_S_MAX: u64 = 10;
+
+/// Frames of one chain kept because their predecessor, or an item of theirs, is not here yet.
+pub const FRAMES_KEPT_MAX: usize = 64;
+
+/// Bytes of those; a single larger one is kept all the same.
+pub const FRAMES_KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Milliseconds until a frame whose items were missing is looked at again.
+pub const FOLLOW_LOOK_MS: u64 = 100;
+
+/// Items on their way to other schedulers' nodes at once.
+pub const FORWARDS_MAX: usize = 4096;
+
+/// Frames from outside that wait for a verifier; more are asked for again.
+pub const FRAMES_WAITING_MAX: usize = 256;
+
+/// Messages of other nodes' engines, answers and checked frames that wait for the core.
+pub const ARRIVALS_WAITING_MAX: usize = 8192;
+
+/// Milliseconds between two frames of one chain (`consensus.md` §13) where nothing else is measured.
+pub const FRAME_INTERVAL_MS: u64 = 20;
+
+/// Processes remembered that were born at another node through this one.
+pub const BORN_ELSEWHERE_MAX: usize = 16_384;

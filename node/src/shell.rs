@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ao_consensus::Consensus;
+use ao_consensus::protection::Guard;
 use ao_consensus::schedule::{Clock, Head, ToAssign};
 use ao_storage::{Durability, Store, WriteBatch};
 use ao_types::{Id, Signer};
@@ -28,7 +28,7 @@ use tokio::sync::broadcast;
 
 use crate::chain::Chain;
 use crate::core::input::{Batch, Input, Term};
-use crate::core::{Core, Fixed};
+use crate::core::{Core, Fixed, Unconfirmed};
 use crate::error::{Code, Rejection};
 use crate::handle::{Event, Identity, Node};
 use crate::limits;
@@ -36,11 +36,14 @@ use crate::metrics::Metrics;
 
 mod backlog;
 pub mod checkpoints;
+mod doorway;
 pub mod evaluator;
 pub mod facts;
 pub mod fold;
+pub mod frames;
 pub mod lanes;
 mod loops;
+pub mod membership;
 pub mod modules;
 pub mod options;
 pub mod panics;
@@ -55,10 +58,12 @@ use evaluator::{Evaluator, Habits, Read};
 use facts::Settled;
 use fold::Ground;
 use lanes::Bounds;
+use membership::{Membership, Neighbours};
 use modules::Modules;
 pub use options::{Now, Options, StateHashes, wall_clock};
 use pusher::Pusher;
 use queue::Queue;
+use recover::Life;
 use verify::{Task, Verifier};
 use waiters::{Requests, ResultWaiters};
 
@@ -74,8 +79,8 @@ pub struct Parts {
     pub blocks: Arc<dyn crate::chain::Blocks>,
     /// See [`Fixed::items_in_tip`].
     pub items_in_tip: bool,
-    /// Makes the engine.
-    pub engine: fn(ao_consensus::Chain, u64) -> Box<dyn Consensus>,
+    /// The network; `None`: a network of one.
+    pub membership: Option<Membership>,
     /// In every frame.
     pub network_id: ao_types::NetworkId,
     /// The embedded module, which is in the store.
@@ -89,22 +94,27 @@ pub struct Inputs(Sender<Note>);
 impl Inputs {
     /// Hands an input over. Nothing happens if the core has ended: then the node is stopping.
     pub fn send(&self, input: Input) {
-        drop(self.0.send(Note::Input(input, Instant::now())));
+        self.send_held(input, None);
+    }
+
+    /// The same for something from outside, whose place is free again when the core has it.
+    fn send_held(&self, input: Input, place: Option<doorway::Place>) {
+        drop(self.0.send(Note::Input(input, Instant::now(), place)));
     }
 }
 
 /// What comes through the core's channel.
 #[expect(clippy::large_enum_variant, reason = "almost every note is an input; the other one comes once")]
 pub(crate) enum Note {
-    /// With the moment at which it was sent.
-    Input(Input, Instant),
+    /// With the moment at which it was sent, and the place that it takes.
+    Input(Input, Instant, Option<doorway::Place>),
     /// Write what there is to write, then end.
     Stop,
 }
 
 /// One job of the writer.
 enum Write {
-    Batch { term: Term, batch: Batch, rows: WriteBatch, durability: Durability },
+    Batch { term: Term, batch: Batch, rows: WriteBatch, seals: Vec<Unconfirmed>, guards: Vec<Guard>, durability: Durability },
     Recover { term: Term, failed: Batch },
 }
 
@@ -140,7 +150,8 @@ pub struct Shared {
     verifier: Arc<Verifier>,
     messenger: Arc<dyn Signer>,
     scheduler: Arc<dyn Signer>,
-    scheduler_chain: ao_consensus::Chain,
+    life: Life,
+    doors: doorway::Doors,
     runs: Queue<Run>,
     turns: Queue<(Term, Id)>,
     inputs: Inputs,
@@ -180,13 +191,20 @@ pub enum StartError {
 
 /// Reads what the store holds, starts the threads, and goes on with what is owed.
 pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartError> {
-    let Parts { store, vm, chain, blocks, items_in_tip, engine, network_id, default_module } = parts;
-    let scheduler_chain = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
+    let Parts { store, vm, chain, blocks, items_in_tip, membership, network_id, default_module } = parts;
+    let own = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
     let low = options.data_dir.as_deref().is_some_and(|path| loops::is_low(path, options.disk_reserve_bytes, false));
-    let recovered = recover::read(&*store, scheduler_chain, 0, low)?;
+    let life = Life { own, membership: membership.map(Arc::new) };
+    let recovered = recover::read(&*store, &life, 0, low)?;
+    let engine = recovered.engine.name();
     options.metrics.outbox_pending.set(i64::try_from(backlog::outbox_entries(&*store)?).unwrap_or(i64::MAX));
     let now = (options.clock)();
-    let core = Core::new(Fixed { network_id, engine, items_in_tip }, scheduler_chain, chain.tip(now));
+    let member = life.membership.as_ref().map(|membership| membership.for_core(own));
+    let core = Core::new(Fixed { network_id, items_in_tip, member }, own, chain.tip(now));
+    let neighbours = match &life.membership {
+        Some(membership) => Neighbours::of(membership, own.scheduler),
+        None => Neighbours::none(network_id),
+    };
     let (notes, inbox) = std::sync::mpsc::channel();
     let (writes, write_jobs) = std::sync::mpsc::channel();
     let inputs = Inputs(notes);
@@ -198,6 +216,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         modules: modules.clone(),
         settled: settled.clone(),
         scheduler: options.scheduler.address(),
+        neighbours: Arc::new(neighbours),
     });
     let habits = Habits {
         bytes_max: options.instance_bytes_max,
@@ -217,7 +236,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
             scheduler: options.scheduler.address(),
             messenger: options.messenger.address(),
             default_module,
-            engine: core.engine(),
+            engine,
             network: options.network,
         },
         evaluator: Evaluator::new(ground, inputs.clone(), habits, options.metrics.clone()),
@@ -227,7 +246,13 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         requests: Requests::new(limits::WRITES_IN_FLIGHT_MAX, limits::WRITE_BYTES_IN_FLIGHT_MAX),
         results: ResultWaiters::new(limits::RESULT_WAITERS_MAX),
         // Every task has a place among the requests, or stands for one outbox entry of a turn or one monitor.
-        tasks: Queue::new(limits::WRITES_IN_FLIGHT_MAX + limits::PUSH_RUN_MAX * limits::PUSH_PROCESSES_MAX + limits::MONITORS_MAX),
+        // Those from outside have places of their own.
+        tasks: Queue::new(
+            limits::WRITES_IN_FLIGHT_MAX
+                + limits::PUSH_RUN_MAX * limits::PUSH_PROCESSES_MAX
+                + limits::MONITORS_MAX
+                + 2 * limits::FRAMES_WAITING_MAX,
+        ),
         events: broadcast::Sender::new(limits::EVENTS_LAG_MAX),
         metrics: options.metrics,
         clock: options.clock,
@@ -240,7 +265,8 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         verifier,
         messenger: options.messenger,
         scheduler: options.scheduler,
-        scheduler_chain,
+        life,
+        doors: doorway::Doors::default(),
         runs: Queue::new(limits::RUNS_WAITING_MAX),
         turns: Queue::new(limits::TURNS_WAITING_MAX),
         inputs,

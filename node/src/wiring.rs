@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_consensus::{Consensus, Solo};
 use ao_storage::{Durability, MemoryStore, RocksStore, Store, WriteBatch, rocks, schema};
 use ao_types::hash::sha256;
 use ao_types::{DataItem, Id, ItemBuilder, NetworkId, Tag, Verified, Wallet};
@@ -14,20 +13,17 @@ use bytes::Bytes;
 
 use crate::chain::{Chain as _, DevChain, DevGenesis};
 use crate::handle::Node;
+use crate::shell::membership::Membership;
 use crate::shell::{self, Options, Parts, Running, StartError, verify};
 
 pub mod engines;
+pub mod membership;
 
 /// Height of the embedded chain's first block: above 1 440 000, from where the reference compute unit checks hash chains.
 const DEV_HEIGHT: u64 = 1_600_000;
 
-/// Name of the consensus engine of this build.
+/// Name of the consensus engine of a network of one.
 pub const ENGINE: &str = "solo";
-
-/// The engine of this build.
-fn engine(chain: ao_consensus::Chain, confirmed: u64) -> Box<dyn Consensus> {
-    Box::new(Solo::resume(chain, confirmed))
-}
 
 /// What a node consists of besides [`Options`].
 pub struct Setup {
@@ -37,6 +33,8 @@ pub struct Setup {
     pub default_module: (Vec<Tag>, Bytes),
     /// Milliseconds between blocks of the embedded chain; counts when the data directory is new.
     pub block_interval_ms: u64,
+    /// The network that the node is part of; `None`: a network of one.
+    pub membership: Option<Membership>,
 }
 
 impl Setup {
@@ -44,7 +42,7 @@ impl Setup {
     pub fn standard(machine: ao_vm::Settings, block_interval_ms: u64) -> Result<Self, StartError> {
         let machine = ao_vm::Machine::new(machine).map_err(|error| StartError::Machine(error.to_string()))?;
         let module = ao_vm::lua::default_module();
-        Ok(Self { vm: Arc::new(machine), default_module: (module.tags, module.data), block_interval_ms })
+        Ok(Self { vm: Arc::new(machine), default_module: (module.tags, module.data), block_interval_ms, membership: None })
     }
 }
 
@@ -85,11 +83,15 @@ impl Node {
     /// Starts a node on a store that is open.
     pub fn start_on(store: Arc<dyn Store>, options: Options, setup: Setup) -> Result<(Self, Running), StartError> {
         let now = (options.clock)();
-        let genesis = genesis(&*store, &options.network, now.0, setup.block_interval_ms)?;
+        // Nodes of one network have the same blocks: the chain begins with the network.
+        let began_ms = setup.membership.as_ref().map_or(now.0, |membership| membership.genesis.time);
+        let genesis = genesis(&*store, &options.network, began_ms, setup.block_interval_ms)?;
         let chain = Arc::new(DevChain::new(genesis));
         let default_module = embed(&*store, setup.default_module, now.0, chain.tip(now).height)?;
-        let network_id = NetworkId(sha256(&[b"aonode network", options.network.as_bytes()]));
-        let parts = Parts { store, vm: setup.vm, blocks: chain.clone(), chain, items_in_tip: true, engine, network_id, default_module };
+        let alone = || NetworkId(sha256(&[b"aonode network", options.network.as_bytes()]));
+        let membership = setup.membership;
+        let network_id = membership.as_ref().map_or_else(alone, |membership| membership.network);
+        let parts = Parts { store, vm: setup.vm, blocks: chain.clone(), chain, items_in_tip: true, membership, network_id, default_module };
         shell::start(options, parts)
     }
 }

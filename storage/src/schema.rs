@@ -81,8 +81,12 @@ tables! {
     Blocks = "blocks",
     /// Frames of assignments and the proof that confirmed each.
     Frames = "frames",
+    /// In which frame each slot stands.
+    FrameOf = "frame_of",
     /// What the consensus engine must not forget.
     EngineRecords = "engine_records",
+    /// Faults that were shown.
+    Evidence = "evidence",
     /// Balances of the embedded chain.
     Accounts = "accounts",
 }
@@ -142,8 +146,12 @@ pub const CHECKPOINT_BODIES: TableOf<EvaluationKey, Bytes> = TableOf::new(Table:
 pub const BLOCKS: TableOf<u64, BlockRow> = TableOf::new(Table::Blocks);
 /// Place in a scheduler's chain → [`FrameRow`].
 pub const FRAMES: TableOf<FrameKey, FrameRow> = TableOf::new(Table::Frames);
+/// (process, slot) → sequence of its frame in the chain of the process's scheduler, as it is.
+pub const FRAME_OF: TableOf<(Id, Slot), u64> = TableOf::new(Table::FrameOf);
 /// The engine's name for a record → the record, as it is: only the engine reads it.
 pub const ENGINE_RECORDS: TableOf<String, Bytes> = TableOf::new(Table::EngineRecords);
+/// Id of a piece of evidence → its canonical bytes, as they are.
+pub const EVIDENCE: TableOf<[u8; 32], Bytes> = TableOf::new(Table::Evidence);
 /// Address as text → [`AccountRow`].
 pub const ACCOUNTS: TableOf<String, AccountRow> = TableOf::new(Table::Accounts);
 

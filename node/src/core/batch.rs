@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ao_consensus::{Body, Draft, Entry, Facts, Frame, Given, SignedHeader, Timestamp};
-use ao_storage::schema::{self, FrameKey, FrameRow, Head};
+use ao_consensus::Timestamp;
+use ao_consensus::protection::Guard;
+use ao_storage::schema::{self, Head};
 use ao_storage::{Durability, WriteBatch};
-use ao_types::{Canonical, Id};
+use ao_types::Id;
 use bytes::Bytes;
 
 use super::effect::Effect;
 use super::input::Batch;
 use super::{Core, Room, Unconfirmed};
+use crate::network::seam::{Order, Published};
 
 /// The batch that is being built and the one that is being written.
 #[derive(Debug)]
@@ -32,8 +34,10 @@ pub struct Building {
     pub rows: WriteBatch,
     /// Last assignment of each log it lengthens: one row each, however many slots.
     heads: BTreeMap<Id, Head>,
-    /// Its assignments, for its frames: entry, assignment, and the item where it came along.
-    assigned: Vec<(Entry, Bytes, Option<Bytes>)>,
+    /// Own frames that are signed with it.
+    seals: Vec<Unconfirmed>,
+    /// What the attestor's key is bound by from then on.
+    guards: Vec<Guard>,
     /// What leaves when it is written, in order.
     pub visible: Vec<Visible>,
     /// Something in it cannot be computed again.
@@ -47,6 +51,8 @@ pub enum Visible {
     Effect(Effect),
     /// Goes to the engine.
     Frame(Box<Unconfirmed>),
+    /// An own frame with its body's bytes: gets its signature, goes to the network and to the engine.
+    Sealed(Box<Unconfirmed>, Bytes),
     /// What an engine said after something that it must remember.
     Engine(Box<ao_consensus::Effect>),
     /// The engine hears that its record is durable.
@@ -90,6 +96,11 @@ impl Batches {
         self.engine > 0
     }
 
+    /// A batch is on its way to the disk.
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
     /// Nothing is being built or written.
     pub fn at_rest(&self) -> bool {
         self.writing.is_none() && self.building.is_empty()
@@ -102,10 +113,32 @@ impl Batches {
 }
 
 impl Building {
-    /// An assignment: its head, and its entry in a frame.
-    pub fn assign(&mut self, head: Head, entry: Entry, assignment: Bytes, item: Option<Bytes>) {
-        self.heads.insert(entry.process, head);
-        self.assigned.push((entry, assignment, item));
+    /// The last assignment of a log.
+    pub fn head(&mut self, process: Id, head: Head) {
+        self.heads.insert(process, head);
+    }
+
+    /// In which frame slots stand.
+    pub fn place(&mut self, frame: &Unconfirmed) {
+        for entry in &frame.frame.entries {
+            schema::FRAME_OF.put(&mut self.rows, &(entry.process, entry.slot), &frame.frame.header.sequence);
+        }
+    }
+
+    /// An own frame, to be signed and written with the batch, and published then.
+    pub fn seal(&mut self, frame: Unconfirmed, payload: Bytes) {
+        self.seals.push(frame.clone());
+        self.visible.push(Visible::Sealed(Box::new(frame), payload));
+    }
+
+    /// The engine gets a frame when the batch is written.
+    pub fn then_frame(&mut self, frame: Unconfirmed) {
+        self.visible.push(Visible::Frame(Box::new(frame)));
+    }
+
+    /// Signatures that leave after this batch are bound by these rows.
+    pub fn guard(&mut self, guards: Vec<Guard>) {
+        self.guards.extend(guards);
     }
 
     /// What leaves when the batch is written.
@@ -114,38 +147,33 @@ impl Building {
     }
 
     fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.assigned.is_empty() && self.visible.is_empty()
+        self.rows.is_empty() && self.heads.is_empty() && self.guards.is_empty() && self.visible.is_empty()
     }
 }
 
 impl Core {
     /// Sends the batch that is being built on its way, if there is one and the disk is free.
     pub(super) fn flush(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if self.batches.writing.is_some() || self.batches.building.is_empty() || self.room == Room::Full {
+        if self.batches.writing.is_some() || self.room == Room::Full || self.mode != super::Mode::Running {
             return;
         }
-        let Building { mut rows, heads, assigned, mut visible, synced } = std::mem::take(&mut self.batches.building);
+        self.close_frames(now);
+        if self.batches.building.is_empty() {
+            return;
+        }
+        let Building { mut rows, heads, seals, guards, visible, synced } = std::mem::take(&mut self.batches.building);
         for (process, head) in &heads {
             schema::HEADS.put(&mut rows, process, head);
-        }
-        for body in Body::split(assigned) {
-            let held = body.held();
-            let draft = Draft::alone(self.fixed.network_id, body, now, (self.tip.height, self.tip.id));
-            // Bodies were cut to fit frames, the only reason to refuse one.
-            let Ok(built) = self.chain.build(draft) else { continue };
-            let unconfirmed = Unconfirmed { frame: built.frame, signature: Bytes::new(), held, tip: built.tip.encode().into() };
-            self.chain = built.tip;
-            schema::FRAMES.put(&mut rows, &frame_key(&unconfirmed.frame), &unconfirmed.row(None));
-            visible.push(Visible::Frame(Box::new(unconfirmed)));
         }
         let batch = self.batches.number;
         self.batches.number += 1;
         self.batches.writing = Some(visible);
         let durability = if synced { Durability::Synced } else { Durability::Buffered };
-        out.push(Effect::Write { term: self.term, batch, rows, durability });
+        out.push(Effect::Write { term: self.term, batch, rows, seals, guards, durability });
     }
 
-    pub(super) fn on_written(&mut self, now: Timestamp, batch: Batch, out: &mut Vec<Effect>) {
+    pub(super) fn on_written(&mut self, now: Timestamp, batch: Batch, signatures: Vec<Bytes>, out: &mut Vec<Effect>) {
+        let mut signatures = signatures.into_iter();
         let visible = self.batches.writing.take().unwrap_or_default();
         self.recent.durable(batch);
         self.forget_resting();
@@ -156,6 +184,12 @@ impl Core {
             match seen {
                 Visible::Effect(effect) => out.push(effect),
                 Visible::Frame(unconfirmed) => self.give_frame(now, *unconfirmed, out),
+                Visible::Sealed(unconfirmed, payload) => {
+                    let sealed = Unconfirmed { signature: signatures.next().unwrap_or_default(), ..*unconfirmed };
+                    let published = Published { header: sealed.signed(), payload };
+                    out.push(Effect::Order(Box::new(Order::Publish(Arc::new(published)))));
+                    self.give_frame(now, sealed, out);
+                }
                 Visible::Engine(effect) => self.engine_effect(now, *effect, out),
                 Visible::Remembered(key) => self.engine_input(now, ao_consensus::Input::Remembered(key), out),
                 Visible::Settled(process) => self.outbox.settle(now, process, false),
@@ -164,24 +198,4 @@ impl Core {
         }
         self.pump_outbox(now, out);
     }
-}
-
-impl Unconfirmed {
-    /// What the store keeps of it.
-    pub(super) fn row(&self, proof: Option<Bytes>) -> FrameRow {
-        let Self { frame, signature, held, tip } = self;
-        FrameRow { frame: frame.encode().into(), signature: signature.clone(), held: held.clone(), tip: tip.clone(), proof }
-    }
-
-    /// What the engine is told.
-    pub(super) fn given(&self) -> ao_consensus::Input {
-        let header = Arc::new(SignedHeader::alone(self.frame.header.clone()));
-        ao_consensus::Input::Frame(Box::new(Given { header, facts: Facts::WHOLE, from: None }))
-    }
-}
-
-/// Where a frame is stored.
-pub(super) fn frame_key(frame: &Frame) -> FrameKey {
-    let chain = frame.header.chain;
-    FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence: frame.header.sequence }
 }

@@ -1,21 +1,24 @@
 //! Frames and the engine: what is confirmed is evaluated.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ao_consensus::{Confirmed, Timestamp};
+use ao_consensus::{Certified, Confirmed, Fetch, Timestamp};
 use ao_storage::schema;
 use ao_types::{Canonical, Id, Slot};
 
-use super::batch::{Visible, frame_key};
+use super::batch::Visible;
 use super::effect::Effect;
 use super::{Core, Unconfirmed};
 use crate::handle::Event;
+use crate::network::seam::Order;
 
 impl Core {
-    /// A frame of ours that is durable goes to the engine.
+    /// A frame that is durable goes to the engine.
     pub(super) fn give_frame(&mut self, now: Timestamp, unconfirmed: Unconfirmed, out: &mut Vec<Effect>) {
         let given = unconfirmed.given();
-        self.unconfirmed.insert(unconfirmed.frame.header.sequence, unconfirmed);
+        let header = &unconfirmed.frame.header;
+        self.unconfirmed.insert((header.chain, header.sequence), unconfirmed);
         self.engine_input(now, given, out);
     }
 
@@ -28,13 +31,18 @@ impl Core {
 
     /// Rule 4 of the engine's contract: what it says after something to remember waits until that is durable, and so does what may not
     /// overtake what waits.
-    fn engine_effects(&mut self, now: Timestamp, effects: Vec<ao_consensus::Effect>, out: &mut Vec<Effect>) {
+    pub(super) fn engine_effects(&mut self, now: Timestamp, effects: Vec<ao_consensus::Effect>, out: &mut Vec<Effect>) {
         let (mut behind, waiting) = (false, self.batches.engine_waits());
         for effect in effects {
             match effect {
                 ao_consensus::Effect::Remember(record) => {
                     let batch = self.batches.synced();
-                    schema::ENGINE_RECORDS.put(&mut batch.rows, &record.key, &record.value);
+                    if record.value.is_empty() {
+                        schema::ENGINE_RECORDS.delete(&mut batch.rows, &record.key);
+                    } else {
+                        schema::ENGINE_RECORDS.put(&mut batch.rows, &record.key, &record.value);
+                    }
+                    batch.guard(record.guards);
                     self.batches.engine_then(Visible::Remembered(record.key));
                     behind = true;
                 }
@@ -50,22 +58,61 @@ impl Core {
     pub(super) fn engine_effect(&mut self, now: Timestamp, effect: ao_consensus::Effect, out: &mut Vec<Effect>) {
         match effect {
             ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
-            // What engines say to other nodes and to a control plane: this node has neither, and its engine says none of it.
+            ao_consensus::Effect::Certified(certified) => self.on_certified(certified, out),
+            ao_consensus::Effect::Send(to, bytes) => out.push(Effect::Order(Box::new(Order::Engine(to, bytes)))),
+            ao_consensus::Effect::Fetch(fetch) => self.on_fetch(now, fetch, out),
+            ao_consensus::Effect::Evidence(evidence) => self.on_evidence(Arc::from(evidence), out),
+            ao_consensus::Effect::Penalise(peer, offence) => out.push(Effect::Order(Box::new(Order::Penalise(peer, offence)))),
+            ao_consensus::Effect::Propose(op) => self.engine_input(now, ao_consensus::Input::Submit(op), out),
+            // Carried out above, in its turn.
             ao_consensus::Effect::Remember(_)
-            | ao_consensus::Effect::Send(..)
-            | ao_consensus::Effect::Fetch(_)
-            | ao_consensus::Effect::Certified(_)
+            // Chains are closed, and operations applied, by a control plane that this network does not have yet.
             | ao_consensus::Effect::Voided { .. }
-            | ao_consensus::Effect::Decided(_)
-            | ao_consensus::Effect::Propose(_)
-            | ao_consensus::Effect::Evidence(_)
-            | ao_consensus::Effect::Penalise(..) => {}
+            | ao_consensus::Effect::Decided(_) => {}
+        }
+    }
+
+    /// The scheduler's next frame carries the certificate; readers hear of the level.
+    fn on_certified(&mut self, certified: Certified, out: &mut Vec<Effect>) {
+        let Certified { chain, sequence, certificates, .. } = certified;
+        if chain == self.chain.chain {
+            self.own.pace.on_certified(&self.chain, sequence, certificates);
+        }
+        let from = self.certified.get(&chain).map_or(0, |last| last.saturating_add(1));
+        if from > sequence {
+            return;
+        }
+        self.certified.insert(chain, sequence);
+        for (_, frame) in self.unconfirmed.range((chain, from)..=(chain, sequence)) {
+            let told = |entry: &ao_consensus::Entry| Effect::Tell(Event::Certified { process: entry.process, slot: entry.slot });
+            out.extend(frame.frame.entries.iter().map(told));
+        }
+    }
+
+    /// What the engine lacks and the node has is given again; for the rest the network is asked.
+    fn on_fetch(&mut self, now: Timestamp, fetch: Fetch, out: &mut Vec<Effect>) {
+        let Fetch { chain, from, to, holders } = fetch;
+        let here = self.unconfirmed.range((chain, from)..=(chain, to.0.max(from)));
+        let here: Vec<_> = here.map(|((_, sequence), frame)| (*sequence, frame.given())).collect();
+        let lacking = here.iter().zip(from..).take_while(|((found, _), expected)| found == expected).count() as u64 + from;
+        for (_, given) in here {
+            self.engine_input(now, given, out);
+        }
+        if lacking <= to.0 {
+            out.push(Effect::Order(Box::new(Order::Fetch(Fetch { chain, from: lacking, to, holders }))));
         }
     }
 
     fn on_confirmed(&mut self, now: Timestamp, confirmed: Confirmed, out: &mut Vec<Effect>) {
         // Rules 2 and 3 of the contract: a confirmation without its frame is the engine's fault, and confirms nothing.
-        let Some(unconfirmed) = self.unconfirmed.remove(&confirmed.sequence) else { return };
+        let place = (confirmed.chain, confirmed.sequence);
+        let same = self.unconfirmed.get(&place).is_some_and(|known| known.frame.header.id() == confirmed.frame);
+        let Some(unconfirmed) = self.unconfirmed.remove(&place).filter(|_| same) else { return };
+        if confirmed.chain == self.chain.chain {
+            self.own.pace.on_confirmed(confirmed.sequence);
+        } else if let Some(following) = self.others.get_mut(&confirmed.chain) {
+            following.confirmed = Some(confirmed.sequence);
+        }
         let frame = &unconfirmed.frame;
         let mut slots: BTreeMap<Id, Slot> = BTreeMap::new();
         let batch = self.batches.buffered();
@@ -74,7 +121,7 @@ impl Core {
             batch.then(Effect::Tell(Event::Confirmed { process: entry.process, slot: entry.slot }));
         }
         let row = unconfirmed.row(Some(confirmed.proof.encode().into()));
-        schema::FRAMES.put(&mut batch.rows, &frame_key(frame), &row);
+        schema::FRAMES.put(&mut batch.rows, &unconfirmed.key(), &row);
         for (process, slot) in &slots {
             schema::CONFIRMED.put(&mut batch.rows, process, slot);
         }

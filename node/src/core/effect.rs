@@ -1,14 +1,17 @@
 //! All that the core can ask of its shell. Effects of one call are carried out in order.
 
 use ao_consensus::Timestamp;
+use ao_consensus::protection::Guard;
 use ao_consensus::schedule::{Clock, Head, ToAssign};
 use ao_storage::schema::OutboxKey;
 use ao_storage::{Durability, WriteBatch};
-use ao_types::{Id, Slot};
+use ao_types::{FrameId, Id, Slot};
 
-use super::input::{Batch, RequestId, Submission, Term};
+use super::Unconfirmed;
+use super::input::{Batch, Received, RequestId, Submission, Term};
 use crate::error::Rejection;
 use crate::handle::{Accepted, Event};
+use crate::network::seam::{Judge, Order, Verdict};
 
 /// One effect.
 #[derive(Debug)]
@@ -34,11 +37,35 @@ pub enum Effect {
         batch: Batch,
         /// The rows.
         rows: WriteBatch,
+        /// Own frames, to be signed by the scheduler's wallet and written with the rows.
+        seals: Vec<Unconfirmed>,
+        /// What the attestor's key is bound by from now on: durable in the slashing protection before anything of this batch is written.
+        guards: Vec<Guard>,
         /// What the answer must mean.
         durability: Durability,
     },
     /// Look up the facts of a submission again: they are older than what this core remembers.
     LookUp(Box<Submission>),
+    /// Look up the facts of a frame again: they are too old, or items were missing.
+    LookUpFrame(Box<Received>),
+    /// A fault of a scheduler or attestor was shown. For the log and metrics.
+    Fault {
+        /// Kind of evidence.
+        kind: &'static str,
+        /// Its id.
+        id: [u8; 32],
+    },
+    /// A frame from outside breaks a rule of the log.
+    RefusedFrame {
+        /// Which.
+        frame: FrameId,
+        /// Which rule.
+        why: String,
+    },
+    /// Gossip of another node's engine was looked at.
+    Verdict(Judge, Verdict),
+    /// Something for the network.
+    Order(Box<Order>),
     /// Look up the facts of a process again for a request that is not a submission.
     LookUpProcess(Again),
     /// Answer a caller.

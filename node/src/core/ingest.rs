@@ -6,8 +6,10 @@ use ao_consensus::{Entry, Timestamp};
 use ao_storage::WriteBatch;
 use ao_storage::schema::{self, Head, ProcessRow, PushOutcome, ScheduleRow};
 use ao_types::Id;
+use bytes::Bytes;
 
 use super::effect::{Effect, Reply};
+use super::frames::Own;
 use super::input::{Origin, Place, Submission};
 use super::process::Process;
 use super::recent::slot_of;
@@ -30,6 +32,10 @@ impl Core {
         }
         match &submission.place {
             Place::Store => self.store_item(now, submission, out),
+            Place::Elsewhere { scheduler } => {
+                let scheduler = *scheduler;
+                self.forward(now, scheduler, submission, out);
+            }
             Place::Spawn(_) => self.queue(now, submission.id, submission, out),
             Place::Log { process, .. } => {
                 let process = *process;
@@ -77,7 +83,7 @@ impl Core {
         process.signing = process.queue.drain(..run).collect();
         let items = process.signing.iter().map(|submission| match &submission.place {
             Place::Log { exclude, .. } => ToAssign { item: Some(submission.id), exclude: exclude.clone() },
-            Place::Spawn(_) | Place::Store => ToAssign { item: None, exclude: Vec::new() },
+            Place::Spawn(_) | Place::Store | Place::Elsewhere { .. } => ToAssign { item: None, exclude: Vec::new() },
         });
         let clock =
             Clock { now: now.max(Timestamp(process.floor.timestamp_ms)), block_height: self.tip.height.max(process.floor.block_height) };
@@ -90,10 +96,10 @@ impl Core {
         let submissions = std::mem::take(&mut process.signing);
         match run {
             Ok(run) if run.len() == submissions.len() => {
-                process.written = self.batches.number();
                 process.head = run.last().map(head_of);
+                process.host = Some(self.chain.chain.scheduler);
                 for (submission, assigned) in submissions.into_iter().zip(run) {
-                    self.assign(now, id, submission, assigned);
+                    self.wait_for_frame(id, submission, assigned);
                 }
             }
             failed => {
@@ -123,11 +129,19 @@ impl Core {
         }
     }
 
-    /// One assignment: everything about it goes into one batch.
-    fn assign(&mut self, now: Timestamp, process: Id, submission: Submission, assigned: Assigned) {
+    /// One assignment, of this scheduler or of another: everything about it goes into the batch with its frame. What the frame says of it
+    /// is given back.
+    pub(super) fn assign(
+        &mut self,
+        now: Timestamp,
+        process: Id,
+        submission: Submission,
+        assigned: Assigned,
+    ) -> (Entry, Bytes, Option<Bytes>) {
         let (slot, timestamp_ms) = (assigned.slot, assigned.timestamp.0);
         let stored = self.recent.is_stored(&submission);
-        self.recent.write(&submission, self.batches.number());
+        let number = self.batches.number();
+        self.recent.write(&submission, number);
         let block = self.block_of_new_item();
         let batch = self.batches.synced();
         if !stored {
@@ -160,7 +174,7 @@ impl Core {
                 schema::PROCESSES.put(&mut batch.rows, &process, &row);
             }
             Place::Log { content: Some(content), .. } => schema::CONTENT.put(&mut batch.rows, &(process, *content), &slot),
-            Place::Log { .. } | Place::Store => {}
+            Place::Log { .. } | Place::Store | Place::Elsewhere { .. } => {}
         }
         let entry = Entry {
             process,
@@ -171,8 +185,9 @@ impl Core {
             content_hash: assigned.content_hash,
             hash_chain: assigned.hash_chain,
         };
-        let item = submission.item.as_ref().map(|item| item.as_bytes().clone());
-        batch.assign(head_of(&assigned), entry, assigned.assignment.as_bytes().clone(), item);
+        let assignment = assigned.assignment.as_bytes().clone();
+        let item = Own::item(&submission, assignment.len());
+        batch.head(process, head_of(&assigned));
         batch.then(Effect::Tell(Event::Assigned { process, slot, message: submission.id }));
         match submission.origin {
             Origin::Request(request) => {
@@ -181,10 +196,15 @@ impl Core {
                 batch.then(Effect::Reply(request, Ok(Reply::Accepted(accepted))));
             }
             Origin::Outbox { key, follow, .. } => self.delivered(key, follow, submission.id, PushOutcome::Assigned { process, slot }),
+            Origin::Frame => {}
         }
-        if let (Place::Spawn(spawn), Some(process)) = (&submission.place, self.processes.get_mut(&process)) {
-            process.has_cron = spawn.has_cron;
+        if let Some(known) = self.processes.get_mut(&process) {
+            known.written = number;
+            if let Place::Spawn(spawn) = &submission.place {
+                known.has_cron = spawn.has_cron;
+            }
         }
+        (entry, assignment, item)
     }
 
     /// An item that goes into no log.
@@ -203,11 +223,12 @@ impl Core {
         match submission.origin {
             Origin::Request(request) => self.batches.synced().then(Effect::Reply(request, Ok(Reply::Accepted(accepted)))),
             Origin::Outbox { key, follow, .. } => self.delivered(key, follow, submission.id, PushOutcome::Stored),
+            Origin::Frame => {}
         }
     }
 
     /// A submission that gets no slot: its caller hears at once; an outbox entry is closed, or tried again where trying again helps.
-    fn refuse(&mut self, now: Timestamp, submission: Submission, refusal: Rejection, out: &mut Vec<Effect>) {
+    pub(super) fn refuse(&mut self, now: Timestamp, submission: Submission, refusal: Rejection, out: &mut Vec<Effect>) {
         match submission.origin {
             Origin::Request(_) => self.answer(submission.origin, Err(refusal), out),
             Origin::Outbox { key, .. } if refusal.retry_after_s.is_some() => self.deliver_later(now, key.process, out),
@@ -218,6 +239,7 @@ impl Core {
                 None => self.deliver_later(now, key.process, out),
             },
             Origin::Outbox { key, .. } => self.close(key, None, PushOutcome::Failed(refusal.message)),
+            Origin::Frame => {}
         }
     }
 
@@ -229,7 +251,7 @@ impl Core {
 }
 
 /// What the schedule needs of the stored head.
-fn before(head: &Head) -> schedule::Head {
+pub(super) fn before(head: &Head) -> schedule::Head {
     schedule::Head {
         schedule_epoch: head.schedule_epoch,
         slot: head.slot,
@@ -240,7 +262,7 @@ fn before(head: &Head) -> schedule::Head {
     }
 }
 
-fn head_of(assigned: &Assigned) -> Head {
+pub(super) fn head_of(assigned: &Assigned) -> Head {
     Head {
         schedule_epoch: assigned.schedule_epoch,
         slot: assigned.slot,

@@ -1,13 +1,16 @@
 //! All that can reach the core. Facts that need the disk come along: the core never looks anything up.
 
-use ao_consensus::ChainTip;
 use ao_consensus::schedule::Assigned;
+use ao_consensus::{ChainTip, Consensus, Entry, Evidence, SignedHeader};
 use ao_storage::schema::{EvaluationRow, Head, ItemKind, MonitorRow, OutboxKey};
-use ao_types::{Address, DataItem, Id, Slot, Verified};
+use ao_types::{Address, DataItem, Id, PeerId, Slot, Verified};
+use bytes::Bytes;
 
 use super::cron::Point;
 use crate::chain::Block;
 use crate::error::Rejection;
+use crate::handle::Accepted;
+use crate::network::seam::{ForwardId, Judge};
 
 /// Number of a life of the core: one more after every reset. Answers to questions of an earlier life are dropped.
 pub type Term = u64;
@@ -41,6 +44,8 @@ pub enum Input {
         term: Term,
         /// Which.
         batch: Batch,
+        /// Of the frames that it sealed, in order; nothing on a network of one.
+        signatures: Vec<Bytes>,
     },
     /// A batch is not in the store.
     WriteFailed {
@@ -95,6 +100,19 @@ pub enum Input {
         /// What the store knows of the process.
         facts: Facts,
     },
+    /// A frame of another scheduler: well formed, signed, with what the store knows around its entries.
+    Received(Box<Received>),
+    /// Bytes of the engine on another node, and where the verdict on them goes. Hostile.
+    Peer(PeerId, Bytes, Judge),
+    /// What another node made of an item that was forwarded to it.
+    Forwarded {
+        /// Which.
+        forward: ForwardId,
+        /// Its answer, or why there is none.
+        answer: Result<Accepted, Rejection>,
+    },
+    /// A fault that was checked.
+    Evidence(std::sync::Arc<Evidence>),
     /// The chain has a new block.
     Tip(Block),
     /// Room on disk fell below the reserve, or rose above it again.
@@ -137,6 +155,8 @@ impl Submission {
 pub enum Origin {
     /// A caller, who gets an answer.
     Request(RequestId),
+    /// It stands in a frame of another scheduler.
+    Frame,
     /// An outbox entry of this node.
     Outbox {
         /// The life of the core whose turn it is part of: the next one begins its own.
@@ -164,6 +184,42 @@ pub enum Place {
     },
     /// No log: stored and indexed only.
     Store,
+    /// Another scheduler's: its node gets the item.
+    Elsewhere {
+        /// Who schedules the process.
+        scheduler: Address,
+    },
+}
+
+/// A frame of another scheduler, as far as it can be checked without the frames before it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Who handed it on.
+    pub from: PeerId,
+    /// Header and scheduler's signature.
+    pub header: SignedHeader,
+    /// As the header's root says.
+    pub entries: Vec<Entry>,
+    /// Items that the body names without bringing them along.
+    pub held: Vec<Id>,
+    /// One for each entry: what its assignment says.
+    pub assigned: Vec<Assigned>,
+    /// One for each entry: the item and what the store knows around it.
+    pub submissions: Vec<Submission>,
+    /// One for each entry: whether the item may be assigned at all.
+    pub lawful: Vec<Result<(), String>>,
+    /// Items without which it cannot be judged or evaluated, and which are not here: items only named, modules.
+    pub missing: Vec<Id>,
+    /// Every batch up to this one was settled when the look-up began.
+    pub as_of: Batch,
+}
+
+impl Received {
+    /// Bytes that it holds in memory.
+    pub fn bytes(&self) -> usize {
+        let items = self.submissions.iter().map(Submission::bytes).sum::<usize>();
+        self.assigned.iter().map(|one| one.assignment.as_bytes().len()).sum::<usize>() + items
+    }
 }
 
 /// What a new process's row needs. That its module is known and admitted was checked with the look-up.
@@ -212,6 +268,8 @@ pub struct Facts {
 /// A process as the store has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessFacts {
+    /// Who schedules it; `None`: its tag names nobody.
+    pub host: Option<Address>,
     /// Last assignment.
     pub head: Head,
     /// No later assignment is below: cron messages were generated up to here.
@@ -282,7 +340,7 @@ pub struct Checkpointed {
     /// Its row.
     pub row: ao_storage::schema::CheckpointRow,
     /// Its bytes.
-    pub body: bytes::Bytes,
+    pub body: Bytes,
     /// Checkpoints that it makes superfluous.
     pub drop: Vec<(Slot, u32)>,
 }
@@ -317,16 +375,17 @@ pub struct Follow {
 }
 
 /// The store, as far as the core must know it to go on.
-#[derive(Debug, Clone)]
 pub struct Recovered {
     /// The core's life that begins.
     pub term: Term,
     /// Place of the next item in the order of arrival.
     pub next_sequence: u64,
+    /// Made from its own records, and from where the chains stand.
+    pub engine: Box<dyn Consensus>,
     /// Where this scheduler's chain stands.
-    pub chain: ChainTip,
-    /// Frames without a stored confirmation, in order.
-    pub unconfirmed: Vec<super::Unconfirmed>,
+    pub chain: RecoveredChain,
+    /// Where those of the other schedulers stand.
+    pub others: Vec<RecoveredChain>,
     /// Processes that are confirmed further than evaluated, or have unconfirmed slots.
     pub owing: Vec<(Id, ProcessFacts)>,
     /// Processes with something in their outbox.
@@ -335,4 +394,26 @@ pub struct Recovered {
     pub monitors: Vec<(Id, MonitorRow)>,
     /// Room on disk is below the reserve.
     pub low: bool,
+}
+
+/// One chain as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredChain {
+    /// After its last frame.
+    pub tip: ChainTip,
+    /// The last confirmed frames, as many as certificates of later ones may speak of, in order.
+    pub window: Vec<super::Unconfirmed>,
+    /// Frames without a stored confirmation, in order.
+    pub unconfirmed: Vec<super::Unconfirmed>,
+}
+
+impl std::fmt::Debug for Recovered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let owing: Vec<Id> = self.owing.iter().map(|(process, _)| *process).collect();
+        f.debug_struct("Recovered")
+            .field("term", &self.term)
+            .field("engine", &self.engine.name())
+            .field("owing", &owing)
+            .finish_non_exhaustive()
+    }
 }

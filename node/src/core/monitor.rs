@@ -64,11 +64,13 @@ impl Monitors {
 
 impl Core {
     pub(super) fn on_run_cron(&mut self, now: Timestamp, request: Option<RequestId>, id: Id, facts: Facts, out: &mut Vec<Effect>) {
+        let own = self.chain.chain.scheduler;
         match self.process_for(id, facts) {
             Found::Old => out.push(Effect::LookUpProcess(Again { request, process: id, ask: Ask::RunCron })),
             Found::Refused(refusal) => out.extend(request.map(|request| Effect::Reply(request, Err(refusal)))),
             Found::Known(process) => {
-                if process.has_cron {
+                // Of another scheduler's process only the log says how far its time has come.
+                if process.has_cron && process.host.is_none_or(|host| host == own) {
                     process.cron.wanted = true;
                     process.cron.requests.extend(request);
                 } else {
@@ -108,11 +110,16 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let (has, full) = (self.monitors.has(&id), self.monitors.next.len() >= MONITORS_MAX);
+        let own = self.chain.chain.scheduler;
         let refusal = match self.process_for(id, facts) {
             Found::Old => {
                 return out.push(Effect::LookUpProcess(Again { request: Some(request), process: id, ask: Ask::Monitor { item, on } }));
             }
             Found::Refused(refusal) => Some(refusal),
+            Found::Known(process) if process.host.is_some_and(|host| host != own) => {
+                let text = "another node schedules this process: only that one runs and pushes its cron messages";
+                Some(Rejection::new(Code::NotOurs, text))
+            }
             Found::Known(_) if on && has => Some(Rejection::new(Code::MonitorState, "Process already being monitored")),
             Found::Known(_) if !on && !has => Some(Rejection::new(Code::MonitorState, "Process monitor not found")),
             Found::Known(_) if on && full => Some(Rejection::retry(Code::Busy, format!("{MONITORS_MAX} processes are monitored"), 60)),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ao_consensus::Timestamp;
 use ao_storage::schema::Head;
-use ao_types::Slot;
+use ao_types::{Address, Slot};
 
 use super::cron::Point;
 use super::input::{Batch, ProcessFacts, RequestId, Submission};
@@ -14,6 +14,8 @@ use super::input::{Batch, ProcessFacts, RequestId, Submission};
 pub struct Process {
     /// Last assignment, perhaps not written yet. `None`: the process item itself waits for its slot.
     pub head: Option<Head>,
+    /// Who schedules it; `None`: its own item waits for its slot, or names nobody.
+    pub host: Option<Address>,
     /// No assignment is below this point.
     pub floor: Point,
     /// It has cron groups.
@@ -65,6 +67,7 @@ impl Process {
     pub fn from_facts(facts: ProcessFacts) -> Self {
         let known = Self {
             head: Some(facts.head),
+            host: facts.host,
             floor: facts.floor,
             has_cron: facts.has_cron,
             confirmed: facts.confirmed,

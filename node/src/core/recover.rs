@@ -1,10 +1,10 @@
 //! One way to begin, at start and after a write that failed: from what the store holds.
 
-use ao_consensus::Timestamp;
+use ao_consensus::{Origin, Timestamp};
 
 use super::batch::{Batches, Visible};
 use super::effect::{Effect, Reply};
-use super::input::{Batch, Origin, Recovered};
+use super::input::{Batch, Origin as By, Recovered, Submission};
 use super::monitor::Monitors;
 use super::outbox::Outbox;
 use super::process::Process;
@@ -15,23 +15,41 @@ use crate::error::{Code, Rejection};
 impl Core {
     /// Begins with what the store holds, and goes on with what is owed: confirmations, evaluations, deliveries.
     pub(super) fn recover(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {
-        let Recovered { next_sequence, chain, unconfirmed, owing, outbox, monitors, low, .. } = recovered;
-        let confirmed = unconfirmed.first().map_or(chain.next_sequence, |first| first.frame.header.sequence);
-        self.engine = (self.fixed.engine)(chain.chain, confirmed);
-        (self.chain, self.next_sequence, self.mode) = (chain, next_sequence, Mode::Running);
+        let Recovered { next_sequence, engine, chain, others, owing, outbox, monitors, low, .. } = recovered;
+        self.engine = engine;
+        self.own = self.own.recovered(&chain);
+        (self.chain, self.next_sequence, self.mode) = (chain.tip.clone(), next_sequence, Mode::Running);
         self.room = if low { self.room.max(Room::Reserve) } else { self.room };
         self.outbox = Outbox::of(outbox);
         self.monitors = Monitors::from_rows(monitors, now);
         let owing: Vec<_> = owing.into_iter().map(|(id, facts)| (id, Process::from_facts(facts))).collect();
         let ids: Vec<_> = owing.iter().map(|(id, _)| *id).collect();
         self.processes.extend(owing);
-        for frame in unconfirmed {
-            self.give_frame(now, frame, out);
+        self.follow(others.clone());
+        self.begin_engine(now, out);
+        for chain in std::iter::once(chain).chain(others) {
+            for known in chain.window {
+                self.engine_input(now, known.given(), out);
+            }
+            for frame in chain.unconfirmed {
+                self.give_frame(now, frame, out);
+            }
         }
         for id in ids {
             self.advance(now, id, out);
         }
         self.pump_outbox(now, out);
+    }
+
+    /// What the engine hears first (`ao_consensus`, rule 5): committees, the control plane, the tip.
+    fn begin_engine(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        self.origin = Origin::default();
+        let Some(member) = self.fixed.member.clone() else { return };
+        self.origin.apply(&member.origin);
+        self.engine_input(now, ao_consensus::Input::Committee(member.committee), out);
+        self.engine_input(now, ao_consensus::Input::Origin(Box::new(member.origin)), out);
+        let tip = ao_consensus::Tip { height: self.tip.height, since: now };
+        self.engine_input(now, ao_consensus::Input::Tip(tip), out);
     }
 
     /// Ends this life of the core: whoever waits for something that is not in the store gets an error, and may ask again.
@@ -51,11 +69,15 @@ impl Core {
                 out.push(Effect::Reply(request, Err(refusal.clone())));
             }
         }
+        let asker = |submission: Submission| match submission.origin {
+            By::Request(request) => Some(request),
+            By::Outbox { .. } | By::Frame => None,
+        };
+        for request in self.own.abandon().chain(self.forwards.abandon()).filter_map(asker) {
+            out.push(Effect::Reply(request, Err(refusal.clone())));
+        }
         for process in std::mem::take(&mut self.processes).into_values() {
-            let waiting = process.signing.into_iter().chain(process.queue).filter_map(|submission| match submission.origin {
-                Origin::Request(request) => Some(request),
-                Origin::Outbox { .. } => None,
-            });
+            let waiting = process.signing.into_iter().chain(process.queue).filter_map(asker);
             for request in waiting.chain(process.cron.requests) {
                 out.push(Effect::Reply(request, Err::<Reply, _>(refusal.clone())));
             }
@@ -63,6 +85,8 @@ impl Core {
         self.recent = Recent::since(settled);
         self.resting.clear();
         self.unconfirmed.clear();
+        self.certified.clear();
+        self.others.clear();
         self.retries.clear();
         self.outbox = Outbox::default();
         out.push(Effect::Recover { term: self.term, failed: settled });

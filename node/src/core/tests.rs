@@ -8,7 +8,7 @@ use ao_storage::schema::{self, Head, ItemKind};
 use ao_types::{ItemBuilder, NetworkId, Signer, Slot, Wallet};
 
 use super::effect::Reply;
-use super::input::{End, Evaluated, Facts, Indexed, Origin, Place, ProcessFacts, RequestId, Submission};
+use super::input::{End, Evaluated, Facts, Indexed, Origin, Place, ProcessFacts, RecoveredChain, RequestId, Submission};
 use super::*;
 use crate::core::cron::Point;
 
@@ -56,7 +56,7 @@ fn wallet() -> Wallet {
 }
 
 fn core() -> Core {
-    let fixed = Fixed { network_id: NetworkId([0; 32]), engine: |chain, next| Box::new(Solo::resume(chain, next)), items_in_tip: true };
+    let fixed = Fixed { network_id: NetworkId([0; 32]), items_in_tip: true, member: None };
     Core::new(fixed, chain(), Block { height: 7, timestamp_ms: 9_000, id: [0; 48] })
 }
 
@@ -65,8 +65,17 @@ fn chain() -> Chain {
 }
 
 fn empty(term: Term) -> Recovered {
-    let (chain, none) = (ChainTip::opened(chain()), Vec::new());
-    Recovered { term, next_sequence: 0, chain, unconfirmed: none, owing: Vec::new(), outbox: Vec::new(), monitors: Vec::new(), low: false }
+    Recovered {
+        term,
+        next_sequence: 0,
+        engine: Box::new(Solo::resume(chain(), 0)),
+        chain: RecoveredChain { tip: ChainTip::opened(chain()), window: Vec::new(), unconfirmed: Vec::new() },
+        others: Vec::new(),
+        owing: Vec::new(),
+        outbox: Vec::new(),
+        monitors: Vec::new(),
+        low: false,
+    }
 }
 
 fn running() -> Core {
@@ -87,7 +96,15 @@ fn head() -> Head {
 
 fn known(slot: Option<Slot>) -> ProcessFacts {
     let evaluated = slot.map(|slot| (slot, 0));
-    ProcessFacts { head: head(), floor: Point::default(), confirmed: slot, evaluated, has_cron: false, halted: None }
+    ProcessFacts {
+        host: Some(wallet().address()),
+        head: head(),
+        floor: Point::default(),
+        confirmed: slot,
+        evaluated,
+        has_cron: false,
+        halted: None,
+    }
 }
 
 const PROCESS: Id = Id([4; 32]);
@@ -124,7 +141,7 @@ fn written(core: &mut Core, effects: &[Effect]) -> Vec<Effect> {
     let Some(Effect::Write { term, batch, .. }) = effects.iter().find(|effect| matches!(effect, Effect::Write { .. })) else {
         panic!("nothing to write in {effects:?}")
     };
-    step(core, Input::Written { term: *term, batch: *batch })
+    step(core, Input::Written { term: *term, batch: *batch, signatures: Vec::new() })
 }
 
 fn names(effects: &[Effect]) -> Vec<String> {
@@ -239,7 +256,7 @@ fn a_failed_write_answers_everybody_and_reads_the_store_again() {
     assert_eq!(names(&effects), ["Reply", "Reply", "Reply", "Recover"]);
     assert_eq!(refusal(&submit(&mut core, message(4, 4))), Code::Unavailable);
     // An answer to a question of the life before changes nothing.
-    assert!(step(&mut core, Input::Written { term: *term, batch: *batch }).is_empty());
+    assert!(step(&mut core, Input::Written { term: *term, batch: *batch, signatures: Vec::new() }).is_empty());
     assert!(step(&mut core, Input::Recovered(Box::new(empty(1)))).is_empty());
     let effects = submit(&mut core, message(1, 5));
     assert_eq!(names(&effects), ["LookUp"], "facts of before the failure count for nothing");
@@ -290,7 +307,7 @@ fn evaluation_is_tried_again_later_and_never_twice_at_once() {
     let failed = Evaluated { term: 0, process: PROCESS, steps: Vec::new(), checkpoint: None, end: Some(End::Failed("no memory".into())) };
     let effects = step(&mut core, Input::Evaluated(Box::new(failed)));
     assert_eq!(names(&effects), ["NoResults"]);
-    assert_eq!(core.next_deadline(), Some(NOW.plus_ms(crate::limits::RETRY_MS_MIN)));
+    assert_eq!(core.next_deadline(NOW), Some(NOW.plus_ms(crate::limits::RETRY_MS_MIN)));
     assert!(step(&mut core, Input::Tick).is_empty(), "not before its time");
     let mut out = Vec::new();
     core.handle(NOW.plus_ms(crate::limits::RETRY_MS_MIN), Input::Tick, &mut out);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ao_storage::{Error, Store, schema};
-use ao_types::{ContentKey, DataItem, Id, Slot, Verified};
+use ao_types::{Address, ContentKey, DataItem, Id, Slot, Verified};
 
 use crate::core::cron::Point;
 use crate::core::input::{Batch, Facts, Place, ProcessFacts, Submission};
@@ -29,7 +29,7 @@ pub fn of_submission(store: &dyn Store, settled: &Settled, submission: &Submissi
     let as_of = settled.now();
     let stored = schema::ITEMS.contains(store, &submission.id)?;
     Ok(match &submission.place {
-        Place::Store => Facts { as_of, process: None, assigned: None, content: None, stored },
+        Place::Store | Place::Elsewhere { .. } => Facts { as_of, process: None, assigned: None, content: None, stored },
         Place::Spawn(_) => {
             let assigned = assigned(store, submission.id, submission.id)?;
             Facts { as_of, process: None, assigned, content: None, stored }
@@ -57,6 +57,7 @@ pub fn of_process(store: &dyn Store, process: Id) -> Result<Option<ProcessFacts>
     let floor =
         evaluation.as_ref().map_or(Point::default(), |head| Point { timestamp_ms: head.ticked_ms, block_height: head.ticked_height });
     Ok(Some(ProcessFacts {
+        host: Address::parse(&row.scheduler).ok(),
         head,
         floor,
         confirmed: schema::CONFIRMED.get(store, &process)?,

@@ -9,6 +9,7 @@ use ao_consensus::schedule::assign_run;
 use ao_storage::{Durability, WriteBatch};
 
 use super::backlog::Backlog;
+use super::membership::{self, Unwritten};
 use super::panics::{contained, here};
 use super::pusher::Pusher;
 use super::stages::Stages;
@@ -26,11 +27,11 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
     let (mut tip, mut looked_at, mut ending) = (shared.chain.tip((shared.clock)()), Timestamp(0), false);
     while !(ending && core.at_rest()) {
         let now = (shared.clock)();
-        let wait = core.next_deadline().map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
+        let wait = core.next_deadline(now).map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
         let note = match inbox.recv_timeout(Duration::from_millis(wait)) {
             Ok(note) => note,
             Err(RecvTimeoutError::Timeout) if ending => return,
-            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick, Instant::now()),
+            Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick, Instant::now(), None),
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let now = (shared.clock)();
@@ -42,15 +43,16 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
                 tip = newest;
                 core.handle(now, Input::Tip(tip), &mut effects);
             }
-            if core.next_deadline().is_some_and(|deadline| deadline <= now) {
-                core.handle(now, Input::Tick, &mut effects);
-            }
+        }
+        if core.next_deadline(now).is_some_and(|deadline| deadline <= now) {
+            core.handle(now, Input::Tick, &mut effects);
         }
         match note {
-            Note::Input(input, sent) => {
+            Note::Input(input, sent, place) => {
                 shared.metrics.event_loop_lag_seconds.observe(sent.elapsed().as_secs_f64());
                 here("core");
                 core.handle(now, input, &mut effects);
+                drop(place);
             }
             Note::Stop => ending = true,
         }
@@ -71,9 +73,24 @@ fn carry_out(shared: &Shared, effect: Effect) {
                 shared.inputs.send(Input::Signed { term, process, run: Err("too many runs wait for the signer".to_owned()) });
             }
         }
-        Effect::Write { term, batch, rows, durability } => write(shared, Write::Batch { term, batch, rows, durability }),
+        Effect::Write { term, batch, rows, seals, guards, durability } => {
+            write(shared, Write::Batch { term, batch, rows, seals, guards, durability });
+        }
         Effect::Recover { term, failed } => write(shared, Write::Recover { term, failed }),
         Effect::LookUp(submission) => drop(shared.tasks.push(Task::LookUp(submission))),
+        // Without room it is asked for again.
+        Effect::LookUpFrame(received) => drop(shared.tasks.push(Task::LookUpFrame(received))),
+        Effect::Order(order) => super::doorway::order(shared, *order),
+        Effect::Verdict(judge, verdict) => judge.say(verdict),
+        Effect::Fault { kind, id } => {
+            tracing::warn!(
+                event = "fault_shown",
+                kind,
+                evidence = hex::encode(id),
+                "somebody signed what excludes one another; see `aonode evidence`"
+            );
+        }
+        Effect::RefusedFrame { frame, why } => tracing::info!(event = "frame_refused", %frame, why),
         Effect::LookUpProcess(again) => drop(shared.tasks.push(Task::Process(again))),
         Effect::Reply(request, reply) => {
             if reply.is_err() {
@@ -114,7 +131,7 @@ fn write(shared: &Shared, job: Write) {
 pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
     while let Ok(job) = jobs.recv() {
         match job {
-            Write::Batch { term, batch, rows, durability } => {
+            Write::Batch { term, batch, mut rows, seals, guards, durability } => {
                 here("write");
                 if is_short_of_room(shared) {
                     // What is under way is still written, out of the reserve; nothing new begins.
@@ -123,18 +140,19 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 }
                 let began = Instant::now();
                 let owed = owed(&rows);
-                let written = shared.store.write(rows, durability);
+                let sealed = membership::seal(&mut rows, seals, &guards, &*shared.scheduler, shared.life.membership.as_deref());
+                let written = sealed.and_then(|signatures| Ok((shared.store.write(rows, durability)?, signatures)));
                 if durability == Durability::Synced {
                     shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
                 }
                 match written {
-                    Ok(()) => {
+                    Ok(((), signatures)) => {
                         shared.settled.through(batch);
                         shared.metrics.outbox_pending.add(owed);
-                        shared.inputs.send(Input::Written { term, batch });
+                        shared.inputs.send(Input::Written { term, batch, signatures });
                     }
                     Err(error) => {
-                        let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
+                        let disk_full = matches!(&error, Unwritten::Store(ao_storage::Error::DiskFull(_)));
                         if disk_full {
                             // The watch on the reserve says when there is room again.
                             set_room(shared, true);
@@ -148,7 +166,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 shared.settled.through(failed);
                 let low = shared.low_disk.load(Ordering::Relaxed);
                 loop {
-                    match recover::read(&*shared.store, shared.scheduler_chain, term, low) {
+                    match recover::read(&*shared.store, &shared.life, term, low) {
                         Ok(recovered) => break shared.inputs.send(Input::Recovered(Box::new(recovered))),
                         Err(error) if shared.stopping.load(Ordering::Relaxed) => break tracing::warn!(event = "not_recovered", %error),
                         Err(error) => tracing::error!(event = "store_unreadable", %error, "trying again in a second"),
@@ -171,10 +189,11 @@ pub(super) fn verify_loop(shared: &Shared) {
         let asker = task.asker();
         let done = contained("verify", || {
             here("verify");
-            shared.verifier.work(task)
+            super::doorway::take(shared, task).map(|task| shared.verifier.work(task))
         });
-        let bug = || Err(Failed { asker, refusal: Rejection::new(Code::Internal, "a bug of this node ended the look-up") });
-        match done.unwrap_or_else(bug) {
+        let bug = || Some(Err(Failed { asker, refusal: Rejection::new(Code::Internal, "a bug of this node ended the look-up") }));
+        let Some(done) = done.unwrap_or_else(bug) else { continue };
+        match done {
             Ok(input) => {
                 if matches!(&input, Input::Submit(submission) if submission.item.is_some()) {
                     shared.metrics.messages_total.of(State::Received).inc();
@@ -189,7 +208,7 @@ pub(super) fn verify_loop(shared: &Shared) {
                 tracing::warn!(event = "look_up_failed", process = %key.process, %refusal, "this outbox entry is tried again");
                 shared.inputs.send(Input::Undelivered { term, process: key.process });
             }
-            Err(Failed { asker: None, refusal }) => tracing::debug!(event = "look_up_failed", %refusal),
+            Err(Failed { asker: None | Some(Origin::Frame), refusal }) => tracing::debug!(event = "look_up_failed", %refusal),
         }
     }
 }

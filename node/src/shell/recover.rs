@@ -1,67 +1,120 @@
 //! Reads from the store what the core must know to begin.
 
-use ao_consensus::{Chain, ChainTip, Frame};
+use std::sync::Arc;
+
+use ao_consensus::limits::WINDOW;
+use ao_consensus::{Chain, ChainTip, Consensus, Frame, Record, Setup, Solo};
 use ao_storage::schema::{self, FrameKey};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Canonical, Id};
 
 use super::facts;
+use super::membership::Membership;
 use crate::core::Unconfirmed;
-use crate::core::input::{ProcessFacts, Recovered, Term};
+use crate::core::input::{ProcessFacts, Recovered, RecoveredChain, Term};
 use crate::limits::RECOVER_PAGE;
 
-/// Everything that is owed, and where numbers go on. Costs a few look-ups for each process that owes something; those at rest cost
-/// nothing, however many there are.
-pub fn read(store: &dyn Store, chain: Chain, term: Term, low: bool) -> Result<Recovered, Error> {
+/// Whose store it is.
+#[derive(Clone)]
+pub struct Life {
+    /// The chain of this node's scheduler wallet.
+    pub own: Chain,
+    /// The network; `None`: a network of one.
+    pub membership: Option<Arc<Membership>>,
+}
+
+/// Everything that is owed, where numbers go on, and the engine made from its records. Costs a few look-ups for each process that owes
+/// something; those at rest cost nothing, however many there are.
+pub fn read(store: &dyn Store, life: &Life, term: Term, low: bool) -> Result<Recovered, Error> {
     let last = schema::SEQUENCE.all(store, Direction::Backward, 1)?;
-    let (tip, unconfirmed) = frames(store, chain)?;
+    let chain = frames(store, life.own)?;
+    let foreign = life.membership.iter().flat_map(|membership| membership.chains()).filter(|chain| *chain != life.own);
+    let others = foreign.map(|chain| frames(store, chain)).collect::<Result<Vec<_>, _>>()?;
     let monitors = schema::MONITORS.all(store, Direction::Forward, crate::limits::MONITORS_MAX)?;
+    let all = || std::iter::once(&chain).chain(&others);
     Ok(Recovered {
         term,
         next_sequence: last.first().map_or(0, |(sequence, _)| sequence + 1),
-        chain: tip,
-        owing: owing(store, &unconfirmed)?,
-        unconfirmed,
+        engine: engine(store, life, all())?,
+        owing: owing(store, all().flat_map(|chain| &chain.unconfirmed))?,
+        chain,
+        others,
         outbox: outbox(store)?,
         monitors,
         low,
     })
 }
 
-/// The chain's tip, and the frames above the last one whose confirmation is stored.
-fn frames(store: &dyn Store, chain: Chain) -> Result<(ChainTip, Vec<Unconfirmed>), Error> {
+/// The engine, from its records, the slashing protection, and where the chains stand.
+fn engine<'a>(store: &dyn Store, life: &Life, chains: impl Iterator<Item = &'a RecoveredChain>) -> Result<Box<dyn Consensus>, Error> {
+    let last = |chain: &RecoveredChain| chain.window.last().map(|one| ChainTip::decode(&one.tip)).transpose();
+    let corrupt = |what: &str, reason: String| Error::Corrupt { what: what.to_owned(), place: "table engine_records".to_owned(), reason };
+    let confirmed: Result<Vec<_>, _> = chains.filter_map(|chain| last(chain).transpose()).collect();
+    let confirmed = confirmed.map_err(|error| corrupt("tip of a chain", error.to_string()))?;
+    let Some(membership) = &life.membership else {
+        let next = confirmed.iter().find(|tip| tip.chain == life.own).map_or(0, |tip| tip.next_sequence);
+        return Ok(Box::new(Solo::resume(life.own, next)));
+    };
+    let rows = schema::ENGINE_RECORDS.all(store, Direction::Forward, usize::MAX)?;
+    let records = rows.into_iter().map(|(key, value)| Record { key, value, guards: Vec::new() }).collect();
+    let guards = membership.attestor.as_ref().map(|key| membership.protection.rows(&key.public())).transpose();
+    let setup = Setup {
+        network: membership.network,
+        scheme: membership.scheme.clone(),
+        signer: membership.attestor.clone(),
+        own: membership.chains().find(|chain| *chain == life.own),
+        peer: membership.peer.clone(),
+        secret: membership.secret(),
+        params: membership.genesis.consensus.params.clone(),
+        records,
+        guards: guards.map_err(|error| corrupt("slashing protection", error))?.unwrap_or_default(),
+        confirmed,
+        decided: 0,
+    };
+    (membership.engine)(setup).map_err(|reason| corrupt("record of the engine", reason))
+}
+
+/// A chain's tip, the frames above the last one whose confirmation is stored, and the window below.
+fn frames(store: &dyn Store, chain: Chain) -> Result<RecoveredChain, Error> {
     let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
-    let (mut tip, mut unconfirmed, mut end) = (ChainTip::opened(chain), Vec::new(), u64::MAX);
-    loop {
+    let mut found = RecoveredChain { tip: ChainTip::opened(chain), window: Vec::new(), unconfirmed: Vec::new() };
+    let mut end = u64::MAX;
+    'pages: loop {
         let page = schema::FRAMES.range(store, &key(0), &key(end), Direction::Backward, 64)?;
         let full = page.len() == 64;
         for (at, row) in page {
             let corrupt =
                 |reason: String| Error::Corrupt { what: "frame".into(), place: format!("table frames, sequence {}", at.sequence), reason };
             let frame = Frame::decode(&row.frame).map_err(|error| corrupt(error.to_string()))?;
-            if tip.next_sequence == 0 {
-                tip = ChainTip::decode(&row.tip).map_err(|error| corrupt(error.to_string()))?;
-                if tip.parent != frame.header.id() {
+            if found.tip.next_sequence == 0 {
+                found.tip = ChainTip::decode(&row.tip).map_err(|error| corrupt(error.to_string()))?;
+                if found.tip.parent != frame.header.id() {
                     return Err(corrupt("the tip beside it is that of another frame".into()));
                 }
             }
-            if row.proof.is_some() {
-                unconfirmed.reverse();
-                return Ok((tip, unconfirmed));
-            }
             end = at.sequence;
-            unconfirmed.push(Unconfirmed { frame, signature: row.signature, held: row.held, tip: row.tip });
+            let one = Unconfirmed { frame, signature: row.signature, held: row.held, tip: row.tip, from: None };
+            if row.proof.is_none() && found.window.is_empty() {
+                found.unconfirmed.push(one);
+                continue;
+            }
+            found.window.push(one);
+            if found.window.len() as u64 >= WINDOW {
+                break 'pages;
+            }
         }
         if !full {
-            unconfirmed.reverse();
-            return Ok((tip, unconfirmed));
+            break;
         }
     }
+    found.unconfirmed.reverse();
+    found.window.reverse();
+    Ok(found)
 }
 
 /// Processes whose confirmed slots are not all evaluated, or that stand in an unconfirmed frame.
-fn owing(store: &dyn Store, unconfirmed: &[Unconfirmed]) -> Result<Vec<(Id, ProcessFacts)>, Error> {
-    let mut ids: Vec<Id> = unconfirmed.iter().flat_map(|one| one.frame.entries.iter().map(|entry| entry.process)).collect();
+fn owing<'a>(store: &dyn Store, unconfirmed: impl Iterator<Item = &'a Unconfirmed>) -> Result<Vec<(Id, ProcessFacts)>, Error> {
+    let mut ids: Vec<Id> = unconfirmed.flat_map(|one| one.frame.entries.iter().map(|entry| entry.process)).collect();
     let mut from = Vec::new();
     loop {
         let page = schema::OWING.scan(store, &from, &[], Direction::Forward, RECOVER_PAGE)?;
@@ -155,7 +208,7 @@ mod tests {
         }
         store.write(rows, Durability::Synced).unwrap();
         let chain = Chain { scheduler: Address::Arweave(id(9)), tenure: 0 };
-        let recovered = read(&store, chain, 0, false).unwrap();
+        let recovered = read(&store, &Life { own: chain, membership: None }, 0, false).unwrap();
         assert_eq!(recovered.owing.iter().map(|(process, _)| *process).collect::<Vec<_>>(), [7, 507, 1007, 1507].map(id));
         let looks = store.1.load(Ordering::Relaxed);
         assert!(looks < 40, "{looks} look-ups for four of two thousand processes");

@@ -65,7 +65,7 @@ impl Stages {
                 }
             }
             // Counted where it ends: `Attempt`. Cron messages are on no log and in no stage.
-            Event::Evaluated { .. } | Event::Pushed { .. } => {}
+            Event::Certified { .. } | Event::Evaluated { .. } | Event::Pushed { .. } => {}
         }
     }
 

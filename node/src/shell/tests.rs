@@ -7,7 +7,9 @@ use ao_types::{Id, Slot};
 use super::*;
 use crate::handle::Via;
 
+mod cluster;
 mod crashes;
+mod network;
 mod rig;
 mod rules;
 mod saving;

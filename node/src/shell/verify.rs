@@ -8,17 +8,21 @@ use ao_storage::Store;
 use ao_storage::schema::{self, ItemKind};
 use ao_types::lawful::Rules;
 use ao_types::message::{Kind, OnBoot};
-use ao_types::{Address, ContentKey, DataItem, Id, ItemError, Lawful, Profile, Verified};
+use ao_types::{Address, ContentKey, DataItem, Id, ItemError, Lawful, PeerId, Profile, Verified};
 use ao_vm::Vm;
 use bytes::Bytes;
 
+use super::doorway::Place as Room;
 use super::facts::{self, Settled};
+use super::frames::{self, born};
+use super::membership::Neighbours;
 use super::modules::{Modules, refused, store_failed};
 use crate::core::effect::{Again, Ask};
-use crate::core::input::{Facts, Indexed, Input, Origin, Place, RequestId, Spawn, Submission};
+use crate::core::input::{Facts, Indexed, Input, Origin, Place, Received, RequestId, Spawn, Submission};
 use crate::error::{Code, Rejection};
 use crate::handle::AssignRequest;
 use crate::limits::{ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
+use crate::network::seam::Judge;
 
 /// What the pool can be asked.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub enum Task {
         push: bool,
         /// It need not go into a log.
         store: bool,
+        /// Another node sent it here: it is not forwarded again.
+        forwarded: bool,
     },
     /// An item that is here already, for a process.
     Assign {
@@ -54,6 +60,37 @@ pub enum Task {
     },
     /// Facts that have become too old.
     LookUp(Box<Submission>),
+    /// The same of a frame.
+    LookUpFrame(Box<Received>),
+    /// A frame from outside.
+    Frame {
+        /// Who handed it on.
+        from: PeerId,
+        /// As it came.
+        bytes: Bytes,
+        /// Where the verdict goes.
+        judge: Judge,
+        /// Its place among what came from outside.
+        place: Option<Room>,
+    },
+    /// Evidence from outside.
+    Evidence {
+        /// Who handed it on.
+        from: PeerId,
+        /// As it came.
+        bytes: Bytes,
+        /// Where the verdict goes.
+        judge: Judge,
+        /// Its place among what came from outside.
+        place: Option<Room>,
+    },
+    /// An item that was asked for: stored, in no log.
+    Wanted {
+        /// As it came.
+        bytes: Bytes,
+        /// Its place among what came from outside.
+        place: Option<Room>,
+    },
     /// The facts around a process.
     Process(Again),
 }
@@ -65,6 +102,7 @@ impl Task {
             Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(Origin::Request(*request)),
             Self::Process(again) => again.request.map(Origin::Request),
             Self::LookUp(submission) => Some(submission.origin),
+            Self::LookUpFrame(_) | Self::Frame { .. } | Self::Evidence { .. } | Self::Wanted { .. } => None,
         }
     }
 }
@@ -90,6 +128,8 @@ pub struct Verifier {
     pub settled: Arc<Settled>,
     /// This node's scheduler.
     pub scheduler: Address,
+    /// Who else schedules.
+    pub neighbours: Arc<Neighbours>,
 }
 
 impl Verifier {
@@ -101,9 +141,14 @@ impl Verifier {
 
     fn input(&self, task: Task) -> Result<Input, Rejection> {
         match task {
-            Task::Item { request, bytes, push, store } => {
+            Task::Item { request, bytes, push, store, forwarded } => {
                 let item = verified(bytes)?;
-                self.submission(Origin::Request(request), item, push, store).map(|submission| Input::Submit(Box::new(submission)))
+                let submission = self.submission(Origin::Request(request), item, push, store);
+                if forwarded && let Ok(Submission { place: Place::Elsewhere { scheduler }, .. }) = &submission {
+                    let text = format!("{scheduler} schedules this process, not the node that was asked");
+                    return Err(Rejection::new(Code::NotOurs, text));
+                }
+                submission.map(|submission| Input::Submit(Box::new(submission)))
             }
             Task::Assign { request, assign } => self.assignment(request, assign).map(|submission| Input::Submit(Box::new(submission))),
             Task::LookUp(submission) => {
@@ -118,6 +163,20 @@ impl Verifier {
                 self.around(Again { request: Some(request), process, ask: Ask::Monitor { item: item.id(), on } })
             }
             Task::Process(again) => self.around(again),
+            Task::LookUpFrame(received) => {
+                let received = frames::again(self, *received).map_err(|error| store_failed(&error))?;
+                Ok(Input::Received(Box::new(received)))
+            }
+            Task::Wanted { bytes, .. } => {
+                let item = verified(bytes)?;
+                let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
+                let (id, index) = (item.id(), Some(indexed(&item)));
+                let mut submission =
+                    Submission { origin: Origin::Frame, item: Some(item), id, place: Place::Store, index, push: false, facts };
+                submission.facts = self.facts(&submission)?;
+                Ok(Input::Submit(Box::new(submission)))
+            }
+            Task::Frame { .. } | Task::Evidence { .. } => Err(Rejection::new(Code::Internal, "what comes from outside is taken apart")),
         }
     }
 
@@ -138,18 +197,32 @@ impl Verifier {
     /// A verified item with its place and facts. `store`: an item that belongs into no log of this node is stored all the same.
     pub fn submission(&self, origin: Origin, item: Verified<DataItem>, push: bool, store: bool) -> Result<Submission, Rejection> {
         let place = match Rules::default().check(&item) {
-            Ok(Lawful::Process(process)) if process.scheduler == self.scheduler.to_string() => Place::Spawn(self.spawn(&item, process)?),
+            Ok(Lawful::Process(process)) if self.neighbours.schedules && process.scheduler == self.scheduler.to_string() => {
+                Place::Spawn(self.spawn(&item, process)?)
+            }
+            Ok(Lawful::Process(process)) if self.neighbour(&process.scheduler).is_some() => {
+                let scheduler = self.neighbour(&process.scheduler).unwrap_or(self.scheduler);
+                self.neighbours.remember(process.id, scheduler);
+                Place::Elsewhere { scheduler }
+            }
             Ok(Lawful::Process(process)) if !store => {
                 let text = format!("tag Scheduler is {}, this node's scheduler is {}", process.scheduler, self.scheduler);
                 return Err(Rejection::new(Code::TagInvalid, text));
             }
             Ok(Lawful::Message(message)) if !store || self.is_process(message.target)? => {
+                if let Some(scheduler) = self.host(message.target)?.filter(|host| self.neighbours.schedulers.contains(host)) {
+                    return self.placed(origin, item, Place::Elsewhere { scheduler }, push);
+                }
                 let content = message.is_pushed().then(|| ContentKey::of(&item).0);
                 Place::Log { process: message.target, exclude: Vec::new(), content }
             }
             Err(unlawful) if !store => return Err(Rejection::new(Code::TagInvalid, unlawful.to_string())),
             Ok(_) | Err(_) => Place::Store,
         };
+        self.placed(origin, item, place, push)
+    }
+
+    fn placed(&self, origin: Origin, item: Verified<DataItem>, place: Place, push: bool) -> Result<Submission, Rejection> {
         let bytes = item.as_bytes().len();
         if bytes > ITEM_BYTES_MAX && place != Place::Store {
             return Err(Rejection::new(Code::TooLarge, format!("the item has {bytes} bytes, at most {ITEM_BYTES_MAX} are taken")));
@@ -160,6 +233,20 @@ impl Verifier {
         let mut submission = Submission { origin, item: Some(item), id, place, index, push, facts };
         submission.facts = self.facts(&submission)?;
         Ok(submission)
+    }
+
+    /// Another scheduler of this network, by the text of a tag.
+    fn neighbour(&self, text: &str) -> Option<Address> {
+        Address::parse(text).ok().filter(|address| self.neighbours.schedulers.contains(address))
+    }
+
+    /// Who schedules a process, as far as is known here.
+    fn host(&self, process: Id) -> Result<Option<Address>, Rejection> {
+        if self.neighbours.schedulers.is_empty() {
+            return Ok(None);
+        }
+        let row = schema::PROCESSES.get(&*self.store, &process).map_err(|error| store_failed(&error))?;
+        Ok(row.and_then(|row| Address::parse(&row.scheduler).ok()).or_else(|| self.neighbours.born(&process)))
     }
 
     fn is_process(&self, id: Id) -> Result<bool, Rejection> {
@@ -175,13 +262,7 @@ impl Verifier {
         {
             return Err(Rejection::new(Code::ItemUnknown, format!("tag On-Boot names item {boot}, which is not known here")));
         }
-        Ok(Spawn {
-            owner: process.owner,
-            module: process.module,
-            scheduler: process.scheduler,
-            parent: process.from_process.as_deref().and_then(|from| Id::parse(from).ok()),
-            has_cron: !process.cron.is_empty(),
-        })
+        Ok(born(process))
     }
 
     fn assignment(&self, request: RequestId, assign: AssignRequest) -> Result<Submission, Rejection> {
@@ -193,6 +274,10 @@ impl Verifier {
             return Err(Rejection::new(Code::RequestInvalid, format!("`{name}` is no name of a field to exclude")));
         }
         let submission = self.existing(Origin::Request(request), assign.item, assign.process, assign.exclude)?;
+        if let Place::Elsewhere { scheduler } = &submission.place {
+            let text = format!("{scheduler} schedules process {}: ask its node to assign the item", assign.process);
+            return Err(Rejection::new(Code::NotOurs, text));
+        }
         if !submission.facts.stored {
             return Err(Rejection::new(Code::ItemUnknown, format!("item {} is not known here", assign.item)));
         }
@@ -205,7 +290,10 @@ impl Verifier {
         let known = facts::item(&*self.store, item).map_err(|error| store_failed(&error))?;
         // One rule for all that came out of an outbox, however it gets here: equal content is a repeat.
         let pushed = known.filter(|item| item.tag("From-Process").is_some());
-        let place = Place::Log { process, exclude, content: pushed.map(|item| ContentKey::of(&item).0) };
+        let place = match self.host(process)?.filter(|host| self.neighbours.schedulers.contains(host)) {
+            Some(scheduler) => Place::Elsewhere { scheduler },
+            None => Place::Log { process, exclude, content: pushed.map(|item| ContentKey::of(&item).0) },
+        };
         let mut submission = Submission { origin, item: None, id: item, place, index: None, push: true, facts };
         submission.facts = self.facts(&submission)?;
         Ok(submission)

@@ -126,11 +126,20 @@ impl Waiting {
     }
 }
 
+/// Takes the answer of one request.
+struct Asker(Box<dyn FnOnce(Result<Reply, Rejection>) + Send>);
+
+impl std::fmt::Debug for Asker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asker")
+    }
+}
+
 #[derive(Debug, Default)]
 struct Ledger {
     next: u64,
     bytes: usize,
-    open: HashMap<RequestId, (oneshot::Sender<Result<Reply, Rejection>>, usize)>,
+    open: HashMap<RequestId, (Asker, usize)>,
     closed: bool,
 }
 
@@ -150,6 +159,14 @@ impl Requests {
 
     /// Opens a request.
     pub fn open(&self, bytes: usize) -> Result<(RequestId, oneshot::Receiver<Result<Reply, Rejection>>), Rejection> {
+        let (sender, receiver) = oneshot::channel();
+        // A caller that went away needs no answer; what it asked for was done.
+        let id = self.open_for(bytes, move |reply| drop(sender.send(reply)))?;
+        Ok((id, receiver))
+    }
+
+    /// Opens a request whose answer goes to `asker`, on the thread that answers.
+    pub fn open_for(&self, bytes: usize, asker: impl FnOnce(Result<Reply, Rejection>) + Send + 'static) -> Result<RequestId, Rejection> {
         let mut ledger = self.ledger.lock();
         if ledger.closed {
             return Err(Rejection::retry(Code::Unavailable, "the node is shutting down", 5));
@@ -161,19 +178,17 @@ impl Requests {
         ledger.next += 1;
         ledger.bytes += bytes;
         let id = RequestId(ledger.next);
-        let (sender, receiver) = oneshot::channel();
-        ledger.open.insert(id, (sender, bytes));
-        Ok((id, receiver))
+        ledger.open.insert(id, (Asker(Box::new(asker)), bytes));
+        Ok(id)
     }
 
     /// Answers one.
     pub fn answer(&self, id: RequestId, reply: Result<Reply, Rejection>) {
         let mut ledger = self.ledger.lock();
-        if let Some((sender, bytes)) = ledger.open.remove(&id) {
-            ledger.bytes -= bytes;
-            // A caller that went away needs no answer; what it asked for was done.
-            let _ = sender.send(reply);
-        }
+        let Some((Asker(asker), bytes)) = ledger.open.remove(&id) else { return };
+        ledger.bytes -= bytes;
+        drop(ledger);
+        asker(reply);
     }
 
     /// Takes no more.

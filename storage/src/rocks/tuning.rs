@@ -35,6 +35,8 @@ fn usage(table: Table) -> Use {
         | Table::EvaluationHeads
         | Table::Schedule
         | Table::EngineRecords
+        | Table::FrameOf
+        | Table::Evidence
         | Table::Accounts => Use::Points,
         Table::Sequence
         | Table::TagIndex

@@ -37,7 +37,7 @@ pub fn options() -> Options {
 pub fn setup() -> Setup {
     let tags = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", "Module"), ("Module-Format", FORMAT)];
     let tags = tags.map(|(name, value)| Tag::new(name, value)).to_vec();
-    Setup { vm: Arc::new(Script), default_module: (tags, Bytes::new()), block_interval_ms: 2_000 }
+    Setup { vm: Arc::new(Script), default_module: (tags, Bytes::new()), block_interval_ms: 2_000, membership: None }
 }
 
 fn tags(kind: &str, more: &[(&str, &str)]) -> Vec<Tag> {

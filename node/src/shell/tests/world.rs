@@ -22,7 +22,10 @@ use crate::chain::{Block, DevChain, DevGenesis};
 use crate::core::effect::{Effect, Reply};
 use crate::core::input::{Origin, RequestId};
 use crate::handle::Accepted;
+use crate::handle::Event;
+use crate::network::seam::{Arrival, Order};
 use crate::shell::fold::Fold;
+use crate::shell::membership::Unwritten;
 use crate::shell::verify::Failed;
 
 /// xorshift64*: enough to choose, and the same everywhere.
@@ -58,6 +61,13 @@ pub struct World {
     chain: DevChain,
     pub module: Id,
     scheduler: Wallet,
+    life: Life,
+    /// What it wants of the network.
+    pub orders: Vec<Order>,
+    /// Evidence and refused frames, in words.
+    pub faults: Vec<String>,
+    /// Slots that were certified.
+    pub certified: usize,
 }
 
 enum Work {
@@ -72,10 +82,15 @@ impl World {
     }
 
     pub fn on(disk: Disk, seed: u64, contents: Contents, fault: Fault) -> Self {
-        let store = Arc::new(FaultyStore::on(disk, contents, fault));
+        let scheduler = Wallet::ed25519_from_seed(&[1; 32]);
+        Self::of(FaultyStore::on(disk, contents, fault), seed, scheduler, None, Timestamp(10_000))
+    }
+
+    /// A node of a network, or alone.
+    pub fn of(store: FaultyStore, seed: u64, scheduler: Wallet, membership: Option<Arc<Membership>>, now: Timestamp) -> Self {
+        let store = Arc::new(store);
         let options = options();
         let chain = DevChain::new(DevGenesis { timestamp_ms: 1_000, height: 100, interval_ms: 2_000 });
-        let scheduler = Wallet::ed25519_from_seed(&[1; 32]);
         let (settled, modules) = (Arc::new(Settled::default()), Arc::new(Modules::default()));
         let verifier = Arc::new(Verifier {
             store: store.clone(),
@@ -83,6 +98,10 @@ impl World {
             modules: modules.clone(),
             settled: settled.clone(),
             scheduler: scheduler.address(),
+            neighbours: Arc::new(match &membership {
+                Some(membership) => Neighbours::of(membership, scheduler.address()),
+                None => Neighbours::none(NetworkId([0; 32])),
+            }),
         });
         let (notes, inbox) = std::sync::mpsc::channel();
         let ground = Ground { store: store.clone(), vm: Arc::new(Script), modules, blocks: Arc::new(chain.clone()) };
@@ -90,15 +109,15 @@ impl World {
         let habits = Habits { bytes_max: 128, idle_max: Duration::MAX, checkpoint_slots: 3, hashes: StateHashes::Rest, bounds };
         let evaluator = Evaluator::new(ground, Inputs(notes), habits, options.metrics);
         let pusher = Pusher::new(verifier.clone(), options.messenger);
-        let fixed = Fixed {
-            network_id: NetworkId([0; 32]),
-            engine: |chain, next| Box::new(ao_consensus::Solo::resume(chain, next)),
-            items_in_tip: true,
-        };
-        let now = Timestamp(10_000);
         let own = ao_consensus::Chain { scheduler: scheduler.address(), tenure: 0 };
+        let fixed = Fixed {
+            network_id: membership.as_ref().map_or(NetworkId([0; 32]), |membership| membership.network),
+            items_in_tip: true,
+            member: membership.as_ref().map(|membership| membership.for_core(own)),
+        };
+        let life = Life { own, membership };
         let core = Core::new(fixed, own, chain.tip(now));
-        let module = ItemBuilder::new().tags(setup().default_module.0).sign(&scheduler).unwrap();
+        let module = ItemBuilder::new().tags(setup().default_module.0).sign(&Wallet::ed25519_from_seed(&[1; 32])).unwrap();
         let mut world = Self {
             store,
             replies: BTreeMap::new(),
@@ -116,8 +135,12 @@ impl World {
             chain,
             module: module.id(),
             scheduler,
+            life,
+            orders: Vec::new(),
+            faults: Vec::new(),
+            certified: 0,
         };
-        if let Ok(recovered) = recover::read(&*world.store, own, 0, false) {
+        if let Ok(recovered) = recover::read(&*world.store, &world.life, 0, false) {
             world.give(Input::Recovered(Box::new(recovered)));
         }
         world
@@ -127,7 +150,7 @@ impl World {
     pub fn submit(&mut self, item: &Verified<DataItem>, store: bool) -> u64 {
         self.next_request += 1;
         let request = RequestId(self.next_request);
-        self.jobs.push_back(Work::Task(Task::Item { request, bytes: item.as_bytes().clone(), push: true, store }));
+        self.jobs.push_back(Work::Task(Task::Item { request, bytes: item.as_bytes().clone(), push: true, store, forwarded: false }));
         self.next_request
     }
 
@@ -153,7 +176,7 @@ impl World {
             if self.turn() {
                 continue;
             }
-            match self.core.next_deadline() {
+            match self.core.next_deadline(self.now) {
                 Some(deadline) if !self.store.crashed() => {
                     self.now = self.now.max(deadline);
                     self.give(Input::Tick);
@@ -169,15 +192,72 @@ impl World {
         self.give(Input::Reserve { low: false });
     }
 
+    /// Something came from outside.
+    pub fn arrive(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Frame { from, bytes, judge } => self.jobs.push_back(Work::Task(Task::Frame { from, bytes, judge, place: None })),
+            Arrival::Evidence { from, bytes, judge } => self.jobs.push_back(Work::Task(Task::Evidence { from, bytes, judge, place: None })),
+            Arrival::Item { bytes, .. } => self.jobs.push_back(Work::Task(Task::Wanted { bytes, place: None })),
+            Arrival::Engine { from, bytes, judge } => self.jobs.push_back(Work::Input(Input::Peer(from, bytes, judge))),
+            Arrival::Forwarded { forward, answer } => self.jobs.push_back(Work::Input(Input::Forwarded { forward, answer })),
+            Arrival::Submission { .. } => panic!("a submission comes by `forwarded`"),
+        }
+    }
+
+    /// Another node sent this item here; its answer will be under this request.
+    pub fn forwarded(&mut self, bytes: Bytes) -> u64 {
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        self.jobs.push_back(Work::Task(Task::Item { request, bytes, push: true, store: false, forwarded: true }));
+        self.next_request
+    }
+
+    /// What time it is there.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Time passes elsewhere.
+    pub fn at(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// Nothing is to be done before this time; `None`: not before something comes.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        if self.store.crashed() { None } else { self.core.next_deadline(self.now) }
+    }
+
+    /// It is later: what is due is done.
+    pub fn tick(&mut self) {
+        self.give(Input::Tick);
+    }
+
+    /// Nothing is to be done now.
+    pub fn is_quiet(&self) -> bool {
+        self.jobs.is_empty() || self.store.crashed()
+    }
+
     fn verify(&mut self, task: Task) {
+        let task = match task {
+            Task::Frame { from, bytes, judge, .. } => return self.taken(frames::take_frame(&self.verifier, from, &bytes, judge)),
+            Task::Evidence { from, bytes, judge, .. } => return self.taken(frames::take_evidence(&self.verifier, from, &bytes, judge)),
+            task => task,
+        };
         match self.verifier.work(task) {
             Ok(input) => self.jobs.push_back(Work::Input(input)),
             Err(Failed { asker: Some(Origin::Request(RequestId(request))), refusal }) => drop(self.replies.insert(request, Err(refusal))),
             Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), .. }) => {
                 self.jobs.push_back(Work::Input(Input::Undelivered { term, process: key.process }));
             }
-            Err(Failed { asker: None, .. }) => {}
+            Err(Failed { asker: None | Some(Origin::Frame), .. }) => {}
         }
+    }
+
+    fn taken(&mut self, taken: frames::Taken) {
+        if let Some((peer, offence)) = taken.penalty {
+            self.orders.push(Order::Penalise(peer, offence));
+        }
+        self.jobs.extend(taken.input.map(Work::Input));
     }
 
     fn give(&mut self, input: Input) {
@@ -194,6 +274,12 @@ impl World {
                 }
                 Effect::LookUp(submission) => self.jobs.push_back(Work::Task(Task::LookUp(submission))),
                 Effect::LookUpProcess(again) => self.jobs.push_back(Work::Task(Task::Process(again))),
+                Effect::LookUpFrame(received) => self.jobs.push_back(Work::Task(Task::LookUpFrame(received))),
+                Effect::Order(order) => self.orders.push(*order),
+                Effect::Verdict(judge, verdict) => judge.say(verdict),
+                Effect::Fault { kind, .. } => self.faults.push(kind.to_owned()),
+                Effect::RefusedFrame { why, .. } => self.faults.push(why),
+                Effect::Tell(Event::Certified { .. }) => self.certified += 1,
                 Effect::Alarm { what, .. } => self.alarms.push(what),
                 Effect::Tell(_) | Effect::Owed { .. } | Effect::Attempt(_) | Effect::Results { .. } | Effect::NoResults { .. } => {}
                 effect => self.jobs.push_back(Work::Effect(effect)),
@@ -207,20 +293,22 @@ impl World {
                 let run = assign_run(process, head, clock, items, &self.scheduler).map_err(|error| error.to_string());
                 self.jobs.push_back(Work::Input(Input::Signed { term, process, run }));
             }
-            Effect::Write { term, batch, rows, durability } => match self.store.write(rows, durability) {
-                Ok(()) => {
-                    self.settled.through(batch);
-                    self.jobs.push_back(Work::Input(Input::Written { term, batch }));
+            Effect::Write { term, batch, mut rows, seals, guards, durability } => {
+                let sealed = membership::seal(&mut rows, seals, &guards, &self.scheduler, self.life.membership.as_deref());
+                match sealed.and_then(|signatures| Ok((self.store.write(rows, durability)?, signatures))) {
+                    Ok(((), signatures)) => {
+                        self.settled.through(batch);
+                        self.jobs.push_back(Work::Input(Input::Written { term, batch, signatures }));
+                    }
+                    Err(error) => {
+                        let disk_full = matches!(&error, Unwritten::Store(ao_storage::Error::DiskFull(_)));
+                        self.jobs.push_back(Work::Input(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full }));
+                    }
                 }
-                Err(error) => {
-                    let disk_full = matches!(error, ao_storage::Error::DiskFull(_));
-                    self.jobs.push_back(Work::Input(Input::WriteFailed { term, batch, reason: error.to_string(), disk_full }));
-                }
-            },
+            }
             Effect::Recover { term, failed } => {
                 self.settled.through(failed);
-                let own = ao_consensus::Chain { scheduler: self.scheduler.address(), tenure: 0 };
-                let recovered = recover::read(&*self.store, own, term, true).unwrap();
+                let recovered = recover::read(&*self.store, &self.life, term, true).unwrap();
                 self.jobs.push_back(Work::Input(Input::Recovered(Box::new(recovered))));
             }
             Effect::Evaluate(job) => {
@@ -228,7 +316,7 @@ impl World {
                 // Inputs of one evaluator come in order.
                 let inputs: Vec<Note> = self.inbox.try_iter().collect();
                 for note in inputs {
-                    if let Note::Input(input, _) = note {
+                    if let Note::Input(input, ..) = note {
                         self.give(input);
                     }
                 }

@@ -1,0 +1,127 @@
+//! What comes in from the network and what goes out: bounded both ways, decided nowhere here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Shared;
+use super::frames::{self, Taken};
+use super::verify::Task;
+use crate::core::effect::Reply;
+use crate::core::input::Input;
+use crate::error::{Code, Rejection};
+use crate::handle::Node;
+use crate::limits::{ARRIVALS_WAITING_MAX, FRAMES_WAITING_MAX};
+use crate::network::seam::{Arrival, Doorway, Order, Replier};
+
+/// How much of what came from outside is still under way.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    /// Frames, items and evidence: expensive to check.
+    checked: Arc<AtomicUsize>,
+    /// Messages for the engine.
+    engine: Arc<AtomicUsize>,
+}
+
+/// A place that is taken until it is dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(of: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
+        let taken = of.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |taken| (taken < max).then_some(taken + 1));
+        taken.is_ok().then(|| Self(of.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Doorway for Node {
+    fn offer(&self, arrival: Arrival) -> Result<(), Box<Arrival>> {
+        let shared = self.shared();
+        let task = match arrival {
+            Arrival::Engine { from, bytes, judge } => {
+                let Some(place) = Place::take(&shared.doors.engine, ARRIVALS_WAITING_MAX) else {
+                    return Err(Box::new(Arrival::Engine { from, bytes, judge }));
+                };
+                shared.inputs.send_held(Input::Peer(from, bytes, judge), Some(place));
+                return Ok(());
+            }
+            // As many as were asked for.
+            Arrival::Forwarded { forward, answer } => {
+                shared.inputs.send(Input::Forwarded { forward, answer });
+                return Ok(());
+            }
+            Arrival::Submission { item, reply, .. } => {
+                submission(shared, item, reply);
+                return Ok(());
+            }
+            arrival => arrival,
+        };
+        let Some(place) = Place::take(&shared.doors.checked, FRAMES_WAITING_MAX) else { return Err(Box::new(task)) };
+        let task = match task {
+            Arrival::Frame { from, bytes, judge } => Task::Frame { from, bytes, judge, place: Some(place) },
+            Arrival::Evidence { from, bytes, judge } => Task::Evidence { from, bytes, judge, place: Some(place) },
+            Arrival::Item { bytes, .. } => Task::Wanted { bytes, place: Some(place) },
+            Arrival::Engine { .. } | Arrival::Forwarded { .. } | Arrival::Submission { .. } => return Ok(()),
+        };
+        // A queue that is closed or full: what was dropped is asked for again.
+        drop(shared.tasks.push(task));
+        Ok(())
+    }
+}
+
+/// An item that another node's client sent: answered like a client of this node.
+fn submission(shared: &Shared, item: bytes::Bytes, reply: Replier) {
+    let slot = Arc::new(parking_lot::Mutex::new(Some(reply)));
+    let answers = slot.clone();
+    let answer = move |answer: Result<Reply, Rejection>| {
+        if let Some(reply) = answers.lock().take() {
+            reply.answer(answer.and_then(crate::handle::accepted));
+        }
+    };
+    match shared.requests.open_for(item.len(), answer) {
+        Ok(request) => {
+            let task = Task::Item { request, bytes: item, push: true, store: false, forwarded: true };
+            if shared.tasks.push(task).is_err() {
+                shared.requests.answer(request, Err(Rejection::retry(Code::Unavailable, "the node is shutting down", 5)));
+            }
+        }
+        Err(refusal) => {
+            if let Some(reply) = slot.lock().take() {
+                reply.answer(Err(refusal));
+            }
+        }
+    }
+}
+
+/// Checks what came from outside, on a worker.
+pub fn take(shared: &Shared, task: Task) -> Option<Task> {
+    let (taken, place) = match task {
+        Task::Frame { from, bytes, judge, place } => (frames::take_frame(&shared.verifier, from, &bytes, judge), place),
+        Task::Evidence { from, bytes, judge, place } => (frames::take_evidence(&shared.verifier, from, &bytes, judge), place),
+        task => return Some(task),
+    };
+    let Taken { input, penalty } = taken;
+    if let Some((peer, offence)) = penalty {
+        order(shared, Order::Penalise(peer, offence));
+    }
+    if let Some(input) = input {
+        shared.inputs.send_held(input, place);
+    }
+    None
+}
+
+/// Hands an order to the network. What finds no room is lost as on any network; only a forwarded item is answered.
+pub fn order(shared: &Shared, order: Order) {
+    let Some(membership) = &shared.life.membership else { return };
+    let Err(refused) = membership.orders.give(order) else { return };
+    tracing::debug!(event = "order_dropped", order = ?std::mem::discriminant(&*refused), "the network takes no more orders for now");
+    if let Order::Forward { forward, .. } = *refused {
+        let busy = Rejection::retry(Code::Busy, "the network takes no more orders for now; try again in a moment", 1);
+        shared.inputs.send(Input::Forwarded { forward, answer: Err(busy) });
+    }
+}

@@ -1,0 +1,184 @@
+//! What a node of a network knows that a network of one does without: the genesis, its own keys there, the others.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use ao_consensus::frame::FrameSignature;
+use ao_consensus::protection::{Guard, Protection};
+use ao_consensus::{Chain, Consensus, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
+use ao_storage::{WriteBatch, schema};
+use ao_types::hash::sha256;
+use ao_types::{Address, BlsKey, Canonical, Committee, Genesis, Id, NetworkId, PeerId, Signer};
+use bytes::Bytes;
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::core::{Member, Unconfirmed};
+use crate::limits;
+use crate::network::seam::Orders;
+
+/// Makes an engine, or says which of its records it cannot read.
+pub type MakeEngine = fn(Setup) -> Result<Box<dyn Consensus>, String>;
+
+/// See the module documentation. Made by the wiring from a genesis and this node's keys.
+pub struct Membership {
+    /// The network.
+    pub network: NetworkId,
+    /// As it was pinned; every node serves it.
+    pub genesis: Arc<Genesis>,
+    /// Of epoch 0.
+    pub committee: Arc<Committee>,
+    /// The same, with parsed keys.
+    pub rosters: Arc<Rosters>,
+    /// Control block 0.
+    pub origin: OriginUpdate,
+    /// Makes the engine that the genesis names.
+    pub engine: MakeEngine,
+    /// How attestations are signed.
+    pub scheme: Arc<dyn Scheme>,
+    /// This node.
+    pub peer: PeerId,
+    /// The attestor's key, if this node signs.
+    pub attestor: Option<Arc<dyn SecretKey>>,
+    /// What that key is bound by, durably.
+    pub protection: Arc<dyn Keeper>,
+    /// Where orders go.
+    pub orders: Orders,
+    /// Milliseconds between two frames.
+    pub frame_interval_ms: u64,
+}
+
+impl Membership {
+    /// Every chain of the network.
+    pub fn chains(&self) -> impl Iterator<Item = Chain> + '_ {
+        self.origin.changes.iter().filter_map(|change| match change {
+            OriginChange::Opened { chain } => Some(*chain),
+            _ => None,
+        })
+    }
+
+    /// What the core is told.
+    pub fn for_core(&self, own: Chain) -> Member {
+        Member {
+            schedules: self.chains().any(|chain| chain == own),
+            committee: self.committee.clone(),
+            origin: self.origin.clone(),
+            frame_interval_ms: self.frame_interval_ms,
+        }
+    }
+
+    /// Known to nobody else: for coefficients of batches. A signature that is no statement's, so that it is the same at every start.
+    pub fn secret(&self) -> [u8; 32] {
+        match &self.attestor {
+            Some(key) => sha256(&[b"aonode batches", &key.sign(b"aonode/secret/v1").0]),
+            None => sha256(&[b"aonode batches", &self.peer.0]),
+        }
+    }
+}
+
+/// The slashing protection as the node uses it. One writer.
+pub trait Keeper: Send + Sync {
+    /// Checks rows against those that are there and makes them durable: all or nothing.
+    ///
+    /// # Errors
+    /// A conflict, or a disk that fails: nothing that these rows guard may be signed.
+    fn record(&self, guards: &[Guard]) -> Result<(), String>;
+
+    /// Every row of a key.
+    ///
+    /// # Errors
+    /// A disk that fails.
+    fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, String>;
+}
+
+impl<P: Protection> Keeper for Mutex<P> {
+    fn record(&self, guards: &[Guard]) -> Result<(), String> {
+        self.lock().record(guards).map_err(|error| error.to_string())
+    }
+
+    fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, String> {
+        self.lock().rows(key).map(|(guards, _)| guards).map_err(|error| error.to_string())
+    }
+}
+
+/// Why a batch is not in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum Unwritten {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] ao_storage::Error),
+    /// The scheduler's wallet.
+    #[error("the frame could not be signed: {0}")]
+    Seal(#[from] ao_types::SignError),
+    /// The slashing protection refuses, or cannot be written.
+    #[error("slashing protection: {0}")]
+    Protection(String),
+}
+
+/// What comes before a batch is written: own frames get their signatures and rows, and what they and the batch's records bind this node's
+/// key to is made durable.
+///
+/// # Errors
+/// Nothing of the batch may be written.
+pub fn seal(
+    rows: &mut WriteBatch,
+    seals: Vec<Unconfirmed>,
+    guards: &[Guard],
+    scheduler: &dyn Signer,
+    membership: Option<&Membership>,
+) -> Result<Vec<Bytes>, Unwritten> {
+    let mut signatures = Vec::with_capacity(seals.len());
+    for frame in seals {
+        let signature = Bytes::from(FrameSignature::sign(&frame.frame.header.id(), scheduler)?.encode());
+        schema::FRAMES.put(rows, &frame.key(), &Unconfirmed { signature: signature.clone(), ..frame }.row(None));
+        signatures.push(signature);
+    }
+    match membership {
+        Some(membership) if !guards.is_empty() => membership.protection.record(guards).map_err(Unwritten::Protection)?,
+        _ => {}
+    }
+    Ok(signatures)
+}
+
+/// Who else schedules, as verifiers ask.
+pub struct Neighbours {
+    /// In every frame.
+    pub network: NetworkId,
+    /// Whether this node schedules.
+    pub schedules: bool,
+    /// The other schedulers.
+    pub schedulers: BTreeSet<Address>,
+    /// To check evidence with; nobody's on a network of one.
+    pub rosters: Option<Arc<Rosters>>,
+    /// Processes that were forwarded to be born elsewhere, and may not have come back in a frame yet.
+    born: Mutex<LruCache<Id, Address>>,
+}
+
+impl Neighbours {
+    /// On a network of one.
+    pub fn none(network: NetworkId) -> Self {
+        Self { network, schedules: true, schedulers: BTreeSet::new(), rosters: None, born: Self::cache() }
+    }
+
+    /// Of a network.
+    pub fn of(membership: &Membership, own: Address) -> Self {
+        let mut schedulers: BTreeSet<Address> = membership.chains().map(|chain| chain.scheduler).collect();
+        let schedules = schedulers.remove(&own);
+        Self { network: membership.network, schedules, schedulers, rosters: Some(membership.rosters.clone()), born: Self::cache() }
+    }
+
+    fn cache() -> Mutex<LruCache<Id, Address>> {
+        Mutex::new(LruCache::new(NonZeroUsize::new(limits::BORN_ELSEWHERE_MAX).unwrap_or(NonZeroUsize::MIN)))
+    }
+
+    /// A process is born at another scheduler's node.
+    pub fn remember(&self, process: Id, scheduler: Address) {
+        self.born.lock().put(process, scheduler);
+    }
+
+    /// Whose it is, if it was born elsewhere through this node.
+    pub fn born(&self, process: &Id) -> Option<Address> {
+        self.born.lock().get(process).copied()
+    }
+}

@@ -1,0 +1,245 @@
+//! Four nodes in one thread: what is sent to one is in every log, with the same results, whatever the net and the power do.
+
+use ao_consensus::frame::{FrameSignature, WireFrame};
+use ao_storage::faulty::Fault;
+use ao_storage::schema::{self, FrameKey};
+use ao_types::{Canonical, DataItem, ItemBuilder, Tag, Verified, Wallet};
+use bytes::Bytes;
+
+use super::cluster::{Cluster, peer, wallet};
+use super::rig::setup;
+use super::*;
+use crate::error::Code;
+use crate::network::seam::{Arrival, Judge};
+
+const ENGINES: [&str; 3] = ["solo", "attest", "bft"];
+
+fn user() -> Wallet {
+    Wallet::ed25519_from_seed(&[3; 32])
+}
+
+fn tags(kind: &str, more: &[(&str, &str)]) -> Vec<Tag> {
+    let fixed = [("Data-Protocol", "ao"), ("Variant", "ao.TN.1"), ("Type", kind)];
+    fixed.iter().chain(more).map(|(name, value)| Tag::new(*name, *value)).collect()
+}
+
+/// The module goes to node `n` only: the others ask for it.
+fn upload(cluster: &mut Cluster, n: usize) {
+    let module = ItemBuilder::new().tags(setup().default_module.0).sign(&Wallet::ed25519_from_seed(&[1; 32])).unwrap();
+    cluster.worlds[n].submit(&module, true);
+    cluster.settle();
+}
+
+fn process(cluster: &Cluster, scheduler: usize, n: u8) -> Verified<DataItem> {
+    let (module, scheduler) = (cluster.worlds[0].module.to_string(), wallet(scheduler).address().to_string());
+    let tags = tags("Process", &[("Module", &module), ("Scheduler", &scheduler)]);
+    ItemBuilder::new().anchor([n; 32]).tags(tags).sign(&user()).unwrap()
+}
+
+fn message(to: Id, n: u8, more: &[(&str, &str)]) -> Verified<DataItem> {
+    ItemBuilder::new().target(to).anchor([n; 32]).tags(tags("Message", more)).data(Bytes::new()).sign(&user()).unwrap()
+}
+
+#[test]
+fn what_one_node_schedules_every_node_confirms_and_evaluates() {
+    for engine in ENGINES {
+        let mut cluster = Cluster::new(engine, 4, 1);
+        upload(&mut cluster, 0);
+        let spawn = process(&cluster, 0, 1);
+        let born = cluster.worlds[0].submit(&spawn, false);
+        cluster.settle();
+        for n in 0..10 {
+            cluster.worlds[0].submit(&message(spawn.id(), n, &[("Action", "Count")]), false);
+            cluster.run_for(15);
+        }
+        cluster.settle();
+        assert!(cluster.worlds[0].replies[&born].is_ok(), "{engine}");
+        assert_eq!(cluster.worlds[3].log(spawn.id()).len(), 11, "{engine}");
+        cluster.check(&[0, 1, 2, 3]);
+        assert!(cluster.penalties.is_empty(), "{engine}: honest nodes find no fault: {:?}", cluster.penalties);
+        if engine != "solo" {
+            assert!(cluster.check_proofs(2) > 1, "{engine}");
+        }
+        if engine == "attest" {
+            assert!(cluster.worlds[1].certified >= 11);
+        }
+    }
+}
+
+/// Two processes of two schedulers, that bounce messages between them; clients talk to nodes that schedule neither.
+fn across(cluster: &mut Cluster, messages: u8) -> Vec<(usize, u64)> {
+    upload(cluster, 0);
+    let (one, two) = (process(cluster, 0, 1), process(cluster, 1, 2));
+    // The module is at node 0: node 1 takes a process of it only when it has it.
+    let mut sent = vec![(2, cluster.worlds[2].submit(&one, false))];
+    cluster.settle();
+    sent.push((3, cluster.worlds[3].submit(&two, false)));
+    cluster.settle();
+    for n in 0..messages {
+        let (to, other) = if n % 2 == 0 { (one.id(), two.id()) } else { (two.id(), one.id()) };
+        let action = ["Count", "Send", "Bounce", "Fail"][usize::from(n) % 4];
+        let item = message(to, n, &[("Action", action), ("To", &other.to_string()), ("Times", "2"), ("Left", "3")]);
+        let at = usize::from(n) % 4;
+        sent.push((at, cluster.worlds[at].submit(&item, false)));
+        cluster.run_for(10);
+    }
+    cluster.settle();
+    sent
+}
+
+#[test]
+fn any_node_takes_what_another_schedules_and_outboxes_cross_the_network() {
+    for (engine, seed) in [("attest", 2), ("bft", 3), ("attest", 4)] {
+        let mut cluster = Cluster::new(engine, 4, seed);
+        for (at, request) in across(&mut cluster, 12) {
+            let reply = &cluster.worlds[at].replies[&request];
+            assert!(reply.is_ok(), "{engine}, {seed}: node {at}: {reply:?}");
+        }
+        cluster.check(&[0, 1, 2, 3]);
+        assert!(cluster.penalties.is_empty(), "{engine}: {:?}", cluster.penalties);
+    }
+}
+
+#[test]
+fn a_net_that_loses_a_third_changes_nothing() {
+    let mut cluster = Cluster::new("attest", 4, 5);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    cluster.loss = 33;
+    for n in 0..20 {
+        cluster.worlds[0].submit(&message(spawn.id(), n, &[("Action", "Count")]), false);
+        cluster.run_for(20);
+    }
+    cluster.run_for(2_000);
+    cluster.loss = 0;
+    cluster.settle();
+    cluster.check(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn two_of_four_confirm_nothing_and_go_on_when_a_third_is_back() {
+    let mut cluster = Cluster::new("attest", 4, 6);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    cluster.cut = [2, 3].into();
+    let request = cluster.worlds[0].submit(&message(spawn.id(), 1, &[("Action", "Count")]), false);
+    cluster.run_for(30_000);
+    assert_eq!(cluster.worlds[0].replies[&request].as_ref().map(|accepted| accepted.slot), Ok(Some(Slot(1))), "it is assigned");
+    assert_eq!(schema::CONFIRMED.get(&*cluster.worlds[0].store, &spawn.id()).unwrap(), Some(Slot(0)), "and not confirmed");
+    cluster.cut = [3].into();
+    cluster.settle();
+    cluster.check(&[0, 1, 2]);
+    cluster.cut.clear();
+    cluster.settle();
+    cluster.check(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn a_scheduler_that_does_not_answer_is_a_refusal_to_try_again() {
+    let mut cluster = Cluster::new("attest", 4, 7);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    cluster.cut = [0].into();
+    let request = cluster.worlds[2].submit(&message(spawn.id(), 1, &[("Action", "Count")]), false);
+    cluster.run_for(100);
+    let refusal = cluster.worlds[2].replies[&request].clone().unwrap_err();
+    assert_eq!((refusal.code, refusal.retry_after_s.is_some()), (Code::Unavailable, true));
+}
+
+/// After the power fails at a write of a member: the network has one log again, and what was acknowledged is in it.
+#[test]
+fn a_crash_at_a_write_of_a_member_loses_nothing() {
+    let full = std::env::var_os("AONODE_FULL").is_some();
+    for engine in ["attest", "bft"] {
+        for node in [0, 1] {
+            let mut whole = Cluster::new(engine, 4, 8);
+            across(&mut whole, 4);
+            let writes = whole.worlds[node].store.writes();
+            assert!(writes > 10, "{writes}");
+            // A few of them everywhere, all of them where there is time.
+            let step = if full { 1 } else { writes / 3 };
+            for write in (1 + node as u64..=writes).step_by(step as usize) {
+                crash_at(engine, node, write);
+            }
+        }
+    }
+}
+
+fn crash_at(engine: &'static str, node: usize, write: u64) {
+    let mut cluster = Cluster::new(engine, 4, 8);
+    cluster.restart(node, Default::default(), Fault::CrashAt(write));
+    let sent = across(&mut cluster, 4);
+    let acknowledged: Vec<_> = sent.iter().filter_map(|(at, request)| cluster.worlds[*at].replies.get(request)?.clone().ok()).collect();
+    let contents = cluster.worlds[node].store.survivors().into_iter().next().unwrap_or_default();
+    cluster.restart(node, contents, Fault::None);
+    cluster.settle();
+    cluster.check(&[0, 1, 2, 3]);
+    for accepted in acknowledged {
+        let Some(process) = accepted.process else { continue };
+        let there = facts::assigned(&*cluster.worlds[3].store, process, accepted.id).unwrap();
+        assert_eq!(there, accepted.slot, "{engine}, node {node}, write {write}");
+    }
+}
+
+#[test]
+fn a_second_header_for_one_place_is_evidence_at_every_node() {
+    let mut cluster = Cluster::new("attest", 4, 9);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    let key = FrameKey { scheduler: wallet(0).address(), tenure: 0, sequence: 0 };
+    let bytes = frames::whole(&*cluster.worlds[0].store, &key).unwrap().unwrap();
+    let mut wire = WireFrame::decode(&bytes).unwrap();
+    wire.header.header.block_id[0] ^= 1;
+    wire.header.signature = FrameSignature::sign(&wire.header.header.id(), &wallet(0)).unwrap();
+    let arrival = Arrival::Frame { from: peer(2), bytes: wire.encode().into(), judge: Judge::nobody() };
+    cluster.worlds[1].arrive(arrival);
+    cluster.settle();
+    for world in &cluster.worlds {
+        let shown = schema::EVIDENCE.all(&*world.store, ao_storage::Direction::Forward, 10).unwrap();
+        assert_eq!(shown.len(), 1);
+        assert_eq!(world.faults, ["two-headers"]);
+    }
+    cluster.check(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn a_frame_that_breaks_a_rule_is_refused_and_costs_whoever_sent_it() {
+    let mut cluster = Cluster::new("attest", 4, 10);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    // The scheduler's next frame says the slot of before again.
+    let key = FrameKey { scheduler: wallet(0).address(), tenure: 0, sequence: 0 };
+    let first = frames::whole(&*cluster.worlds[0].store, &key).unwrap().unwrap();
+    let body = WireFrame::decode(&first).unwrap().body;
+    let last = cluster.last_tip(0, 0);
+    let draft = ao_consensus::Draft {
+        network_id: cluster.network(),
+        epoch: ao_types::Epoch(0),
+        control_height: 0,
+        closed: Vec::new(),
+        certificates: Vec::new(),
+        body: body.clone(),
+        now: last.timestamp,
+        block: (last.block_height, [0; 48]),
+    };
+    let built = last.build(draft).unwrap();
+    let signature = FrameSignature::sign(&built.id, &wallet(0)).unwrap();
+    let header = ao_consensus::RawHeader { header: built.frame.header, signature };
+    let bytes = Bytes::from(WireFrame { header, body }.encode());
+    cluster.worlds[1].arrive(Arrival::Frame { from: peer(2), bytes, judge: Judge::nobody() });
+    cluster.settle();
+    assert_eq!(cluster.penalties.len(), 1, "{:?}", cluster.penalties);
+    assert_eq!((cluster.penalties[0].0.clone(), cluster.penalties[0].1), (peer(2), 1));
+    assert_eq!(cluster.worlds[1].log(spawn.id()).len(), 1);
+    assert!(cluster.worlds[1].faults[0].contains("slot 0"), "{:?}", cluster.worlds[1].faults);
+}
