@@ -154,6 +154,7 @@ fn a_scheduler_that_does_not_answer_is_a_refusal_to_try_again() {
 
 /// After the power fails at a write of a member: the network has one log again, and what was acknowledged is in it.
 #[test]
+#[ignore = "takes minutes: run it with --run-ignored all"]
 fn a_crash_at_a_write_of_a_member_loses_nothing() {
     let full = std::env::var_os("AONODE_FULL").is_some();
     for engine in ["attest", "bft"] {
