@@ -24,6 +24,7 @@ mod failures;
 pub mod genesis;
 pub mod items;
 pub mod join;
+mod joining;
 pub mod keys;
 pub mod limits;
 pub mod local;

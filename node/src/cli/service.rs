@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, io_exit};
+use super::joining::{Joined, Joining};
 use super::reload::Reloader;
 use super::signals::{Signals, Told};
 use crate::config::{Config, Loaded};
@@ -25,6 +26,7 @@ use crate::logging::Levels;
 use crate::member::Member;
 use crate::metrics::labels::{Label as _, State};
 use crate::metrics::{Build, Metrics};
+use crate::shell::membership::Membership;
 use crate::shell::{Options, Running, StartError, StateHashes};
 use crate::wiring;
 
@@ -67,8 +69,7 @@ pub struct Service {
     metrics: Option<String>,
     ready: Duration,
     reloader: Arc<Reloader>,
-    // Held as long as anything may be signed.
-    _member: Option<Member>,
+    joined: Option<Joined>,
     // Last: the lock is given back when everything else has ended.
     data: DataDir,
 }
@@ -132,7 +133,8 @@ impl Service {
 
         let metrics =
             Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-        let (node, running) = open(&config, &data, modules, worker, &metrics)?;
+        let (joining, membership) = member.map(Joining::prepare).transpose()?.unzip();
+        let (node, running) = open(&config, &data, modules, worker, &metrics, membership)?;
         if let Err(failure) = fund(&node, &accounts) {
             running.stop(STOP_WITHIN);
             return Err(failure);
@@ -144,6 +146,13 @@ impl Service {
         if let Some(genesis) = genesis {
             app.set_genesis(genesis);
         }
+        let joined = match joining.map(|joining| joining.connect(&config.p2p, data.root(), &node, &app)).transpose() {
+            Ok(joined) => joined,
+            Err(failure) => {
+                running.stop(STOP_WITHIN);
+                return Err(failure);
+            }
+        };
         let reloader = Arc::new(Reloader::new(loaded, app.clone(), levels.clone()));
         let mut listeners = vec![tokio::spawn(http::serve(api.0, app.public(), stop.clone()))];
         let admin_url = admin.as_ref().map(|(_, url)| url.clone());
@@ -180,7 +189,7 @@ impl Service {
             metrics: metrics_url,
             ready,
             reloader,
-            _member: member,
+            joined,
             data,
         })
     }
@@ -262,6 +271,9 @@ impl Service {
         for listener in std::mem::take(&mut self.listeners) {
             drop(listener.await);
         }
+        if let Some(joined) = self.joined.take() {
+            joined.leave().await;
+        }
         if let Some(running) = self.running.take() {
             let left = STOP_WITHIN.saturating_sub(began.elapsed()).max(Duration::from_millis(500));
             drop(tokio::task::spawn_blocking(move || running.stop(left)).await);
@@ -307,6 +319,7 @@ fn open(
     modules: Option<PathBuf>,
     worker: Option<PathBuf>,
     metrics: &Metrics,
+    membership: Option<Membership>,
 ) -> Result<(Node, Running), Failure> {
     let keys = Keys::new(crate::datadir::Layout::clone(data));
     let signer = |role| keys.with_role(role).map(Arc::new);
@@ -332,7 +345,8 @@ fn open(
         compiler: wiring::compiler(worker, config.compute.compile_timeout.0, config.compute.compile_memory.0),
         ..ao_vm::Settings::default()
     };
-    let setup = wiring::Setup::standard(machine, config.chain.block_interval.0.as_millis() as u64).map_err(refused)?;
+    let mut setup = wiring::Setup::standard(machine, config.chain.block_interval.0.as_millis() as u64).map_err(refused)?;
+    setup.membership = membership;
     Node::start(options, setup, Some(&data.db()), &rocks::Settings::default()).map_err(refused)
 }
 
