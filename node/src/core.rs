@@ -203,7 +203,8 @@ impl Core {
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let retry = self.retries.first().map(|(at, _)| *at);
         let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry];
-        let network = [self.frame_deadline(now), self.others.values().filter_map(Following::next_deadline).min()];
+        let followed = self.others.values().filter_map(Following::next_deadline).min();
+        let network = [self.frame_deadline(now), followed, self.forwards.next_deadline()];
         own.into_iter().chain(network).flatten().min()
     }
 
@@ -235,6 +236,7 @@ impl Core {
         }
         self.outbox.wake_due(now);
         self.look_again(now, out);
+        self.answer_unseen(now, out);
         self.pump_outbox(now, out);
     }
 

@@ -140,6 +140,9 @@ pub const FOLLOW_LOOK_MS: u64 = 100;
 /// Items on their way to other schedulers' nodes at once.
 pub const FORWARDS_MAX: usize = 4096;
 
+/// A client whose message another scheduler's node took is answered when the frame is here too, or after this many milliseconds.
+pub const FORWARD_SEEN_MS: u64 = 3_000;
+
 /// Frames from outside that wait for a verifier; more are asked for again.
 pub const FRAMES_WAITING_MAX: usize = 256;
 

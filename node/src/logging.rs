@@ -33,6 +33,9 @@ pub const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// How many different warnings are remembered; beyond it the oldest is forgotten.
 const REPEATS_MAX: usize = 256;
 
+/// Its warnings ask nothing of an operator: that a certificate which two nodes made at once was sent already is the rule, not a fault.
+const GOSSIP: &str = "libp2p_gossipsub";
+
 /// Where lines go.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -60,7 +63,7 @@ pub fn check_filter(spec: &str) -> Result<(), String> {
 }
 
 fn targets(spec: &str) -> Result<Targets, String> {
-    let mut targets = Targets::new().with_default(LevelFilter::INFO);
+    let mut targets = Targets::new().with_default(LevelFilter::INFO).with_target(GOSSIP, LevelFilter::ERROR);
     for part in spec.split(',').map(str::trim) {
         let (target, level) = part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
         let level = match level.to_ascii_lowercase().as_str() {

@@ -61,6 +61,8 @@ pub enum Visible {
     Settled(Id),
     /// A process has new outbox entries.
     Owes(Id),
+    /// A client that sent this item to another scheduler's node can read of it here.
+    Seen(Id),
 }
 
 impl Batches {
@@ -194,6 +196,7 @@ impl Core {
                 Visible::Remembered(key) => self.engine_input(now, ao_consensus::Input::Remembered(key), out),
                 Visible::Settled(process) => self.outbox.settle(now, process, false),
                 Visible::Owes(process) => self.outbox.owe(process),
+                Visible::Seen(item) => self.on_seen(&item, out),
             }
         }
         self.pump_outbox(now, out);

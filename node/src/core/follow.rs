@@ -21,6 +21,7 @@ use ao_storage::schema;
 use ao_types::{Canonical, Id, PeerId};
 use bytes::Bytes;
 
+use super::batch::Visible;
 use super::effect::Effect;
 use super::input::{Place, Received, RecoveredChain};
 use super::{Core, Mode, Room, Unconfirmed, ingest};
@@ -217,7 +218,11 @@ impl Core {
             entry.host = Some(header.chain.scheduler);
             entry.head = Some(ingest::head_of(&assigned));
             entry.written = number;
+            let item = submission.id;
             self.assign(now, process, submission, assigned);
+            if self.forwards.awaits(&item) {
+                self.batches.synced().visible.push(Visible::Seen(item));
+            }
         }
         let signature = header.to_raw().map(|raw| Bytes::from(raw.signature.encode())).unwrap_or_default();
         let frame = Frame { header: header.header().clone(), entries };

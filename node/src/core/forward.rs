@@ -1,19 +1,21 @@
 //! Items for processes that another scheduler hosts: sent to its node, and answered with what that node says.
 //!
 //! The node that a client happens to talk to checks the item and hands it on; the client hears what the scheduler's node said, in its
-//! words. Deliveries of outboxes go the same way; their rows stay until the answer is there.
+//! words, once the frame with its message is in this node's store: whoever sent a message here can read of it here. A frame that does not
+//! come in time changes nothing about the answer. Deliveries of outboxes go the same way; their rows stay until the answer is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ao_consensus::Timestamp;
 use ao_storage::schema::PushOutcome;
+use ao_types::Id;
 
 use super::Core;
 use super::effect::{Effect, Reply};
-use super::input::{Origin, Submission};
+use super::input::{Origin, RequestId, Submission};
 use crate::error::{Code, Rejection};
 use crate::handle::Accepted;
-use crate::limits::FORWARDS_MAX;
+use crate::limits::{FORWARD_SEEN_MS, FORWARDS_MAX};
 use crate::network::seam::{ForwardId, Order};
 
 /// Items that another node was asked to take.
@@ -21,12 +23,52 @@ use crate::network::seam::{ForwardId, Order};
 pub struct Forwards {
     next: u64,
     open: BTreeMap<ForwardId, Submission>,
+    /// Requests whose item is on its way or whose frame is awaited, by item.
+    asked: BTreeSet<(Id, ForwardId)>,
+    /// Those whose frame came before the answer.
+    seen: BTreeSet<ForwardId>,
+    /// Answers that wait for their frame.
+    answered: BTreeMap<ForwardId, Answered>,
+    /// The same by the time when they have waited long enough.
+    until: BTreeSet<(Timestamp, ForwardId)>,
+}
+
+/// What a client is told when the frame is here, or at the latest then.
+#[derive(Debug)]
+struct Answered {
+    request: RequestId,
+    accepted: Accepted,
+    until: Timestamp,
 }
 
 impl Forwards {
-    /// Who waits, when they will wait in vain. Numbers go on: an answer to one of these is nobody's.
+    /// Who waits, when they will wait in vain. Numbers go on: an answer to one of these is nobody's. What was answered stays true.
     pub fn abandon(&mut self) -> impl Iterator<Item = Submission> {
+        self.asked.retain(|(_, forward)| self.answered.contains_key(forward));
+        self.seen.clear();
         std::mem::take(&mut self.open).into_values()
+    }
+
+    /// Whether a client of this node waits for this item's frame.
+    pub fn awaits(&self, item: &Id) -> bool {
+        self.of(item).next().is_some()
+    }
+
+    /// When somebody has waited for a frame long enough.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.until.first().map(|(until, _)| *until)
+    }
+
+    fn of(&self, item: &Id) -> impl Iterator<Item = ForwardId> + use<> {
+        let found: Vec<_> = self.asked.range((*item, ForwardId(0))..=(*item, ForwardId(u64::MAX))).map(|(_, forward)| *forward).collect();
+        found.into_iter()
+    }
+
+    fn close(&mut self, forward: ForwardId) -> Option<Answered> {
+        let answered = self.answered.remove(&forward)?;
+        self.until.remove(&(answered.until, forward));
+        self.asked.remove(&(answered.accepted.id, forward));
+        Some(answered)
     }
 }
 
@@ -41,20 +83,32 @@ impl Core {
             let text = format!("{scheduler} schedules this process: only its node assigns an item that is stored");
             return self.refuse(now, submission, Rejection::new(Code::NotOurs, text), out);
         };
-        if self.forwards.open.len() >= FORWARDS_MAX {
+        if self.forwards.open.len() + self.forwards.answered.len() >= FORWARDS_MAX {
             let text = format!("{FORWARDS_MAX} items are on their way to other nodes; try again in a moment");
             return self.refuse(now, submission, Rejection::retry(Code::Busy, text, 1), out);
         }
         self.forwards.next += 1;
         let forward = ForwardId(self.forwards.next);
+        if matches!(submission.origin, Origin::Request(_)) {
+            self.forwards.asked.insert((submission.id, forward));
+        }
         self.forwards.open.insert(forward, submission);
         out.push(Effect::Order(Box::new(Order::Forward { forward, to, item })));
     }
 
     pub(super) fn on_forwarded(&mut self, now: Timestamp, forward: ForwardId, answer: Result<Accepted, Rejection>, out: &mut Vec<Effect>) {
         let Some(submission) = self.forwards.open.remove(&forward) else { return };
+        let seen = self.forwards.seen.remove(&forward);
         match (submission.origin, answer) {
-            (Origin::Request(request), answer) => out.push(Effect::Reply(request, answer.map(Reply::Accepted))),
+            (Origin::Request(request), Ok(accepted)) if accepted.slot.is_some() && accepted.id == submission.id && !seen => {
+                let until = now.plus_ms(FORWARD_SEEN_MS);
+                self.forwards.until.insert((until, forward));
+                self.forwards.answered.insert(forward, Answered { request, accepted, until });
+            }
+            (Origin::Request(request), answer) => {
+                self.forwards.asked.remove(&(submission.id, forward));
+                out.push(Effect::Reply(request, answer.map(Reply::Accepted)));
+            }
             (Origin::Outbox { key, follow, .. }, Ok(Accepted { process, slot, .. })) => {
                 let outcome = match (process, slot) {
                     (Some(process), Some(slot)) => PushOutcome::Assigned { process, slot },
@@ -70,5 +124,23 @@ impl Core {
             (Origin::Frame, _) => {}
         }
         self.pump_outbox(now, out);
+    }
+
+    /// The frame with an item that a client of this node sent is in the store.
+    pub(super) fn on_seen(&mut self, item: &Id, out: &mut Vec<Effect>) {
+        for forward in self.forwards.of(item) {
+            match self.forwards.close(forward) {
+                Some(answered) => out.push(Effect::Reply(answered.request, Ok(Reply::Accepted(answered.accepted)))),
+                None => drop(self.forwards.seen.insert(forward)),
+            }
+        }
+    }
+
+    /// Answers whose frame takes its time.
+    pub(super) fn answer_unseen(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        while let Some((_, forward)) = self.forwards.until.first().copied().filter(|(until, _)| *until <= now) {
+            let Some(answered) = self.forwards.close(forward) else { return };
+            out.push(Effect::Reply(answered.request, Ok(Reply::Accepted(answered.accepted))));
+        }
     }
 }

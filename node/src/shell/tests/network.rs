@@ -10,7 +10,8 @@ use super::cluster::{Cluster, peer, wallet};
 use super::rig::setup;
 use super::*;
 use crate::error::Code;
-use crate::network::seam::{Arrival, Judge};
+use crate::handle::Accepted;
+use crate::network::seam::{Arrival, Judge, Order};
 
 const ENGINES: [&str; 3] = ["solo", "attest", "bft"];
 
@@ -98,6 +99,46 @@ fn any_node_takes_what_another_schedules_and_outboxes_cross_the_network() {
         cluster.check(&[0, 1, 2, 3]);
         assert!(cluster.penalties.is_empty(), "{engine}: {:?}", cluster.penalties);
     }
+}
+
+#[test]
+fn who_sent_a_message_to_a_node_can_read_of_it_there_at_once() {
+    let mut cluster = Cluster::new("attest", 4, 11);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    for n in 0..8 {
+        let item = message(spawn.id(), n, &[("Action", "Count")]);
+        let request = cluster.worlds[2].submit(&item, false);
+        while !cluster.worlds[2].replies.contains_key(&request) {
+            cluster.run_for(1);
+        }
+        let slot = cluster.worlds[2].replies[&request].as_ref().unwrap().slot;
+        assert_eq!(cluster.worlds[2].log(spawn.id()).last().map(|row| row.item), Some(item.id()), "{slot:?}");
+    }
+}
+
+#[test]
+fn an_answer_waits_for_its_frame_no_longer_than_the_bound() {
+    let mut cluster = Cluster::new("attest", 4, 12);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    let world = &mut cluster.worlds[2];
+    let item = message(spawn.id(), 1, &[]);
+    let request = world.submit(&item, false);
+    while world.turn() {}
+    let forward = world.orders.drain(..).find_map(|order| if let Order::Forward { forward, .. } = order { Some(forward) } else { None });
+    let accepted = Accepted { id: item.id(), process: Some(spawn.id()), slot: Some(Slot(1)), assignment: None, timestamp_ms: 1 };
+    world.arrive(Arrival::Forwarded { forward: forward.unwrap(), answer: Ok(accepted.clone()) });
+    let sent = world.now();
+    while world.turn() {}
+    assert!(!world.replies.contains_key(&request), "no frame came");
+    world.settle();
+    assert_eq!(world.replies[&request], Ok(accepted));
+    assert!(world.now().since_ms(sent) >= limits::FORWARD_SEEN_MS);
 }
 
 #[test]
