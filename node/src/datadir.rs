@@ -29,124 +29,17 @@ use std::path::{Path, PathBuf};
 use ao_types::{Genesis, NetworkId};
 use serde::{Deserialize, Serialize};
 
+mod error;
+mod files;
+
+use error::Context as _;
+pub use error::Error;
+pub use files::write_atomic;
+use files::{ENTRIES_MAX, private, private_tree};
+pub(crate) use files::{check_secret_file, entropy, make_private_folder, read_at_most, read_json, read_small, write_json};
+
 /// Layout version this binary writes and the newest it reads. The store has its own, inside.
 pub const SCHEMA: u32 = 1;
-/// Entries looked at when permissions are checked; a key folder has a handful.
-const ENTRIES_MAX: usize = 10_000;
-/// Largest small file read whole (`VERSION`, `network.json`, a token, a key).
-const SMALL_FILE_MAX: u64 = 64 * 1024;
-
-/// Why a data directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Nothing was initialised there. Exit code 9.
-    #[error("{root} is not a data directory of aonode: {missing} is missing")]
-    NotInitialised {
-        /// The directory.
-        root: PathBuf,
-        /// The file that every data directory has.
-        missing: &'static str,
-    },
-    /// `init` on something. Exit code 9.
-    #[error("{root} is not empty")]
-    AlreadyInitialised {
-        /// The directory.
-        root: PathBuf,
-    },
-    /// Another node runs on it. Exit code 9.
-    #[error("{root} is in use by process {pid}")]
-    Locked {
-        /// The directory.
-        root: PathBuf,
-        /// What `LOCK` says; `?` if it says nothing.
-        pid: String,
-    },
-    /// Written by a newer version. Exit code 9.
-    #[error("{root} has layout {found}, written by aonode {created_by}; this binary reads up to {SCHEMA}")]
-    TooNew {
-        /// The directory.
-        root: PathBuf,
-        /// Its layout.
-        found: u32,
-        /// The version that can read it.
-        created_by: String,
-    },
-    /// It belongs to another network. Exit code 9.
-    #[error("{root} belongs to network `{found}`, not `{wanted}`")]
-    WrongNetwork {
-        /// The directory.
-        root: PathBuf,
-        /// In `network.json`.
-        found: String,
-        /// As configured.
-        wanted: String,
-    },
-    /// Its genesis is not the one it was bound to, or is to be bound to. Exit code 9.
-    #[error("{root} is bound to the genesis {pinned}, not {found}")]
-    WrongGenesis {
-        /// The directory.
-        root: PathBuf,
-        /// In `network.json`.
-        pinned: NetworkId,
-        /// Of the file that is there or was given.
-        found: NetworkId,
-    },
-    /// Its data were made by a node by itself. Exit code 9.
-    #[error("{root} was used by a node by itself: what it holds belongs to no network")]
-    UsedAlone {
-        /// The directory.
-        root: PathBuf,
-    },
-    /// Others may read or write it. Exit code 3.
-    #[error("{path} has mode {found:04o}; {wanted:04o} or stricter is needed, because it holds secrets")]
-    TooOpen {
-        /// File or directory.
-        path: PathBuf,
-        /// Permission bits found.
-        found: u32,
-        /// Loosest allowed.
-        wanted: u32,
-    },
-    /// It belongs to another user. Exit code 3.
-    #[error("{path} belongs to user {found}, and this process runs as user {wanted}")]
-    NotOurs {
-        /// File or directory.
-        path: PathBuf,
-        /// Its owner.
-        found: u32,
-        /// Ours.
-        wanted: u32,
-    },
-    /// A file that should be there says something else. Exit code 10.
-    #[error("{path} is damaged: {reason}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What does not hold.
-        reason: String,
-    },
-    /// The system refused.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// With what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-}
-
-trait Context<T> {
-    fn context(self, action: &'static str, path: &Path) -> Result<T, Error>;
-}
-
-impl<T> Context<T> for io::Result<T> {
-    fn context(self, action: &'static str, path: &Path) -> Result<T, Error> {
-        self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct Version {
@@ -416,11 +309,6 @@ impl DataDir {
     }
 }
 
-/// Bytes from the system's generator.
-pub(crate) fn entropy(bytes: &mut [u8]) -> io::Result<()> {
-    File::open("/dev/urandom")?.read_exact(bytes)
-}
-
 fn take_lock(layout: &Layout) -> Result<File, Error> {
     let path = layout.lock();
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).context("open", &path)?;
@@ -438,94 +326,6 @@ fn take_lock(layout: &Layout) -> Result<File, Error> {
         }
         Err(fs::TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
     }
-}
-
-/// `path` (links followed) is ours or root's, and its mode has no bit beyond `wanted`.
-fn private(path: &Path, wanted: u32) -> Result<fs::Metadata, Error> {
-    let metadata = fs::metadata(path).context("look at", path)?;
-    // SAFETY: geteuid has no preconditions and cannot fail.
-    let us = unsafe { libc::geteuid() };
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Err(Error::NotOurs { path: path.to_owned(), found: metadata.uid(), wanted: us });
-    }
-    let found = metadata.mode() & 0o7777;
-    if found & 0o777 & !wanted != 0 {
-        return Err(Error::TooOpen { path: path.to_owned(), found, wanted });
-    }
-    Ok(metadata)
-}
-
-fn private_tree(folder: &Path, left: &mut usize) -> Result<(), Error> {
-    private(folder, 0o700)?;
-    for entry in fs::read_dir(folder).context("list", folder)? {
-        *left = left.checked_sub(1).ok_or_else(|| Error::Damaged {
-            path: folder.to_owned(),
-            reason: format!("more than {ENTRIES_MAX} entries; this is not a folder of keys"),
-        })?;
-        let path = entry.context("list", folder)?.path();
-        if fs::metadata(&path).context("look at", &path)?.is_dir() {
-            private_tree(&path, left)?;
-        } else {
-            private(&path, 0o600)?;
-        }
-    }
-    Ok(())
-}
-
-/// A secret outside the data directory (a wallet file named on the command line): the same rule.
-pub(crate) fn check_secret_file(path: &Path) -> Result<(), Error> {
-    private(path, 0o600).map(drop)
-}
-
-/// Makes a folder that only this user can enter, if it is not there.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), Error> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).context("create", path)
-}
-
-/// Reads a small text file.
-pub(crate) fn read_small(path: &Path) -> Result<String, Error> {
-    let damaged = |reason: std::string::FromUtf8Error| Error::Damaged { path: path.to_owned(), reason: reason.to_string() };
-    String::from_utf8(read_at_most(path, SMALL_FILE_MAX)?).map_err(damaged)
-}
-
-/// Reads a file of at most `max` bytes.
-pub(crate) fn read_at_most(path: &Path, max: u64) -> Result<Vec<u8>, Error> {
-    let file = File::open(path).context("read", path)?;
-    let mut bytes = Vec::new();
-    file.take(max + 1).read_to_end(&mut bytes).context("read", path)?;
-    if bytes.len() as u64 > max {
-        return Err(Error::Damaged { path: path.to_owned(), reason: format!("larger than {max} bytes") });
-    }
-    Ok(bytes)
-}
-
-/// Reads a small JSON file.
-pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    serde_json::from_str(&read_small(path)?).map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })
-}
-
-/// Writes a JSON file, at once or not at all.
-pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })?;
-    write_atomic(path, format!("{text}\n").as_bytes(), 0o600)
-}
-
-/// Writes a file at once or not at all, and durably: a reader sees the old bytes or the new ones, whatever crashes when.
-///
-/// # Errors
-/// The system refused; the old file is as before.
-pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = folder.join(format!(".{name}.{}.new", std::process::id()));
-    let attempt = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
-    };
-    attempt().inspect_err(|_| drop(fs::remove_file(&temporary))).context("write", path)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an operator meets: permissions (F44), locks, the admin listener (F43), few descriptors (F53), logs without secrets, a clean end.
+//! What an operator meets: paths that lead out (F42), permissions (F44), locks, the admin listener (F43), few descriptors (F53), logs without secrets, a clean end.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -65,6 +65,53 @@ async fn secrets_are_closed_and_looser_ones_refused() {
     assert_eq!(status.code(), Some(CONFIG_OR_PERMISSION), "{status}\n{text}");
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
     let _ = setup.start().await.unwrap().stop().await.unwrap();
+}
+
+/// F42: paths that lead out of where they begin, as clients that tidy up no path send them, on every listener. No answer has a byte of a
+/// file, and none is a success but of routes that serve no files.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_path_of_a_request_leads_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let node = Setup::new(&data).start().await.unwrap();
+    let token = fs::read_to_string(data.join("api-token")).unwrap().trim().to_owned();
+    let inside = data.join("api-token");
+    let listeners = [node.base(), node.admin().unwrap(), node.metrics().unwrap()];
+    let up = ["..", "%2e%2e", ".%2E", "..%2f..", "..%5c..", "%252e%252e", "..%00", "..;", "....//"];
+    let before = ["", "/raw", "/gateway/raw", "/v1/items", "/v1/processes", "/docs", "/result", "/tx", "/admin", "/metrics", "/mu/cu"];
+    let mut tried = 0;
+    for listener in listeners {
+        let address = listener.trim_start_matches("http://").split('/').next().unwrap();
+        for before in before {
+            for up in up {
+                for file in ["api-token", "keys", "../../../../../../etc/passwd"] {
+                    let answer = raw(address, &format!("{before}/{up}/{up}/{file}")).await;
+                    assert!(answer.starts_with("HTTP/1.1 4"), "{listener} {before} {up} {file}: {answer}");
+                    assert!(!answer.contains(&token) && !answer.contains("root:"), "{listener} {before} {up} {file}: {answer}");
+                    tried += 1;
+                }
+            }
+        }
+        for absolute in
+            [format!("/{}", inside.display()), format!("/raw/{}", inside.display()), "//etc/passwd".into(), "/raw//etc/passwd".into()]
+        {
+            let answer = raw(address, &absolute).await;
+            assert!(answer.starts_with("HTTP/1.1 4") && !answer.contains(&token) && !answer.contains("root:"), "{absolute}: {answer}");
+            tried += 1;
+        }
+    }
+    say(format_args!("{tried} paths that lead out, none served"));
+    let _ = node.stop().await.unwrap();
+}
+
+/// One request with its path as it stands; the whole answer.
+async fn raw(address: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

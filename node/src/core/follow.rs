@@ -220,7 +220,7 @@ impl Core {
             entry.written = number;
             let item = submission.id;
             self.assign(now, process, submission, assigned);
-            if self.forwards.awaits(&item) {
+            if self.forwards.is_wanted(&item) {
                 self.batches.synced().visible.push(Visible::Seen(item));
             }
         }

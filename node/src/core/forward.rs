@@ -50,7 +50,7 @@ impl Forwards {
     }
 
     /// Whether a client of this node waits for this item's frame.
-    pub fn awaits(&self, item: &Id) -> bool {
+    pub fn is_wanted(&self, item: &Id) -> bool {
         self.of(item).next().is_some()
     }
 

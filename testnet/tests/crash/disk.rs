@@ -1,4 +1,4 @@
-//! A disk that tears (F3), rots (F4) and fills up (F5).
+//! A disk that lies (F2), tears (F3), rots (F4) and fills up (F5).
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -93,6 +93,60 @@ async fn torn(bytes: u64) -> Result<()> {
         text.to_lowercase().contains("wal") || rest.len() == whole.len(),
         "a cut that lost something is not mentioned in the log:\n{text}"
     );
+    Ok(())
+}
+
+/// F2: an older copy of the log comes back, as from a drive that answered before it had written. What stands is a whole node of before:
+/// a prefix with the same bytes, and what is sent again has the state of an undisturbed run.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_log_is_a_whole_node_of_before() {
+    older_copy().await.unwrap();
+}
+
+async fn older_copy() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = Setup::new(folder.path().join("data")).start().await?;
+    let client = Client::new(node.base())?;
+    let workload = Workload::prepare(&client).await?;
+    let items: Vec<_> = (0..20).map(|n| workload.message(n)).collect();
+    let (early, late) = items.split_at(10);
+    for item in early {
+        client.send(item).await?;
+    }
+    workload.settled(&client, early.len()).await?;
+    let before = Schedule::read(&client, workload.sender).await?;
+    let log = logs(folder.path()).pop().context("the database has a write-ahead log")?;
+    let copy = fs::read(&log)?;
+    for item in late {
+        client.send(item).await?;
+    }
+    workload.settled(&client, items.len()).await?;
+    let whole = Schedule::read(&client, workload.sender).await?;
+    let setup = node.kill().await?;
+    ensure!(logs(folder.path()).pop().as_ref() == Some(&log), "the log was changed for another meanwhile: the copy is not of it");
+    ensure!(fs::metadata(&log)?.len() > copy.len() as u64, "the copy is not older than the log");
+    fs::write(&log, &copy)?;
+
+    let node = setup.start().await.context("with the older copy")?;
+    let client = Client::new(node.base())?;
+    let rest = Schedule::read(&client, workload.sender).await?;
+    ensure!(
+        rest.len() >= before.len() && rest.len() < whole.len(),
+        "{} slots stand, {} of {} were expected",
+        rest.len(),
+        before.len(),
+        whole.len()
+    );
+    ensure!(rest.nodes[..] == whole.nodes[..rest.len()], "what stands is not a prefix of what was");
+    for item in &items {
+        let answer = client.post("/", item).await?;
+        ensure!(accepted(&answer)?, "{}", answer.text());
+    }
+    workload.check(&client, &items).await?;
+    super::fold::same_as_undisturbed(&client, workload.sender).await?;
+    super::fold::same_as_undisturbed(&client, workload.receiver).await?;
+    say(format_args!("older copy of the log: {} of {} slots stood", rest.len(), whole.len()));
+    let _ = node.stop().await?;
     Ok(())
 }
 
