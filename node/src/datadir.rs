@@ -22,8 +22,8 @@
 //! quietly tighten the mode. Refuses (exit code 9) a directory in use, of another network, or written by a newer version.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ao_types::{Genesis, NetworkId};
