@@ -471,6 +471,15 @@ pub struct Bench {
     /// Measure the node at --endpoint instead of one started inside this process
     #[arg(long)]
     pub remote: bool,
+    /// Measure the network of `devnet up` in this folder: throughput and latency of confirmation by all its nodes
+    #[arg(long, value_name = "DIR", conflicts_with = "remote")]
+    pub devnet: Option<PathBuf>,
+    /// With --devnet: messages sent per second; as many as go with --concurrency when left out
+    #[arg(long, value_name = "N", requires = "devnet")]
+    pub rate: Option<u32>,
+    /// With --devnet: how many of the nodes schedule the processes
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "devnet")]
+    pub schedulers: usize,
 }
 
 /// Modules `bench` knows.

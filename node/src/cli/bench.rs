@@ -3,13 +3,14 @@
 //! Every message is posted (answered when its slot is durable), then its result is asked for (answered when it is evaluated). Items are
 //! signed before the clock starts, over persistent connections, by a client inside this process that shares the machine with the node:
 //! figures are of both together. When all is done each process is asked how many messages it counted; a wrong count fails the command.
+//! A whole network is measured by [`network`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ao_types::{DataItem, Id, Signer as _, Tag, Verified, Wallet};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::{Bench, BenchModule};
 use super::client::Client;
@@ -21,6 +22,14 @@ use super::service::{Service, Setup};
 use super::{items, online, show};
 use crate::demo::{modules, wallets};
 use crate::keys::Kind;
+
+mod machine;
+mod network;
+mod probe;
+mod times;
+
+use machine::{cpu_seconds, processor};
+use times::Times;
 
 /// More would only fill the client's memory: each message is kept signed.
 const MESSAGES_MAX: usize = 1_000_000;
@@ -44,6 +53,9 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
     }
     if arguments.payload > PAYLOAD_MAX {
         return Err(Failure::usage(format!("--payload {}: at most {PAYLOAD_MAX}", arguments.payload)));
+    }
+    if let Some(folder) = &arguments.devnet {
+        return network::bench(context, arguments, folder);
     }
     run::runtime()?.block_on(async {
         if arguments.remote {
@@ -69,28 +81,6 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
         service.stop().await;
         measured
     })
-}
-
-/// One kind of time, sorted.
-struct Times(Vec<Duration>);
-
-impl Times {
-    fn new(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        Self(times)
-    }
-    /// In milliseconds: the smallest value that `percent` of all do not exceed.
-    fn percentile(&self, percent: usize) -> f64 {
-        let rank = (self.0.len() * percent).div_ceil(100).max(1);
-        self.0.get(rank - 1).map_or(0.0, |time| time.as_secs_f64() * 1e3)
-    }
-    fn record(&self) -> Value {
-        json!({ "p50_ms": self.percentile(50), "p90_ms": self.percentile(90), "p99_ms": self.percentile(99), "max_ms": self.percentile(100) })
-    }
-    fn human(&self) -> String {
-        let [p50, p90, p99, max] = [50, 90, 99, 100].map(|percent| self.percentile(percent));
-        format!("p50 {p50:.2} ms   p90 {p90:.2} ms   p99 {p99:.2} ms   max {max:.2} ms")
-    }
 }
 
 async fn measure(context: &mut Context<'_>, arguments: &Bench, client: Client, service: Option<&Service>) -> Result<Exit, Failure> {
@@ -246,46 +236,4 @@ fn report(
         ])
     })?;
     Ok(Exit::Ok)
-}
-
-/// Processor time of this process so far, all threads.
-fn cpu_seconds() -> f64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: the pointer is to a zeroed rusage, which the call fills; a zeroed one is valid as well.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
-fn processor() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("model name")).and_then(|rest| rest.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_of_what_was_measured() {
-        let times = Times::new((1..=200).rev().map(Duration::from_millis).collect());
-        assert_eq!([50, 90, 99, 100].map(|percent| times.percentile(percent)), [100.0, 180.0, 198.0, 200.0]);
-        assert_eq!(Times::new(vec![Duration::from_millis(7)]).percentile(1), 7.0);
-        assert_eq!(Times::new(Vec::new()).percentile(50), 0.0);
-    }
-
-    #[test]
-    fn processor_time_is_of_this_process() {
-        let before = cpu_seconds();
-        let mut hash = [0_u8; 32];
-        for _ in 0..20_000 {
-            hash = ao_types::hash::sha256(&[&hash]);
-        }
-        let spent = cpu_seconds() - before;
-        assert!(spent > 0.0 && spent < 600.0 && hash != [0; 32], "{spent}");
-    }
 }
