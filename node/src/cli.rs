@@ -35,6 +35,7 @@ pub mod paste;
 pub mod peers;
 pub mod reload;
 pub mod run;
+pub mod sending;
 pub mod service;
 pub mod show;
 pub mod signals;

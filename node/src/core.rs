@@ -106,8 +106,10 @@ pub struct Core {
     batches: Batches,
     recent: Recent,
     unconfirmed: BTreeMap<(Chain, u64), Unconfirmed>,
-    /// Per chain the newest frame that a certificate covers, as far as this life has heard.
+    /// Per chain the newest frame that a certificate covers, as the store has it.
     certified: BTreeMap<Chain, u64>,
+    /// Evidence of late, by id.
+    shown: BTreeSet<[u8; 32]>,
     outbox: Outbox,
     monitors: Monitors,
     /// Processes to be tried again, by time.
@@ -157,6 +159,7 @@ impl Core {
             recent: Recent::since(0),
             unconfirmed: BTreeMap::new(),
             certified: BTreeMap::new(),
+            shown: BTreeSet::new(),
             outbox: Outbox::default(),
             monitors: Monitors::default(),
             retries: BTreeSet::new(),

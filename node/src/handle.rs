@@ -24,6 +24,10 @@ use crate::shell::modules::store_failed;
 use crate::shell::verify::Task;
 use crate::shell::{Shared, facts};
 
+mod wait;
+
+pub use wait::Reached;
+
 /// A cheap handle on the running node.
 #[derive(Clone)]
 pub struct Node {

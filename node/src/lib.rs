@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod handle;
 pub mod http;
 pub mod keys;
+pub mod levels;
 pub mod limits;
 pub mod logging;
 pub mod member;

@@ -21,6 +21,9 @@ pub const RECENT_BATCHES: u64 = 64;
 /// Readers waiting for results.
 pub const RESULT_WAITERS_MAX: usize = 4096;
 
+/// Readers waiting for each level of order.
+pub const LEVEL_WAITERS_MAX: usize = 4096;
+
 /// Dry runs and state reads waiting for the lane of their own.
 pub const DRY_RUNS_MAX: usize = 256;
 
@@ -136,6 +139,9 @@ pub const FRAMES_KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Milliseconds until a frame whose items were missing is looked at again.
 pub const FOLLOW_LOOK_MS: u64 = 100;
+
+/// Pieces of evidence that are told once although they come from several sides at once; the store knows the others.
+pub const EVIDENCE_REMEMBERED_MAX: usize = 1024;
 
 /// Items on their way to other schedulers' nodes at once.
 pub const FORWARDS_MAX: usize = 4096;

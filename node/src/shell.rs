@@ -65,7 +65,7 @@ use pusher::Pusher;
 use queue::Queue;
 use recover::Life;
 use verify::{Task, Verifier};
-use waiters::{Requests, ResultWaiters};
+use waiters::{LevelWaiters, Requests, SlotWaiters};
 
 /// Parts that the wiring chooses.
 pub struct Parts {
@@ -133,7 +133,8 @@ pub struct Shared {
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) identity: Identity,
     pub(crate) requests: Requests,
-    pub(crate) results: ResultWaiters,
+    pub(crate) results: SlotWaiters,
+    pub(crate) levels: LevelWaiters,
     pub(crate) tasks: Queue<Task>,
     pub(crate) evaluator: Evaluator,
     pub(crate) events: broadcast::Sender<Event>,
@@ -244,7 +245,8 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         store,
         chain,
         requests: Requests::new(limits::WRITES_IN_FLIGHT_MAX, limits::WRITE_BYTES_IN_FLIGHT_MAX),
-        results: ResultWaiters::new(limits::RESULT_WAITERS_MAX),
+        results: SlotWaiters::new(limits::RESULT_WAITERS_MAX),
+        levels: LevelWaiters::new(limits::LEVEL_WAITERS_MAX),
         // Every task has a place among the requests, or stands for one outbox entry of a turn or one monitor.
         // Those from outside have places of their own.
         tasks: Queue::new(
@@ -334,6 +336,7 @@ impl Running {
         let why = Rejection::retry(Code::Unavailable, "the node is shutting down", 5);
         shared.evaluator.lanes.close().into_iter().for_each(|read: Read| read.refuse(why.clone()));
         shared.results.close(&why);
+        shared.levels.close(&why);
         if join_until(evaluators, deadline) {
             shared.evaluator.save_all(deadline);
         }

@@ -85,6 +85,8 @@ tables! {
     FrameOf = "frame_of",
     /// What the consensus engine must not forget.
     EngineRecords = "engine_records",
+    /// Up to which frame of each chain certificates are known.
+    Certified = "certified",
     /// Faults that were shown.
     Evidence = "evidence",
     /// Balances of the embedded chain.
@@ -150,6 +152,9 @@ pub const FRAMES: TableOf<FrameKey, FrameRow> = TableOf::new(Table::Frames);
 pub const FRAME_OF: TableOf<(Id, Slot), u64> = TableOf::new(Table::FrameOf);
 /// The engine's name for a record → the record, as it is: only the engine reads it.
 pub const ENGINE_RECORDS: TableOf<String, Bytes> = TableOf::new(Table::EngineRecords);
+/// (scheduler, tenure) → the highest sequence that a certificate covers, as it is. A level for readers, not a proof: it may lag behind after
+/// a crash, and what it says can be lost when a chain is closed.
+pub const CERTIFIED: TableOf<(Address, u64), u64> = TableOf::new(Table::Certified);
 /// Id of a piece of evidence → its canonical bytes, as they are.
 pub const EVIDENCE: TableOf<[u8; 32], Bytes> = TableOf::new(Table::Evidence);
 /// Address as text → [`AccountRow`].

@@ -126,6 +126,7 @@ fn samples() -> MemoryStore {
     let (frame, signature, held) = (bytes("frame"), bytes("signature"), vec![Id([16; 32])]);
     FRAMES.put(&mut out, &key, &FrameRow { frame, signature, held, tip: bytes("tip"), proof: Some(bytes("proof")) });
     FRAME_OF.put(&mut out, &(process, slot), &8);
+    CERTIFIED.put(&mut out, &(arweave, 1), &2);
     EVIDENCE.put(&mut out, &[0xef; 32], &bytes("evidence"));
     ENGINE_RECORDS.put(&mut out, &"watermark".into(), &bytes("record"));
     ACCOUNTS.put(&mut out, &"address".into(), &AccountRow { balance: 1 << 100 });

@@ -173,7 +173,10 @@ pub enum Command {
     #[command(subcommand, after_help = "Example:\n  aonode process spawn --tag Name=counter --data @counter.lua --tag On-Boot=Data")]
     Process(Process),
     /// Messages: send, trace, result
-    #[command(subcommand, after_help = "Example:\n  aonode message send --process PID --action Ping --wait")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  aonode message send --process PID --action Ping --wait\n  aonode message send --process PID --action Ping --wait confirmed"
+    )]
     Message(Message),
     /// Evaluate code in a process you own
     #[command(after_help = "Example:\n  aonode eval PID '1 + 1'")]
@@ -358,9 +361,9 @@ pub enum Message {
         /// What it carries.
         #[command(flatten)]
         content: Content,
-        /// Wait for the result
-        #[arg(long)]
-        wait: bool,
+        /// Wait until it is assigned, certified, confirmed or computed; computed when no level is named
+        #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "computed", value_parser = super::sending::goal)]
+        wait: Option<crate::levels::Goal>,
     },
     /// How far a message came, and what it caused
     Trace {

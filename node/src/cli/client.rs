@@ -51,6 +51,11 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
+    /// How long it waits for an answer.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         let url = self.base.join(path.trim_start_matches('/')).map_err(|error| Failure::usage(format!("{path}: {error}")))?;
         let request = self.http.request(method, url).timeout(self.timeout);

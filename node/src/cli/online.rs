@@ -8,7 +8,8 @@ use super::client::Client;
 use super::context::{self, Context};
 use super::exit::{Exit, Failure};
 use super::output::{pairs, printable};
-use super::{items, show};
+use super::{items, sending, show};
+use crate::levels::Goal;
 
 /// `status`.
 pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
@@ -56,7 +57,7 @@ pub async fn process(context: &mut Context<'_>, verb: Process) -> Result<Exit, F
                 tags.push(Tag::new("Authority", or_nodes_own(None, "authority")));
             }
             let item = items::process(&wallet, &module, &scheduler, tags, data)?;
-            let accepted = client.submit("v1/processes", &item).await?;
+            let accepted = sending::send(&client, "v1/processes", &item, wait.then_some(Goal::Computed)).await?;
             let id = item.id();
             let boot = if wait { Some(client.result(&id, &id).await?) } else { None };
             let failed = boot.as_ref().and_then(show::error);
@@ -122,13 +123,13 @@ pub async fn message(context: &mut Context<'_>, verb: Message) -> Result<Exit, F
             let process = context::id(&process)?;
             let (wallet, tags, data) = content_of(context, &content, action.as_deref())?;
             let item = items::message(&wallet, process, tags, data)?;
-            let accepted = client.submit("v1/messages", &item).await?;
+            let accepted = sending::send(&client, "v1/messages", &item, wait).await?;
             let id = item.id();
-            if !wait {
-                let slot = accepted["slot"].clone();
-                let record =
-                    json!({ "id": id, "process": process, "slot": slot, "state": accepted["state"], "timestamp": accepted["timestamp"] });
-                context.printer.record("message/v1", record, || format!("{id}\nslot {slot}"))?;
+            if wait != Some(Goal::Computed) {
+                let (slot, state) = (accepted["slot"].clone(), accepted["state"].clone());
+                let record = json!({ "id": id, "process": process, "slot": slot, "state": state, "timestamp": accepted["timestamp"] });
+                let said = wait.map(|_| format!(", {}", printable(state.as_str().unwrap_or_default()))).unwrap_or_default();
+                context.printer.record("message/v1", record, || format!("{id}\nslot {slot}{said}"))?;
                 return Ok(Exit::Ok);
             }
             let result = waited(client.result(&process, &id).await, &id)?;
@@ -296,7 +297,7 @@ fn content_of(context: &mut Context<'_>, content: &Content, action: Option<&str>
 }
 
 /// `text` as a query value.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -58,7 +58,7 @@ impl Core {
     pub(super) fn engine_effect(&mut self, now: Timestamp, effect: ao_consensus::Effect, out: &mut Vec<Effect>) {
         match effect {
             ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
-            ao_consensus::Effect::Certified(certified) => self.on_certified(certified, out),
+            ao_consensus::Effect::Certified(certified) => self.on_certified(certified),
             ao_consensus::Effect::Send(to, bytes) => out.push(Effect::Order(Box::new(Order::Engine(to, bytes)))),
             ao_consensus::Effect::Fetch(fetch) => self.on_fetch(now, fetch, out),
             ao_consensus::Effect::Evidence(evidence) => self.on_evidence(Arc::from(evidence), out),
@@ -72,8 +72,9 @@ impl Core {
         }
     }
 
-    /// The scheduler's next frame carries the certificate; readers hear of the level.
-    fn on_certified(&mut self, certified: Certified, out: &mut Vec<Effect>) {
+    /// The scheduler's next frame carries the certificate; readers hear of the level when they can read it. The row costs no sync: a crash
+    /// forgets a level that the engine says again.
+    fn on_certified(&mut self, certified: Certified) {
         let Certified { chain, sequence, certificates, .. } = certified;
         if chain == self.chain.chain {
             self.own.pace.on_certified(&self.chain, sequence, certificates);
@@ -83,9 +84,12 @@ impl Core {
             return;
         }
         self.certified.insert(chain, sequence);
+        let batch = self.batches.buffered();
+        schema::CERTIFIED.put(&mut batch.rows, &(chain.scheduler, chain.tenure), &sequence);
         for (_, frame) in self.unconfirmed.range((chain, from)..=(chain, sequence)) {
-            let told = |entry: &ao_consensus::Entry| Effect::Tell(Event::Certified { process: entry.process, slot: entry.slot });
-            out.extend(frame.frame.entries.iter().map(told));
+            for entry in &frame.frame.entries {
+                batch.then(Effect::Tell(Event::Certified { process: entry.process, slot: entry.slot }));
+            }
         }
     }
 

@@ -405,6 +405,8 @@ pub struct RecoveredChain {
     pub window: Vec<super::Unconfirmed>,
     /// Frames without a stored confirmation, in order.
     pub unconfirmed: Vec<super::Unconfirmed>,
+    /// Up to which frame certificates were known.
+    pub certified: Option<u64>,
 }
 
 impl std::fmt::Debug for Recovered {

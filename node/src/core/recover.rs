@@ -25,6 +25,7 @@ impl Core {
         let owing: Vec<_> = owing.into_iter().map(|(id, facts)| (id, Process::from_facts(facts))).collect();
         let ids: Vec<_> = owing.iter().map(|(id, _)| *id).collect();
         self.processes.extend(owing);
+        self.certified = std::iter::once(&chain).chain(&others).filter_map(|one| Some((one.tip.chain, one.certified?))).collect();
         self.follow(others.clone());
         self.begin_engine(now, out);
         for chain in std::iter::once(chain).chain(others) {
@@ -86,6 +87,7 @@ impl Core {
         self.resting.clear();
         self.unconfirmed.clear();
         self.certified.clear();
+        self.shown.clear();
         self.others.clear();
         self.retries.clear();
         self.outbox = Outbox::default();

@@ -12,6 +12,8 @@ use super::input::{End, Evaluated, Facts, Indexed, Origin, Place, ProcessFacts, 
 use super::*;
 use crate::core::cron::Point;
 
+mod levels;
+
 /// The core takes time, facts and answers as arguments: none of these words can be in it.
 #[test]
 fn no_clock_no_disk_no_lock_no_chance() {
@@ -69,7 +71,7 @@ fn empty(term: Term) -> Recovered {
         term,
         next_sequence: 0,
         engine: Box::new(Solo::resume(chain(), 0)),
-        chain: RecoveredChain { tip: ChainTip::opened(chain()), window: Vec::new(), unconfirmed: Vec::new() },
+        chain: RecoveredChain { tip: ChainTip::opened(chain()), window: Vec::new(), unconfirmed: Vec::new(), certified: None },
         others: Vec::new(),
         owing: Vec::new(),
         outbox: Vec::new(),

@@ -1,5 +1,7 @@
 //! What HTTP needs from a node. [`Node`] is one; the tests of the routes have another, scripted, on a memory store.
 
+use std::time::Duration;
+
 use ao_storage::Store;
 use ao_types::{Evaluation, Id, Invocation, Slot};
 use bytes::Bytes;
@@ -8,7 +10,8 @@ use tokio::sync::broadcast;
 
 use crate::chain::Block;
 use crate::error::Rejection;
-use crate::handle::{Accepted, AssignRequest, Event, HealthCheck, Identity, Node, StoredEvaluation, Via};
+use crate::handle::{Accepted, AssignRequest, Event, HealthCheck, Identity, Node, Reached, StoredEvaluation, Via};
+use crate::levels::Goal;
 
 /// An answer that comes later.
 pub type Later<'a, T> = BoxFuture<'a, Result<T, Rejection>>;
@@ -20,6 +23,7 @@ pub trait Backend: Send + Sync + 'static {
     fn store_item(&self, item: Bytes) -> Later<'_, Accepted>;
     fn assign(&self, request: AssignRequest) -> Later<'_, Accepted>;
     fn result(&self, process: Id, message: Id) -> Later<'_, StoredEvaluation>;
+    fn reach(&self, process: Id, slot: Slot, goal: Goal, patience: Duration) -> Later<'_, Reached>;
     fn dry_run(&self, process: Id, message: Invocation, at: Option<Slot>) -> Later<'_, Evaluation>;
     fn run_cron(&self, process: Id) -> Later<'_, ()>;
     fn monitor(&self, process: Id, item: Bytes) -> Later<'_, ()>;
@@ -46,6 +50,9 @@ impl Backend for Node {
     }
     fn result(&self, process: Id, message: Id) -> Later<'_, StoredEvaluation> {
         Self::result(self, process, message).boxed()
+    }
+    fn reach(&self, process: Id, slot: Slot, goal: Goal, patience: Duration) -> Later<'_, Reached> {
+        Self::reach(self, process, slot, goal, patience).boxed()
     }
     fn dry_run(&self, process: Id, message: Invocation, at: Option<Slot>) -> Later<'_, Evaluation> {
         Self::dry_run(self, process, message, at).boxed()

@@ -41,6 +41,8 @@ pub const RESULTS_PAGE: (usize, usize) = (25, 1000);
 pub const CRON_PAGE: (usize, usize) = (500, 1000);
 /// Entries of a native list: default and most.
 pub const LIST_PAGE: (usize, usize) = (30, 100);
+/// Milliseconds that a request waits for a level: default and most.
+pub const WAIT_MS: (usize, usize) = (20_000, 60_000);
 /// Entries of a GraphQL page: default and most.
 pub const GRAPHQL_PAGE: (usize, usize) = (10, 1000);
 /// Index rows that one GraphQL query may look at; beyond, the page ends and says that there is more.

@@ -18,6 +18,7 @@ mod openapi;
 pub(in crate::http) mod peers;
 mod processes;
 mod status;
+mod waits;
 
 /// One documented route.
 pub struct Route {
@@ -84,13 +85,16 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
         ),
         (read("/v1/processes", "Processes this node orders, by id.", &PAGE, "ProcessList", &[]), get(processes::list)),
         (
-            write(
-                "/v1/processes",
-                "Spawns a process from a signed item. A second time is no error.",
-                Takes::Item,
-                (&[202], "Accepted"),
-                &[ItemMalformed, SignatureInvalid, TagInvalid, TooLarge],
-            ),
+            Route {
+                query: &waits::PARAMETERS,
+                ..write(
+                    "/v1/processes",
+                    "Spawns a process from a signed item. A second time is no error. 200 where `wait` was given and is reached.",
+                    Takes::Item,
+                    (&[200, 202], "Accepted"),
+                    &[ItemMalformed, SignatureInvalid, TagInvalid, TooLarge],
+                )
+            },
             post(messages::post_process),
         ),
         (read("/v1/processes/{process}", "One process.", &[], "Process", &[ProcessUnknown]), get(processes::one)),
@@ -105,7 +109,16 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
             get(processes::slots),
         ),
         (
-            read("/v1/processes/{process}/slots/{slot}", "One slot of the log.", &[], "Slot", &[ProcessUnknown, MessageUnknown]),
+            Route {
+                gives: (&[200, 202], "Slot"),
+                ..read(
+                    "/v1/processes/{process}/slots/{slot}",
+                    "One slot of the log. With `wait`: when it is that far, or with 202 when the time is over.",
+                    &waits::PARAMETERS,
+                    "Slot",
+                    &[ProcessUnknown, MessageUnknown, Busy],
+                )
+            },
             get(processes::slot),
         ),
         (
@@ -157,13 +170,17 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
             post(processes::dry_run),
         ),
         (
-            write(
-                "/v1/messages",
-                "Takes a signed item. Answers when it is durable in its process's log. A second time is no error.",
-                Takes::Item,
-                (&[202], "Accepted"),
-                &[ItemMalformed, SignatureInvalid, TagInvalid, Duplicate, ProcessUnknown, TooLarge],
-            ),
+            Route {
+                query: &waits::PARAMETERS,
+                ..write(
+                    "/v1/messages",
+                    "Takes a signed item, whichever node schedules its process. Answers when it is durable in the process's log: 202; 200 \
+                     where `wait` was given and is reached. A second time is no error.",
+                    Takes::Item,
+                    (&[200, 202], "Accepted"),
+                    &[ItemMalformed, SignatureInvalid, TagInvalid, Duplicate, ProcessUnknown, TooLarge],
+                )
+            },
             post(messages::post_message),
         ),
         (read("/v1/messages/{id}", "How far a message is, in every log it is in.", &[], "Message", &[ItemUnknown]), get(messages::one)),

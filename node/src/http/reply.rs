@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
@@ -137,6 +137,17 @@ pub fn has_already(headers: &axum::http::HeaderMap, tag: &str) -> bool {
 /// 304: the client has it.
 pub fn not_modified(tag: &str) -> Response {
     immutable(with_status(StatusCode::NOT_MODIFIED, Response::new(Body::empty())), tag)
+}
+
+/// `x-slot` and `x-state`: where the process stood and how sure its order is.
+pub fn mark(mut response: Response, slot: Option<u64>, state: Option<&str>) -> Response {
+    if let Some(slot) = slot {
+        response.headers_mut().insert(HeaderName::from_static("x-slot"), HeaderValue::from(slot));
+    }
+    if let Some(state) = state.and_then(|state| HeaderValue::from_str(state).ok()) {
+        response.headers_mut().insert(HeaderName::from_static("x-state"), state);
+    }
+    response
 }
 
 /// Stored bytes as a body, without a copy.

@@ -4,6 +4,7 @@ mod admin;
 mod anything;
 mod gateway;
 mod health;
+mod levels;
 mod limits;
 mod native;
 mod peers;

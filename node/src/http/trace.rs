@@ -13,6 +13,7 @@ use super::query::Query;
 use super::reply::store_failed;
 use super::schedule::known;
 use crate::error::{Code, Rejection};
+use crate::levels::level;
 
 /// Entries of a trace page: default and most.
 const TRACE_PAGE: (usize, usize) = (10, 100);
@@ -20,12 +21,6 @@ const TRACE_PAGE: (usize, usize) = (10, 100);
 const ENTRIES_MAX: usize = 256;
 /// Messages that one trace follows.
 const TRACED_MAX: usize = 256;
-
-/// How far a message is on the way to a final order: the levels of the network.
-pub fn level(store: &dyn Store, process: Id, slot: Slot) -> Result<&'static str, Error> {
-    let confirmed = schema::CONFIRMED.get(store, &process)?;
-    Ok(if confirmed.is_some_and(|last| last >= slot) { "confirmed" } else { "assigned" })
-}
 
 /// A message in one process's log: order, computation, what it sent on.
 pub fn entry(store: &dyn Store, process: Id, slot: Slot) -> Result<Option<Map<String, Value>>, Error> {
@@ -42,7 +37,7 @@ pub fn entry(store: &dyn Store, process: Id, slot: Slot) -> Result<Option<Map<St
     };
     let fields = json!({
         "process": process, "slot": slot, "message": row.item, "assignment": row.assignment_id,
-        "timestamp": row.timestamp_ms, "block_height": row.block_height, "state": level(store, process, slot)?,
+        "timestamp": row.timestamp_ms, "block_height": row.block_height, "state": level(store, process, slot)?.text(),
         "compute": compute, "pending": pending, "pushed": pushed,
     });
     Ok(match fields {

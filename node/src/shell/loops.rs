@@ -105,8 +105,11 @@ fn carry_out(shared: &Shared, effect: Effect) {
                 shared.inputs.send(Input::Deliveries { term, process, entries, more: true });
             }
         }
-        // Nobody listening is no error.
-        Effect::Tell(event) => drop(shared.events.send(event)),
+        Effect::Tell(event) => {
+            shared.levels.see(&event);
+            // Nobody listening is no error.
+            drop(shared.events.send(event));
+        }
         // Seen by `Stages`.
         Effect::Owed { .. } | Effect::Attempt(_) => {}
         Effect::Results { process, slot } => shared.results.ready(&process, slot),

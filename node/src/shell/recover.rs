@@ -77,7 +77,8 @@ fn engine<'a>(store: &dyn Store, life: &Life, chains: impl Iterator<Item = &'a R
 /// A chain's tip, the frames above the last one whose confirmation is stored, and the window below.
 fn frames(store: &dyn Store, chain: Chain) -> Result<RecoveredChain, Error> {
     let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
-    let mut found = RecoveredChain { tip: ChainTip::opened(chain), window: Vec::new(), unconfirmed: Vec::new() };
+    let certified = schema::CERTIFIED.get(store, &(chain.scheduler, chain.tenure))?;
+    let mut found = RecoveredChain { tip: ChainTip::opened(chain), window: Vec::new(), unconfirmed: Vec::new(), certified };
     let mut end = u64::MAX;
     'pages: loop {
         let page = schema::FRAMES.range(store, &key(0), &key(end), Direction::Backward, 64)?;

@@ -327,3 +327,21 @@ async fn what_this_host_could_not_evaluate_is_tried_again_and_its_reader_waits()
     drop(result);
     rig.stop();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_level_is_answered_when_it_is_there_or_time_is_over() {
+    use crate::levels::{Goal, Level};
+    let rig = Rig::start();
+    let process = rig.spawn(&[]).await;
+    let reach = async |slot, goal, ms| rig.node.reach(process, Slot(slot), goal, Duration::from_millis(ms)).await.unwrap();
+    // Of a slot that nobody has yet: every goal, in one go, each by somebody else.
+    let waiting = async { futures::future::join_all(Goal::ALL.map(|goal| reach(1, goal, 60_000))).await };
+    let (reached, sent) = tokio::join!(waiting, rig.send(process, &[("Action", "Count")], ""));
+    assert_eq!(sent.unwrap().slot, Some(Slot(1)));
+    for (goal, reached) in Goal::ALL.into_iter().zip(reached) {
+        assert!(reached.standing.meets(goal) && reached.why.is_none(), "{goal:?}: {reached:?}");
+    }
+    let late = reach(2, Goal::Level(Level::Assigned), 1).await;
+    assert_eq!((late.standing.level, late.why), (Level::Received, None));
+    rig.stop();
+}

@@ -1,4 +1,4 @@
-//! Readers that wait for a result, and callers that wait for an answer. Both bounded.
+//! Readers that wait for a level or a result, and callers that wait for an answer. All bounded.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,10 +10,12 @@ use tokio::sync::oneshot;
 use crate::core::effect::Reply;
 use crate::core::input::RequestId;
 use crate::error::{Code, Rejection};
+use crate::handle::Event;
+use crate::levels::Level;
 
-/// Wakes readers of results. What they are woken for is in the store: a result is never passed on here.
+/// Wakes readers of slots, in the order of slots. What they are woken for is in the store: nothing is passed on here.
 #[derive(Debug)]
-pub struct ResultWaiters {
+pub struct SlotWaiters {
     state: Mutex<Waiting>,
     capacity: usize,
 }
@@ -31,14 +33,14 @@ struct Waiting {
     paused: Option<Rejection>,
 }
 
-impl ResultWaiters {
+impl SlotWaiters {
     /// Up to `capacity` readers at once.
     pub fn new(capacity: usize) -> Self {
         let refused = LruCache::new(std::num::NonZeroUsize::new(capacity).unwrap_or(std::num::NonZeroUsize::MIN));
         Self { state: Mutex::new(Waiting { of: HashMap::new(), count: 0, refused, paused: None }), capacity }
     }
 
-    /// A place in the queue for a slot's result. Look into the store after taking it: the result may have come in between.
+    /// A place in the queue for a slot. Look into the store after taking it: what is waited for may have come in between.
     pub fn wait(&self, process: Id, slot: Slot) -> Result<oneshot::Receiver<Result<(), Rejection>>, Rejection> {
         let mut state = self.state.lock();
         if let Some(why) = state.refused.get(&process) {
@@ -51,7 +53,7 @@ impl ResultWaiters {
             state.forget_gone();
         }
         if state.count >= self.capacity {
-            return Err(Rejection::retry(Code::Busy, format!("{} readers wait for results; try again in a moment", self.capacity), 1));
+            return Err(Rejection::retry(Code::Busy, format!("{} readers wait; try again in a moment", self.capacity), 1));
         }
         let (sender, receiver) = oneshot::channel();
         state.of.entry(process).or_default().entry(slot).or_default().push(sender);
@@ -59,7 +61,7 @@ impl ResultWaiters {
         Ok(receiver)
     }
 
-    /// Results up to this slot are in the store.
+    /// What readers wait for is in the store up to this slot.
     pub fn ready(&self, process: &Id, through: Slot) {
         let mut state = self.state.lock();
         let Some(of) = state.of.get_mut(process) else { return };
@@ -123,6 +125,50 @@ impl Waiting {
             !slots.is_empty()
         });
         self.count = self.of.values().flat_map(BTreeMap::values).map(Vec::len).sum();
+    }
+}
+
+/// Readers that wait for a level of order.
+#[derive(Debug)]
+pub struct LevelWaiters {
+    assigned: SlotWaiters,
+    certified: SlotWaiters,
+    confirmed: SlotWaiters,
+}
+
+impl LevelWaiters {
+    /// Up to `capacity` readers for each level.
+    pub fn new(capacity: usize) -> Self {
+        let new = || SlotWaiters::new(capacity);
+        Self { assigned: new(), certified: new(), confirmed: new() }
+    }
+
+    /// Those that wait for this level.
+    pub fn of(&self, level: Level) -> &SlotWaiters {
+        match level {
+            Level::Received | Level::Assigned => &self.assigned,
+            Level::Certified => &self.certified,
+            Level::Confirmed => &self.confirmed,
+        }
+    }
+
+    /// Wakes those who waited for what happened.
+    pub fn see(&self, event: &Event) {
+        match event {
+            Event::Assigned { process, slot, .. } => self.assigned.ready(process, *slot),
+            Event::Certified { process, slot } => self.certified.ready(process, *slot),
+            Event::Confirmed { process, slot } => {
+                // Not every engine says what is certified before it confirms.
+                self.certified.ready(process, *slot);
+                self.confirmed.ready(process, *slot);
+            }
+            Event::Evaluated { .. } | Event::Pushed { .. } => {}
+        }
+    }
+
+    /// Whoever waits now waits in vain.
+    pub fn close(&self, why: &Rejection) {
+        [&self.assigned, &self.certified, &self.confirmed].into_iter().for_each(|waiters| waiters.close(why));
     }
 }
 
@@ -208,7 +254,7 @@ mod tests {
 
     #[test]
     fn readers_are_bounded_and_those_who_left_make_room() {
-        let waiters = ResultWaiters::new(2);
+        let waiters = SlotWaiters::new(2);
         let first = waiters.wait(Id([1; 32]), Slot(1)).unwrap();
         let _second = waiters.wait(Id([1; 32]), Slot(2)).unwrap();
         assert_eq!(waiters.wait(Id([2; 32]), Slot(0)).unwrap_err().code, Code::Busy);
@@ -218,7 +264,7 @@ mod tests {
 
     #[test]
     fn only_those_are_woken_whose_slot_is_there() {
-        let waiters = ResultWaiters::new(8);
+        let waiters = SlotWaiters::new(8);
         let (mut early, mut late) = (waiters.wait(Id([1; 32]), Slot(1)).unwrap(), waiters.wait(Id([1; 32]), Slot(3)).unwrap());
         waiters.ready(&Id([1; 32]), Slot(2));
         assert_eq!(early.try_recv(), Ok(Ok(())));
@@ -231,7 +277,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_during_a_pause() {
-        let waiters = ResultWaiters::new(8);
+        let waiters = SlotWaiters::new(8);
         let mut early = waiters.wait(Id([1; 32]), Slot(1)).unwrap();
         let why = Rejection::retry(Code::ReadOnly, "no room", 30);
         waiters.pause(&why);
@@ -239,6 +285,24 @@ mod tests {
         assert_eq!(waiters.wait(Id([1; 32]), Slot(1)).unwrap_err(), why);
         waiters.resume();
         assert!(waiters.wait(Id([1; 32]), Slot(1)).is_ok());
+    }
+
+    #[test]
+    fn a_confirmation_is_a_certificate_too_and_levels_do_not_mix() {
+        let waiters = LevelWaiters::new(2);
+        let process = Id([1; 32]);
+        let wait = |level, slot| waiters.of(level).wait(process, Slot(slot)).unwrap();
+        let (mut assigned, mut certified, mut confirmed) = (wait(Level::Assigned, 1), wait(Level::Certified, 1), wait(Level::Confirmed, 1));
+        let mut later = wait(Level::Certified, 2);
+        assert_eq!(waiters.of(Level::Certified).wait(process, Slot(3)).unwrap_err().code, Code::Busy, "each level has its bound");
+        waiters.see(&Event::Assigned { process, slot: Slot(1), message: Id([2; 32]) });
+        assert_eq!(assigned.try_recv(), Ok(Ok(())));
+        assert!(certified.try_recv().is_err());
+        waiters.see(&Event::Confirmed { process, slot: Slot(1) });
+        assert_eq!((certified.try_recv(), confirmed.try_recv()), (Ok(Ok(())), Ok(Ok(()))));
+        let why = Rejection::new(Code::Unavailable, "no");
+        waiters.close(&why);
+        assert_eq!(later.try_recv(), Ok(Err(why)));
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn usage(table: Table) -> Use {
         | Table::Schedule
         | Table::EngineRecords
         | Table::FrameOf
+        | Table::Certified
         | Table::Evidence
         | Table::Accounts => Use::Points,
         Table::Sequence

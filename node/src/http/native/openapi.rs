@@ -38,7 +38,11 @@ fn operation(route: &Route) -> Value {
         .split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| {
-            let schema = if name == "slot" { json!({ "type": "integer", "minimum": 0 }) } else { reference("Id") };
+            let schema = match name {
+                "slot" => json!({ "type": "integer", "minimum": 0 }),
+                "evidence" => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
+                _ => reference("Id"),
+            };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();
@@ -53,7 +57,7 @@ fn operation(route: &Route) -> Value {
     let mut responses: Map<String, Value> = Map::new();
     for status in route.gives.0 {
         // 202 of a reading route is "not yet": another body than the answer's.
-        let schema = if *status == 202 && route.method == "get" { "Waiting" } else { route.gives.1 };
+        let schema = if *status == 202 && route.method == "get" && route.gives.1 != "Slot" { "Waiting" } else { route.gives.1 };
         responses.insert(status.to_string(), json!({ "description": "As asked.", "content": { kind: { "schema": reference(schema) } } }));
     }
     let mut refusals: Vec<Code> = route.refuses.iter().copied().chain(ANYWHERE).collect();
@@ -116,6 +120,12 @@ fn schemas() -> Value {
     let hash = json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
     let maybe_hash = json!({ "type": ["string", "null"], "pattern": "^[0-9a-f]{64}$" });
     let state = json!({ "type": "string", "enum": ["received", "assigned", "certified", "confirmed", "anchored"] });
+    let wait = object(
+        &["for", "reached", "reason"],
+        json!({
+            "for": { "type": "string", "enum": ["assigned", "certified", "confirmed", "computed"] }, "reached": flag, "reason": nullable("string"),
+        }),
+    );
     let tags = json!({ "type": ["array", "null"], "items": object(&["name", "value"], json!({ "name": text, "value": text })) });
     let array = json!({ "type": "array", "items": free });
     let evaluation = json!({
@@ -131,7 +141,7 @@ fn schemas() -> Value {
             "state": { "type": "string", "enum": ["waiting", "computed", "pushed"] }, "failed": flag, "fuel": number,
             "result_hash": hash, "state_hash": maybe_hash,
         })),
-        "pending": array, "pushed": array,
+        "pending": array, "pushed": array, "wait": wait,
     });
     let entry_fields = ["process", "slot", "message", "assignment", "timestamp", "block_height", "state", "compute", "pending", "pushed"];
     let mut traced = entry.clone();
@@ -174,7 +184,22 @@ fn schemas() -> Value {
         "Slot": object(&entry_fields, entry.clone()),
         "ResultList": list_of(object(&["slot", "cron", "failed", "result_hash", "result"], result.clone())),
         "Result": object(&["process", "slot", "failed", "result_hash", "result"], result),
-        "Waiting": object(&["process", "slot", "behind"], json!({ "process": id, "slot": number, "position": number, "behind": number, "halted": nullable("string") })),
+        "Waiting": object(&["process", "slot", "behind"], json!({
+            "process": id, "slot": number, "position": number, "behind": number, "halted": nullable("string"), "state": state,
+        })),
+        "Proof": object(
+            &["format", "version", "network", "state", "process", "schedule_epoch", "slot", "item", "assignment", "hash_chain", "frame", "proof"],
+            json!({
+                "format": text, "version": number, "network": hash, "state": state, "process": id, "schedule_epoch": number, "slot": number,
+                "item": id, "assignment": id, "hash_chain": id, "proof": text, "genesis": nullable("object"),
+                "frame": object(&["scheduler", "tenure", "sequence", "id"], json!({
+                    "scheduler": text, "tenure": number, "sequence": number, "id": text,
+                })),
+            }),
+        ),
+        "EvidenceList": list_of(object(&["id", "bytes", "kind", "role", "accused"], json!({
+            "id": hash, "bytes": number, "kind": nullable("string"), "role": nullable("string"), "accused": { "type": "array", "items": text },
+        }))),
         "OutboxList": list_of(object(&["slot", "kind", "index", "attempts"], json!({
             "slot": number, "cron": number, "kind": text, "index": number, "part": number, "attempts": number, "not_before": number,
             "pushed_for": maybe_id,
@@ -186,12 +211,13 @@ fn schemas() -> Value {
         "Accepted": object(&["id", "process", "slot", "assignment", "state", "status_url"], json!({
             "id": id, "process": maybe_id, "slot": nullable("integer"), "assignment": maybe_id, "timestamp": nullable("integer"),
             "state": state, "status_url": text,
+            "wait": wait,
         })),
         "Message": object(&["id", "kind", "owner", "state", "logs"], json!({
             "id": id, "kind": text, "owner": text, "target": maybe_id, "received": number, "state": state, "tags": tags,
             "logs": { "type": "array", "items": reference("Slot") },
         })),
         "Trace": object(&["id", "entries", "more"], json!({ "id": id, "more": flag, "entries": { "type": "array", "items": object(&entry_fields, traced) } })),
-        "Event": { "type": "string", "description": "`id: CURSOR`, `event: assigned|confirmed|computed|pushed|gap`, `data: JSON`." },
+        "Event": { "type": "string", "description": "`id: CURSOR`, `event: assigned|certified|confirmed|computed|pushed|gap`, `data: JSON`." },
     })
 }

@@ -6,17 +6,19 @@ use ao_storage::{Error, Store};
 use ao_types::{Id, Slot};
 use axum::extract::{Path, Request, State};
 use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::list::Asked;
+use super::waits::Wait;
 use crate::error::{Code, Rejection};
 use crate::http::query::{self, Query, invalid, short};
 use crate::http::reply::{self, Native, store_failed};
 use crate::http::schedule::known;
 use crate::http::{App, cu, text, trace};
+use crate::levels::{Level, level};
 
 type Answer = Result<Response, Native>;
 
@@ -42,7 +44,7 @@ pub async fn one(State(app): State<App>, Path(process): Path<String>) -> Answer 
     });
     let shown = shown.await?;
     let slot = shown.pointer("/head/slot").and_then(Value::as_u64);
-    Ok(mark(reply::json(&shown), slot, shown.get("state").and_then(Value::as_str)))
+    Ok(reply::mark(reply::json(&shown), slot, shown.get("state").and_then(Value::as_str)))
 }
 
 fn describe(store: &dyn Store, id: Id) -> Result<Value, Error> {
@@ -51,7 +53,7 @@ fn describe(store: &dyn Store, id: Id) -> Result<Value, Error> {
     let evaluated = schema::EVALUATION_HEADS.get(store, &id)?;
     let tags = text::item(store, &id)?
         .map(|item| item.tags().map(|tag| json!({ "name": tag.name_text(), "value": tag.value_text() })).collect::<Vec<_>>());
-    let state = head.as_ref().map(|head| trace::level(store, id, head.slot)).transpose()?;
+    let state = head.as_ref().map(|head| level(store, id, head.slot).map(Level::text)).transpose()?;
     Ok(json!({
         "id": id, "owner": row.owner.to_string(), "module": row.module, "scheduler": row.scheduler, "parent": row.parent,
         "timestamp": row.timestamp_ms, "block_height": row.block_height, "has_cron": row.has_cron,
@@ -77,7 +79,7 @@ pub async fn slots(State(app): State<App>, Path(process): Path<String>, uri: Uri
         asked.page(store, &schema::SCHEDULE, from, after_prefix(&id.0), |(_, slot), row| {
             Ok(Some(json!({
                 "slot": slot, "message": row.item, "assignment": row.assignment_id, "timestamp": row.timestamp_ms,
-                "block_height": row.block_height, "state": trace::level(store, id, *slot)?,
+                "block_height": row.block_height, "state": level(store, id, *slot)?.text(),
                 "pushed_by": row.pushed_by.map(|key| json!({ "process": key.process, "slot": key.slot, "index": key.index })),
             })))
         })
@@ -85,20 +87,31 @@ pub async fn slots(State(app): State<App>, Path(process): Path<String>, uri: Uri
     Ok(reply::json(&page.await?))
 }
 
-fn slot_of(text: &str) -> Result<Slot, Rejection> {
+pub(super) fn slot_of(text: &str) -> Result<Slot, Rejection> {
     text.parse().map(Slot).map_err(|_| invalid(format!("'slot': a whole number is expected, found `{}`", short(text))))
 }
 
-/// One slot of the log.
-pub async fn slot(State(app): State<App>, Path((process, slot)): Path<(String, String)>) -> Answer {
+/// One slot of the log; with `wait`, when it is there and far enough.
+pub async fn slot(State(app): State<App>, Path((process, slot)): Path<(String, String)>, uri: Uri) -> Answer {
     let (id, slot) = (query::id("process", &process)?, slot_of(&slot)?);
+    let waited = match Wait::parse(&app, &Query::of(&uri)?)? {
+        Some(wait) => Some(wait.seen(&app, id, slot).await?),
+        None => None,
+    };
     known(app.store(), &id)?;
-    let entry = trace::entry(app.store(), id, slot)?.ok_or_else(|| no_slot(&id, slot))?;
+    let mut entry = trace::entry(app.store(), id, slot)?.ok_or_else(|| no_slot(&id, slot))?;
+    if let Some(waited) = &waited {
+        entry.insert("wait".into(), waited.shown());
+    }
     let state = entry.get("state").and_then(Value::as_str).map(str::to_owned);
-    Ok(mark(reply::json(&entry), Some(slot.0), state.as_deref()))
+    let answer = reply::mark(reply::json(&entry), Some(slot.0), state.as_deref());
+    Ok(match waited {
+        Some(waited) => waited.mark(answer),
+        None => answer,
+    })
 }
 
-fn no_slot(process: &Id, slot: Slot) -> Rejection {
+pub(super) fn no_slot(process: &Id, slot: Slot) -> Rejection {
     Rejection::new(Code::MessageUnknown, format!("process {process} has no slot {slot} yet"))
 }
 
@@ -129,12 +142,12 @@ pub async fn result(State(app): State<App>, Path((process, slot)): Path<(String,
     let (id, slot) = (query::id("process", &process)?, slot_of(&slot)?);
     known(app.store(), &id)?;
     let key = EvaluationKey { process: id, slot, cron: 0 };
-    let state = trace::level(app.store(), id, slot)?;
+    let state = level(app.store(), id, slot)?.text();
     let Some(row) = schema::EVALUATIONS.get(app.store(), &key)? else {
         if !schema::SCHEDULE.contains(app.store(), &(id, slot))? {
             return Err(no_slot(&id, slot).into());
         }
-        return Ok(mark(waiting(&app, id, slot)?, None, Some(state)));
+        return Ok(reply::mark(waiting(&app, id, slot)?, None, Some(state)));
     };
     let tag = row.result_hash.to_string();
     if reply::has_already(&headers, &tag) {
@@ -152,7 +165,7 @@ pub async fn result(State(app): State<App>, Path((process, slot)): Path<(String,
         result: Option<Box<RawValue>>,
     }
     let response = reply::json(&Shown { fields: &shown, result: text });
-    Ok(mark(reply::immutable(response, &tag), Some(slot.0), Some(state)))
+    Ok(reply::mark(reply::immutable(response, &tag), Some(slot.0), Some(state)))
 }
 
 /// Pending is not an empty result: 202, when to ask again, and how far the process is.
@@ -189,15 +202,4 @@ pub async fn dry_run(State(app): State<App>, Path(process): Path<String>, reques
     let uri = request.uri().clone();
     let to = Query::of(&uri)?.text("to").map(str::to_owned);
     Ok(reply::json_text(cu::run(&app, id, to, request).await?))
-}
-
-/// `x-slot` and `x-state`: where the process stood and how sure its order is.
-fn mark(mut response: Response, slot: Option<u64>, state: Option<&str>) -> Response {
-    if let Some(slot) = slot {
-        response.headers_mut().insert(HeaderName::from_static("x-slot"), HeaderValue::from(slot));
-    }
-    if let Some(state) = state.and_then(|state| HeaderValue::from_str(state).ok()) {
-        response.headers_mut().insert(HeaderName::from_static("x-state"), state);
-    }
-    response
 }

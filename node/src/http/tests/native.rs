@@ -1,5 +1,6 @@
 //! `/v1`: every route of the document exists, and every answer is of the form the document says.
 
+use ao_storage::{Durability, Store as _, WriteBatch, schema};
 use axum::body::Body;
 use axum::extract::Request;
 use serde_json::{Value, json};
@@ -67,6 +68,9 @@ fn world() -> World {
     let message = script.sent(process, "1").id.to_string();
     script.sent(process, "2");
     script.evaluate(process, 1, 0, &result("1"), false);
+    let mut rows = WriteBatch::default();
+    schema::EVIDENCE.put(&mut rows, &[0xab; 32], &bytes::Bytes::from_static(b"evidence"));
+    script.store.write(rows, Durability::Synced).unwrap();
     World { edge, script, process: process.to_string(), message }
 }
 
@@ -83,7 +87,11 @@ async fn the_document_is_true() {
             if path == "/v1/events" {
                 continue; // Has no end; see below.
             }
-            let uri = path.replace("{process}", &world.process).replace("{id}", &world.message).replace("{slot}", "1");
+            let uri = path
+                .replace("{process}", &world.process)
+                .replace("{id}", &world.message)
+                .replace("{slot}", "1")
+                .replace("{evidence}", &"ab".repeat(32));
             let body: Vec<u8> = match operation["requestBody"]["content"].as_object().and_then(|content| content.keys().next()) {
                 Some(kind) if kind == "application/json" => b"{}".to_vec(),
                 Some(_) if path == "/v1/processes" => process_item(8, &[], "").as_bytes().to_vec(),
@@ -102,7 +110,7 @@ async fn the_document_is_true() {
             }
 
             // The same route refuses in the documented form.
-            let bad = uri.replace(&world.process, "x").replace(&world.message, "x");
+            let bad = uri.replace(&world.process, "x").replace(&world.message, "x").replace(&"ab".repeat(32), "x");
             if bad != uri {
                 let request = Request::builder().method(method.to_uppercase().as_str()).uri(&bad).body(Body::empty()).unwrap();
                 let answer = send(&world.edge, request).await;

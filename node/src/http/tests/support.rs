@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use ao_storage::memory::MemoryStore;
 use ao_storage::schema::{self, EvaluationHead, EvaluationKey, EvaluationRow, Head, ItemKind, ItemRow, ProcessRow, ScheduleRow};
@@ -23,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Block, Blocks as _, DevChain, DevGenesis};
 use crate::error::{Code, Rejection};
-use crate::handle::{Accepted, AssignRequest, Event, HealthCheck, Identity, StoredEvaluation, Via};
+use crate::handle::{Accepted, AssignRequest, Event, HealthCheck, Identity, Reached, StoredEvaluation, Via};
 use crate::http::backend::{Backend, Later};
 use crate::http::{App, Edge, Limits, Rates};
+use crate::levels::{self, Goal};
 use crate::metrics::labels::Check;
 use crate::metrics::{Build, Metrics};
 
@@ -319,6 +321,20 @@ impl Backend for Script {
                     return Ok(StoredEvaluation { json: row.json, slot });
                 }
                 events.recv().await.unwrap();
+            }
+        }
+        .boxed()
+    }
+    fn reach(&self, process: Id, slot: Slot, goal: Goal, patience: Duration) -> Later<'_, Reached> {
+        self.call(format!("reach {} {patience:?}", goal.text()));
+        let mut events = self.events.subscribe();
+        async move {
+            let end = tokio::time::Instant::now() + patience;
+            loop {
+                let standing = levels::standing(&self.store, process, slot).unwrap();
+                if standing.meets(goal) || tokio::time::timeout_at(end, events.recv()).await.is_err() {
+                    return Ok(Reached { standing, why: None });
+                }
             }
         }
         .boxed()
