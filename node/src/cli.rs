@@ -106,7 +106,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Console(console) => wait(console::console(context, &console)),
         Command::Verify(verify) => wait(verify::verify(context, &verify)),
         Command::Consensus(verb) => consensus::consensus(context, &verb),
-        Command::Evidence(verb) => evidence::evidence(context, &verb),
+        Command::Evidence(verb) => wait(evidence::evidence(context, &verb)),
         Command::Join(arguments) => join::join(context, &arguments),
         Command::Testnet(args::Testnet::Generate(generate)) => testnet::generate(context, &generate),
         Command::Start(start) => run::start(context, &start),

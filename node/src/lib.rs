@@ -20,6 +20,7 @@ pub mod logging;
 pub mod member;
 pub mod metrics;
 pub mod network;
+pub mod proofs;
 pub mod protection;
 pub mod shell;
 pub mod wiring;

@@ -24,6 +24,14 @@ pub const RESULT_WAITERS_MAX: usize = 4096;
 /// Readers waiting for each level of order.
 pub const LEVEL_WAITERS_MAX: usize = 4096;
 
+/// Bytes of a slot's proof as a file: its canonical bytes as base64, the largest genesis, and the words around them.
+pub const PROOF_FILE_BYTES_MAX: usize = ao_types::limits::GENESIS_BYTES_MAX + 4 * 1024 * 1024;
+
+const _: () = assert!(
+    (ao_consensus::limits::PROOF_HEADERS_MAX + 2) * ao_consensus::limits::HEADER_BYTES_MAX * 4 / 3 < 4 * 1024 * 1024,
+    "every proof fits its file"
+);
+
 /// Dry runs and state reads waiting for the lane of their own.
 pub const DRY_RUNS_MAX: usize = 256;
 

@@ -152,6 +152,21 @@ impl Evidence {
         }
     }
 
+    /// Whom it accuses, unchecked; of two certificates that shows only with their committees.
+    pub fn accused(&self) -> Option<Offender> {
+        match self {
+            Self::TwoHeaders(two) => Some(Offender::Scheduler(two.0.header.chain.scheduler, Some(two.0.header.chain))),
+            Self::TwoAssignments(one, _) => {
+                DataItem::parse(one.clone(), Profile::Strict).ok().map(|item| Offender::Scheduler(item.address(), None))
+            }
+            Self::TwoBranches { lower, .. } => Some(Offender::Attestors(vec![lower.key])),
+            Self::SealBroken { seal, .. } => Some(Offender::Attestors(vec![seal.key])),
+            Self::TwoCertificates { .. } => None,
+            Self::TwoVotes(two) => Some(Offender::Attestors(vec![two.0.key])),
+            Self::TwoResults(two) => Some(Offender::Attestors(vec![two.0.key])),
+        }
+    }
+
     /// Checks it completely: whom it convicts. A few milliseconds.
     pub fn verify(&self, rosters: &Rosters) -> Result<Offender, EvidenceError> {
         match self {

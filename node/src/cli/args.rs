@@ -430,9 +430,18 @@ pub struct Console {
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// A file with a data item, a bundle or a schedule page; or the id of an item or process on the node.
+    /// A file with a data item, a bundle or the proof of a slot; or the id of an item or process on the node.
     #[arg(allow_hyphen_values = true)]
     pub subject: String,
+    /// Of the process: fetch and check the proof that this slot is confirmed
+    #[arg(long, value_name = "N")]
+    pub slot: Option<u64>,
+    /// For proofs: genesis of the network that you mean [default: the data directory's]
+    #[arg(long, value_name = "FILE", conflicts_with = "genesis_hash")]
+    pub genesis: Option<PathBuf>,
+    /// For proofs: its hash; the proof brings the rest along
+    #[arg(long, value_name = "DIGITS")]
+    pub genesis_hash: Option<ao_types::NetworkId>,
 }
 
 /// `config`.

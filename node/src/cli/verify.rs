@@ -6,6 +6,8 @@
 //!
 //! For a log: signatures and ids of everything; slots without a gap; the hash chain from the first slot; one scheduler, and the one the
 //! process names; times that never run backwards; and that the items assigned are those in the file.
+//!
+//! A slot's proof (`proof`) shows more: that a quorum of a network's stake confirmed it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 use super::args::Verify;
 use super::context::Context;
 use super::exit::{Exit, Failure};
+
+pub mod proof;
 
 /// Largest file read.
 const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -45,9 +49,16 @@ impl Finding {
 pub async fn verify(context: &mut Context<'_>, arguments: &Verify) -> Result<Exit, Failure> {
     let path = Path::new(&arguments.subject);
     let findings = if path.exists() {
-        check(read(path)?)
+        let bytes = read(path)?;
+        if is_slot_proof(&bytes) { proof::check(context, arguments, &bytes, None)? } else { check(bytes) }
     } else if let Ok(id) = Id::parse(&arguments.subject) {
-        fetched(context, id).await?
+        match arguments.slot {
+            Some(slot) => {
+                let bytes = proof::fetch(context, &id, slot).await?;
+                proof::check(context, arguments, &bytes, Some((id, slot)))?
+            }
+            None => fetched(context, id).await?,
+        }
     } else {
         return Err(Failure::new(Exit::NotFound, format!("{} is neither a file nor an id", arguments.subject))
             .fix("name a file with a data item or a bundle, or an id of 43 characters"));
@@ -65,6 +76,13 @@ pub async fn verify(context: &mut Context<'_>, arguments: &Verify) -> Result<Exi
         })
     })?;
     Ok(if broken == 0 { Exit::Ok } else { Exit::Verification })
+}
+
+/// Whether a file means to be the proof of a slot.
+fn is_slot_proof(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&b'{')
+        && bytes.len() <= crate::limits::PROOF_FILE_BYTES_MAX
+        && serde_json::from_slice::<Value>(bytes).is_ok_and(|value| crate::proofs::is_proof(&value))
 }
 
 fn read(path: &Path) -> Result<Bytes, Failure> {

@@ -11,12 +11,14 @@ use super::reply;
 
 mod docs;
 mod events;
+mod evidence;
 mod export;
 mod list;
 mod messages;
 mod openapi;
 pub(in crate::http) mod peers;
 mod processes;
+mod proof;
 mod status;
 mod waits;
 
@@ -122,6 +124,19 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
             get(processes::slot),
         ),
         (
+            Route {
+                gives: (&[200, 202], "Proof"),
+                ..read(
+                    "/v1/processes/{process}/slots/{slot}/proof",
+                    "Proves to anybody who has the genesis that a slot is confirmed; `aonode verify` checks it offline. 202 until it is.",
+                    &[waits::PARAMETERS[0], waits::PARAMETERS[1], ("genesis", "`false` leaves the genesis out.")],
+                    "Proof",
+                    &[ProcessUnknown, MessageUnknown, crate::Code::NetworkNone],
+                )
+            },
+            get(proof::proof),
+        ),
+        (
             read(
                 "/v1/processes/{process}/results",
                 "Results, cron results and failures included.",
@@ -185,6 +200,20 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
         ),
         (read("/v1/messages/{id}", "How far a message is, in every log it is in.", &[], "Message", &[ItemUnknown]), get(messages::one)),
         (read("/v1/messages/{id}/trace", "A message and everything that came of it.", &[], "Trace", &[ItemUnknown]), get(messages::trace)),
+        (
+            read("/v1/evidence", "Faults of schedulers and attestors that were shown to this node.", &PAGE, "EvidenceList", &[]),
+            get(evidence::list),
+        ),
+        (
+            read(
+                "/v1/evidence/{evidence}",
+                "Canonical bytes of one: `aonode evidence verify` checks them offline.",
+                &[],
+                "Bytes",
+                &[ItemUnknown],
+            ),
+            get(evidence::one),
+        ),
         (
             read(
                 "/v1/events",

@@ -33,7 +33,12 @@ fn two_branches() -> (Vec<Built>, Vec<Built>) {
 
 fn verify(evidence: Evidence) -> Result<Offender, EvidenceError> {
     assert_eq!(Evidence::decode(&evidence.encode()), Ok(evidence.clone()), "canonical bytes");
-    evidence.verify(&rosters())
+    let verdict = evidence.verify(&rosters());
+    // Whom it accuses without a look at signatures is whom it convicts.
+    if let (Ok(offender), Some(accused)) = (&verdict, evidence.accused()) {
+        assert_eq!(accused, *offender);
+    }
+    verdict
 }
 
 #[test]

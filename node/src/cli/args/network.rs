@@ -329,16 +329,28 @@ pub struct NewEngine {
 /// `evidence`.
 #[derive(Debug, Subcommand)]
 pub enum EvidenceVerb {
+    /// Faults that were shown to the node
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 30)]
+        limit: u32,
+        /// Where the last page ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
     /// What a piece of evidence says
     Show {
-        /// Canonical bytes
-        file: PathBuf,
+        /// File with its canonical bytes, or its id on the node
+        evidence: String,
+        /// Write its canonical bytes there
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Whether it convicts, and whom; exit code 8 if nobody
     #[command(after_help = "Example:\n  aonode evidence verify fault.evidence --genesis genesis.json")]
     Verify {
-        /// Canonical bytes
-        file: PathBuf,
+        /// File with its canonical bytes, or its id on the node
+        evidence: String,
         /// Genesis of the network [default: the data directory's]
         #[arg(long, value_name = "FILE")]
         genesis: Option<PathBuf>,

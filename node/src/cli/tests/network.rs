@@ -203,6 +203,47 @@ fn evidence_is_verified_offline() {
     assert_eq!(home.json(&["evidence", "show", &fault])["id"], convicted["id"]);
 }
 
+/// The proof of a slot is checked against the genesis that the user means, by file, by hash, or by the data directory.
+#[test]
+fn slots_are_proved_offline() {
+    use std::sync::Arc;
+    let operators: Vec<_> = (0..4).map(|_| operator()).collect();
+    let (file, hash) = ceremony(&operators.iter().map(|(home, _)| home).collect::<Vec<_>>());
+    let home = &operators[0].0;
+    let secrets = operators[..3].iter().map(|(home, key)| {
+        let secret = crate::keys::Keys::new(home.layout()).load_bls(&key.parse().unwrap(), None).unwrap();
+        Arc::new(secret) as Arc<dyn ao_consensus::SecretKey>
+    });
+    let (genesis, network) = crate::cli::genesis::read(Path::new(&file)).unwrap();
+    let rosters = crate::cli::verify::proof::rosters(&genesis, network).unwrap();
+    let scheduler = genesis.validators[0].operator;
+    let proof = crate::proofs::tests::made(&rosters, scheduler, &secrets.collect::<Vec<_>>());
+    let canonical = String::from_utf8(genesis.canonical().unwrap()).unwrap();
+    let write = |name: &str, text: &str| {
+        std::fs::write(home.path(name), text).unwrap();
+        home.path(name)
+    };
+    let whole = write("whole", &crate::proofs::render(&proof, Some(&canonical)).unwrap());
+    let bare = write("bare", &crate::proofs::render(&proof, None).unwrap());
+    for arguments in [&[&*whole, "--genesis", &file][..], &[&*bare, "--genesis", &file], &[&*whole, "--genesis-hash", &hash]] {
+        let verified = home.json(&[&["verify"], arguments].concat());
+        let said = verified["findings"].as_array().unwrap().iter().map(|finding| finding["what"].as_str().unwrap()).collect::<String>();
+        assert!(said.contains("slot 7 of process") && said.contains("300 of 400 stake"), "{said}");
+    }
+    // Which network is meant is the user's to say.
+    assert_eq!(home.run(&["verify", &whole]).0, Exit::Usage);
+    assert_eq!(home.run(&["verify", &bare, "--genesis-hash", &hash]).0, Exit::Usage, "nothing to compare the hash with");
+    assert_eq!(home.run(&["verify", &whole, "--genesis-hash", &"0".repeat(64)]).0, Exit::Verification);
+    let (other, _) = ceremony(&[&operators[1].0]);
+    assert_eq!(home.run(&["verify", &whole, "--genesis", &other]).0, Exit::Verification);
+    home.json(&["init", "--force", "--genesis", &file, "--genesis-hash", &hash]);
+    home.json(&["verify", &whole]);
+    let text = std::fs::read_to_string(&whole).unwrap();
+    let forged = write("forged", &text.replace("\"slot\":7", "\"slot\":8"));
+    let (exit, out, _) = home.run(&["verify", &forged, "--genesis", &file]);
+    assert!(exit == Exit::Verification && out.contains("`slot` is not what the proof says"), "{out}");
+}
+
 #[test]
 fn engines_are_listed_and_new_ones_begun() {
     let home = Home::new();

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use ao_consensus::Evidence;
 use ao_storage::schema;
 use ao_storage::{Durability, Store as _, WriteBatch};
-use ao_types::Slot;
+use ao_types::{Canonical as _, Slot};
 
 use super::support::{Script, get, message_item, post, process_item, result};
 use crate::http::Limits;
@@ -104,4 +105,56 @@ async fn a_message_has_the_best_level_of_its_logs() {
     schema::CONFIRMED.put(&mut rows, &process, &Slot(1));
     script.store.write(rows, Durability::Buffered).unwrap();
     assert_eq!((state().await.json()["state"].as_str(), state().await.header("x-state")), (Some("confirmed"), "confirmed"));
+}
+
+#[tokio::test]
+async fn a_node_by_itself_proves_nothing_and_says_so() {
+    let script = Script::new();
+    let process = script.spawned(5);
+    let answer = get(&script.app().public(), &format!("/v1/processes/{process}/slots/0/proof")).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["error"]["code"].as_str()), (404, Some("AON-3008")));
+    let app = script.app();
+    app.set_genesis("{}".into());
+    // In a network: not yet, and the level.
+    let answer = get(&app.public(), &format!("/v1/processes/{process}/slots/0/proof")).await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after"), answer.header("x-state")), (202, "1", "confirmed"));
+    let answer = get(&app.public(), &format!("/v1/processes/{process}/slots/9/proof")).await;
+    assert_eq!(answer.json()["error"]["code"], "AON-3002");
+}
+
+#[tokio::test]
+async fn evidence_is_listed_page_by_page_and_given_as_it_is() {
+    let script = Script::new();
+    let edge = script.app().public();
+    let attestation = |n: u8| ao_types::Attestation {
+        statement: ao_types::Statement::Frame {
+            chain: ao_types::Chain { scheduler: ao_types::Address::Ethereum([1; 20]), tenure: 0 },
+            sequence: 1,
+            frame: ao_types::FrameId([n; 32]),
+        },
+        key: ao_types::BlsKey([9; 48]),
+        signature: ao_types::BlsSignature([8; 96]),
+    };
+    let evidence: Vec<Evidence> =
+        (2..5).map(|n| Evidence::TwoBranches { lower: attestation(1), higher: attestation(n), headers: Vec::new() }).collect();
+    let mut rows = WriteBatch::default();
+    evidence.iter().for_each(|one| schema::EVIDENCE.put(&mut rows, &one.id(), &one.encode().into()));
+    // Of a later version.
+    schema::EVIDENCE.put(&mut rows, &[0xff; 32], &bytes::Bytes::from_static(b"from the future"));
+    script.store.write(rows, Durability::Synced).unwrap();
+    let first = get(&edge, "/v1/evidence?limit=3").await.json();
+    let items = first["items"].as_array().unwrap();
+    let mut ids: Vec<_> = evidence.iter().map(|one| hex::encode(one.id())).collect();
+    ids.sort();
+    assert_eq!(items.iter().map(|item| item["id"].as_str().unwrap()).collect::<Vec<_>>(), ids);
+    assert_eq!((items[0]["kind"].as_str(), items[0]["role"].as_str()), (Some("two-branches"), Some("attestor")));
+    assert_eq!(items[0]["accused"][0], format!("0x{}", "09".repeat(48)));
+    let second = get(&edge, &format!("/v1/evidence?limit=3&cursor={}", first["next_cursor"].as_str().unwrap())).await.json();
+    assert_eq!((second["items"].as_array().unwrap().len(), &second["items"][0]["kind"]), (1, &serde_json::Value::Null));
+    assert!(second["next_cursor"].is_null());
+    let given = get(&edge, &format!("/v1/evidence/{}", ids[0])).await;
+    assert_eq!(hex::encode(Evidence::decode(&given.body).unwrap().id()), ids[0]);
+    for (id, status) in [("00".repeat(32), 404), ("xx".to_owned(), 400)] {
+        assert_eq!(get(&edge, &format!("/v1/evidence/{id}")).await.status, status, "{id}");
+    }
 }
