@@ -22,7 +22,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use ao_consensus::{Chain, ChainTip, Consensus, Origin, OriginUpdate, Solo, Timestamp};
+use ao_consensus::pace::{self, Costs};
+use ao_consensus::{Chain, ChainTip, Consensus, Evidence, Origin, OriginUpdate, Solo, Timestamp};
 use ao_types::{Committee, Id, NetworkId};
 
 use crate::chain::Block;
@@ -34,6 +35,7 @@ pub mod cron;
 pub mod effect;
 mod evaluate;
 mod follow;
+mod fork;
 mod forward;
 mod frames;
 mod ingest;
@@ -44,19 +46,23 @@ mod process;
 mod recent;
 mod recover;
 pub mod rows;
+mod seek;
 
 use batch::Batches;
 use effect::Effect;
 use follow::Following;
 pub use follow::two_headers;
+use fork::Forks;
 use forward::Forwards;
 use frames::Own;
 pub use frames::Unconfirmed;
+pub use ingest::head_of;
 use input::{Input, Recovered, Term};
 use monitor::Monitors;
 use outbox::Outbox;
 use process::Process;
 use recent::Recent;
+use seek::Seeks;
 
 /// What does not change in the life of a node.
 #[derive(Clone, Debug)]
@@ -79,8 +85,15 @@ pub struct Member {
     pub committee: Arc<Committee>,
     /// Control block 0.
     pub origin: OriginUpdate,
-    /// Milliseconds between two frames, unless they are full (`consensus.md` §13).
-    pub frame_interval_ms: u64,
+    /// How far apart frames are follows from what they cost (`consensus.md` §13).
+    pub costs: Costs,
+}
+
+impl Member {
+    /// Milliseconds between two frames, unless they are full, while so many chains are active.
+    pub fn interval_ms(&self, chains: u64) -> u64 {
+        pace::interval_ms(chains, self.costs.attest_us, self.costs.own_us)
+    }
 }
 
 /// See the module documentation.
@@ -98,7 +111,11 @@ pub struct Core {
     others: BTreeMap<Chain, Following>,
     /// The control plane as far as it is applied; nothing on a network of one.
     origin: Origin,
+    forks: Forks,
+    /// Evidence whose batch did not get into the store, for the next life.
+    unwritten: Vec<Arc<Evidence>>,
     forwards: Forwards,
+    seeks: Seeks,
     next_sequence: u64,
     processes: BTreeMap<Id, Process>,
     /// Processes that became idle, with the last batch they were in: forgotten in that order.
@@ -139,12 +156,16 @@ enum Room {
 impl Core {
     /// A core that has not seen its store: it refuses everything until [`Input::Recovered`] of term 0 comes.
     pub fn new(fixed: Fixed, chain: Chain, tip: Block) -> Self {
-        let interval_ms = fixed.member.as_ref().map_or(0, |member| member.frame_interval_ms);
+        // A network of one waits for nobody.
+        let interval_ms = fixed.member.as_ref().map_or(0, |member| member.interval_ms(1));
         Self {
             own: Own::new(interval_ms),
             others: BTreeMap::new(),
             origin: Origin::default(),
+            forks: Forks::default(),
+            unwritten: Vec::new(),
             forwards: Forwards::default(),
+            seeks: Seeks::default(),
             fixed,
             engine: Box::new(Solo::default()),
             term: 0,
@@ -187,6 +208,8 @@ impl Core {
             Input::Received(received) => self.on_received(now, *received, out),
             Input::Peer(from, bytes, judge) => self.on_peer(now, from, bytes, judge, out),
             Input::Forwarded { forward, answer } => self.on_forwarded(now, forward, answer, out),
+            Input::Other { from, header, evidence } => self.on_other(now, from, *header, evidence, out),
+            Input::Nobody { item, denied } => self.on_nobody(now, item, &denied, out),
             Input::Evidence(evidence) => self.on_evidence(evidence, out),
             Input::Tip(tip) => self.on_tip(now, tip, out),
             Input::Reserve { low } => self.on_reserve(now, low, out),
@@ -207,8 +230,13 @@ impl Core {
         let retry = self.retries.first().map(|(at, _)| *at);
         let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry];
         let followed = self.others.values().filter_map(Following::next_deadline).min();
-        let network = [self.frame_deadline(now), followed, self.forwards.next_deadline()];
+        let network = [self.frame_deadline(now), followed, self.forwards.next_deadline(), self.seeks.next_deadline(), self.fork_deadline()];
         own.into_iter().chain(network).flatten().min()
+    }
+
+    /// When stored frames make room for others: between two batches.
+    fn fork_deadline(&self) -> Option<Timestamp> {
+        self.forks.next_deadline().filter(|_| self.mode == Mode::Running && !self.batches.is_writing())
     }
 
     /// Nothing is being written and nothing waits for it: the moment to end.
@@ -240,6 +268,7 @@ impl Core {
         self.outbox.wake_due(now);
         self.look_again(now, out);
         self.answer_unseen(now, out);
+        self.end_seeks(now, out);
         self.pump_outbox(now, out);
     }
 

@@ -163,8 +163,24 @@ pub const FRAMES_WAITING_MAX: usize = 256;
 /// Messages of other nodes' engines, answers and checked frames that wait for the core.
 pub const ARRIVALS_WAITING_MAX: usize = 8192;
 
-/// Milliseconds between two frames of one chain (`consensus.md` §13) where nothing else is measured.
-pub const FRAME_INTERVAL_MS: u64 = 20;
+/// Milliseconds after which it is worked out anew how far apart frames are.
+pub const PACE_MS: u64 = 100;
 
 /// Processes remembered that were born at another node through this one.
 pub const BORN_ELSEWHERE_MAX: usize = 16_384;
+
+/// Submissions that wait for items of other nodes.
+pub const SEEKS_MAX: usize = 1024;
+
+/// Bytes of those.
+pub const SEEK_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Milliseconds that a submission waits for items of other nodes; a forwarded one must be answered within a request's timeout.
+pub const SEEK_MS: u64 = 6_000;
+
+const _: () = assert!(ITEM_BYTES_MAX <= SEEK_BYTES_MAX, "any submission can wait");
+
+/// Milliseconds between two turns of one chain from frames that can never be confirmed to those that are, at first;
+pub const FORK_WAIT_MS_MIN: u64 = 1_000;
+/// doubling up to this.
+pub const FORK_WAIT_MS_MAX: u64 = 60_000;

@@ -50,6 +50,7 @@ pub mod panics;
 pub mod pusher;
 pub mod queue;
 pub mod recover;
+pub mod rewind;
 mod stages;
 pub mod verify;
 pub mod waiters;
@@ -115,7 +116,7 @@ pub(crate) enum Note {
 /// One job of the writer.
 enum Write {
     Batch { term: Term, batch: Batch, rows: WriteBatch, seals: Vec<Unconfirmed>, guards: Vec<Guard>, durability: Durability },
-    Recover { term: Term, failed: Batch },
+    Recover { term: Term, failed: Batch, rewind: Option<(ao_consensus::Chain, u64)> },
 }
 
 /// A run to sign.

@@ -162,6 +162,16 @@ impl Branches {
         self.kept.get(place)?.tip.as_ref()
     }
 
+    /// Whether the node stores another frame of this sequence and not this one.
+    pub fn stored_beside(&self, place: &Place) -> bool {
+        let of_sequence = self.kept.range((place.0, FrameId([0; 32]))..=(place.0, FrameId([0xff; 32])));
+        let (mut other, mut this) = (false, false);
+        for (at, _) in of_sequence.filter(|(_, kept)| kept.given.facts.durable) {
+            if at == place { this = true } else { other = true }
+        }
+        other && !this
+    }
+
     /// The first sequence that no linked frame has.
     pub fn linked(&self) -> u64 {
         let linked = self.kept.iter().rev().find(|(_, kept)| kept.tip.is_some()).map(|((sequence, _), _)| sequence.saturating_add(1));

@@ -31,6 +31,8 @@ pub(crate) struct ChainState {
     pub ended: bool,
     /// Two certificates exclude one another: a third of some committee lies. Nothing is signed or confirmed on top of that.
     pub halted: bool,
+    /// The node was told that it stores another frame than the certified one in this place.
+    pub forked: bool,
     /// The highest sequence of any signed header or verified certificate.
     pub highest: u64,
     pub collecting: BTreeMap<Place, Collecting>,
@@ -80,6 +82,7 @@ impl ChainState {
             known: None,
             ended: false,
             halted: false,
+            forked: false,
             highest: 0,
             collecting: BTreeMap::new(),
             early: VecDeque::new(),

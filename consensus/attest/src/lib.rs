@@ -65,6 +65,8 @@
 //! C2. **Confirmed**: a certificate on `m`, and a certificate of `a` carried by a frame after `a` and not after `m`: everything up to `a`
 //!     is confirmed. Because frames inherit what their branch carries, this is: *a certificate on `m` confirms up to what `m` carries.* A
 //!     certified `m` that carries nothing confirms nothing. The decided frontier of a closed chain confirms what is at or below it.
+//!     If the node stores another frame in a place on the way to the certified one, it is told so once
+//!     ([`Forked`](ao_consensus::Effect::Forked)): what it stores there can never be confirmed.
 //! C3. A certificate is verified against the committee of the frame's epoch; a crossing needs those of both epochs, each by itself.
 //! C4. One who hears of a frame that it does not have (by share, announcement, certificate or as a parent) asks for it, part by part if it
 //!     is far ahead; and for a body that takes long, although fetching it is the caller's matter.

@@ -83,7 +83,20 @@ impl ChainState {
         if !new.is_empty() {
             self.on_covered(common, now);
         }
+        self.fork(out);
         self.confirm(common, out);
+    }
+
+    /// What is certified and what the node stores have parted: by rule "one branch" the stored frames behind that place can never be
+    /// certified.
+    fn fork(&mut self, out: &mut Vec<Effect>) {
+        if self.forked {
+            return;
+        }
+        let Some(path) = self.branches.certified().and_then(|certified| self.branches.path(&certified)) else { return };
+        let Some(place) = path.into_iter().find(|place| self.branches.stored_beside(place)) else { return };
+        self.forked = true;
+        out.push(Effect::Forked { chain: self.chain, sequence: place.0, frame: place.1 });
     }
 
     /// A higher frame is certified than before: what was waited for may be over.

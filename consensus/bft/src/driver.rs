@@ -18,10 +18,11 @@ use arc_malachitebft_core_types::{
 };
 
 use crate::ballots::Checked;
-use crate::context::{Bft, BlockId, Height, Signature, Timeouts, Voter};
+use crate::context::{Bft, BlockId, Height, Signature, Voter};
 use crate::limits::{AHEAD_PER_MEMBER_MAX, HEIGHTS_AHEAD_MAX};
 use crate::seats::Seats;
 use crate::signing::{proposal_message, vote_message};
+use crate::timeouts::Timeouts;
 use crate::wal::Entry;
 
 mod hands;

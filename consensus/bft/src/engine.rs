@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ao_consensus::block::FrameRef;
 use ao_consensus::checks::Tip;
 use ao_consensus::protection::{Guard, SignedRow};
 use ao_consensus::{
@@ -202,6 +203,8 @@ impl Engine {
     fn confirm(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let scene = Scene { now, origin: &self.origin, arweave: self.arweave };
         out.extend(self.frames.confirm(&scene).into_iter().map(Effect::Confirmed));
+        let forked = self.frames.forked().into_iter();
+        out.extend(forked.map(|FrameRef { chain, sequence, frame }| Effect::Forked { chain, sequence, frame }));
     }
 
     /// Says how far this node is, when nothing else says it: somebody may have missed the last decision.

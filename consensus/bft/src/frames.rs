@@ -214,6 +214,14 @@ impl Frames {
         out
     }
 
+    /// Chains where the node stores another frame than the decided one, with the lowest such place. Said once for a chain.
+    pub fn forked(&mut self) -> Vec<FrameRef> {
+        if self.owed() == 0 {
+            return Vec::new();
+        }
+        self.lines.iter_mut().filter_map(|(chain, line)| line.fork(chain)).collect()
+    }
+
     /// What is lacking to confirm what was decided, and to judge what waits.
     pub fn lacking(&self) -> Vec<Fetch> {
         if let Some(summary) = &self.summary {

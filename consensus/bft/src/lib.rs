@@ -74,6 +74,7 @@ pub mod seats;
 pub mod settings;
 pub mod signing;
 pub mod sync;
+pub mod timeouts;
 pub mod values;
 pub mod wal;
 

@@ -2,7 +2,7 @@
 
 use ao_consensus::Setup;
 
-use crate::context::Timeouts;
+use crate::timeouts::Timeouts;
 
 /// See the module documentation. All in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

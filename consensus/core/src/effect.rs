@@ -24,6 +24,17 @@ pub enum Effect {
     Certified(Certified),
     /// No other content for these slots can ever be confirmed.
     Confirmed(Confirmed),
+    /// Of the frames for one place this one is on the only branch that can ever be confirmed: a certificate or a decided block covers it. A
+    /// node that stored another one there drops it with all that it stored behind it, and takes this one. Said once in a life of the
+    /// engine, for the lowest such place of a chain, and never of a frame that is confirmed.
+    Forked {
+        /// Which chain.
+        chain: Chain,
+        /// The place.
+        sequence: u64,
+        /// The frame that belongs there.
+        frame: FrameId,
+    },
     /// The chain is closed and everything from this sequence on is void at every level. Never below a confirmed frame.
     Voided {
         /// Which chain.
@@ -47,7 +58,9 @@ impl Effect {
     pub fn may_overtake(&self) -> bool {
         match self {
             Self::Send(..) | Self::Fetch(_) | Self::Propose(_) | Self::Evidence(_) | Self::Penalise(..) => true,
-            Self::Remember(_) | Self::Certified(_) | Self::Confirmed(_) | Self::Voided { .. } | Self::Decided(_) => false,
+            Self::Remember(_) | Self::Certified(_) | Self::Confirmed(_) | Self::Forked { .. } | Self::Voided { .. } | Self::Decided(_) => {
+                false
+            }
         }
     }
 }

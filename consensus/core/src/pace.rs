@@ -119,6 +119,18 @@ impl Pace {
     }
 }
 
+/// What BLS work costs on the machine that a node runs on, in microseconds. Measured by whoever starts it: no state machine has a clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
+    /// Of each active chain, for each of its frames: an attestation, and the check of the certificate that the frame carries.
+    pub attest_us: u64,
+    /// Of the own chain besides: shares added up, and their sum checked.
+    pub own_us: u64,
+}
+
+/// A chain counts as active for this long after a frame of its with entries.
+pub const ACTIVE_MS: u64 = 1_000;
+
 /// The interval for `chains` active chains, from measured costs in microseconds (§13): BLS work may take a fifth of a core.
 pub fn interval_ms(chains: u64, attest_cost_us: u64, own_cost_us: u64) -> u64 {
     const BLS_SHARE_PERCENT: u64 = 20;

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{pairs, table};
 use crate::datadir;
-use crate::wiring::engines::{ENGINES, Engine};
+use crate::wiring::engines::{ENGINES, Engine, Param};
 
 const MANIFEST: &str = include_str!("consensus/template/Cargo.toml.txt");
 const ENGINE: &str = include_str!("consensus/template/lib.rs");
@@ -37,7 +37,7 @@ pub fn consensus(context: &mut Context<'_>, verb: &ConsensusVerb) -> Result<Exit
 }
 
 fn row(engine: &Engine) -> Value {
-    let param = |(name, default, meaning): &(&str, &str, &str)| json!({ "name": name, "default": default, "meaning": meaning });
+    let param = |param: &Param| json!({ "name": param.name, "default": param.default, "lowest": param.range.0, "highest": param.range.1, "meaning": param.about });
     json!({
         "name": engine.name, "about": engine.about, "alone": engine.alone,
         "params": engine.params.iter().map(param).collect::<Vec<_>>(),
@@ -53,7 +53,7 @@ fn describe(engine: &Engine, terminal: bool) -> String {
     if engine.params.is_empty() {
         return format!("{head}\n{}", engine.about);
     }
-    let rows = engine.params.iter().map(|(name, default, meaning)| vec![(*name).into(), (*default).into(), (*meaning).into()]);
+    let rows = engine.params.iter().map(|param| vec![param.name.to_owned(), param.default.to_string(), param.about.to_owned()]);
     let params = table(["consensus.params", "default", "meaning"].into_iter(), rows, terminal);
     format!("{head}\n{}\n\n{params}", engine.about)
 }

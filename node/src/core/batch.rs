@@ -63,6 +63,8 @@ pub enum Visible {
     Owes(Id),
     /// A client that sent this item to another scheduler's node can read of it here.
     Seen(Id),
+    /// An item is here that submissions wait for.
+    Found(Id),
 }
 
 impl Batches {
@@ -159,6 +161,9 @@ impl Core {
         if self.batches.writing.is_some() || self.room == Room::Full || self.mode != super::Mode::Running {
             return;
         }
+        if self.turn_back(now, out) {
+            return;
+        }
         self.close_frames(now);
         if self.batches.building.is_empty() {
             return;
@@ -197,6 +202,7 @@ impl Core {
                 Visible::Settled(process) => self.outbox.settle(now, process, false),
                 Visible::Owes(process) => self.outbox.owe(process),
                 Visible::Seen(item) => self.on_seen(&item, out),
+                Visible::Found(item) => self.on_found(item, out),
             }
         }
         self.pump_outbox(now, out);

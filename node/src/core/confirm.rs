@@ -59,6 +59,7 @@ impl Core {
         match effect {
             ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
             ao_consensus::Effect::Certified(certified) => self.on_certified(certified),
+            ao_consensus::Effect::Forked { chain, sequence, frame } => self.on_forked(now, chain, (sequence, frame), out),
             ao_consensus::Effect::Send(to, bytes) => out.push(Effect::Order(Box::new(Order::Engine(to, bytes)))),
             ao_consensus::Effect::Fetch(fetch) => self.on_fetch(now, fetch, out),
             ao_consensus::Effect::Evidence(evidence) => self.on_evidence(Arc::from(evidence), out),
@@ -66,7 +67,9 @@ impl Core {
             ao_consensus::Effect::Propose(op) => self.engine_input(now, ao_consensus::Input::Submit(op), out),
             // Carried out above, in its turn.
             ao_consensus::Effect::Remember(_)
-            // Chains are closed, and operations applied, by a control plane that this network does not have yet.
+            // Chains are closed, and operations applied, by the staking ledger, which no network has yet: there is one epoch and one tenure,
+            // and no operation has anything to change. An engine that decides operations says those above `Setup::decided` again in its
+            // next life; it is told 0, since none was ever applied, and what it says again is as little to this node as before.
             | ao_consensus::Effect::Voided { .. }
             | ao_consensus::Effect::Decided(_) => {}
         }
@@ -96,6 +99,10 @@ impl Core {
     /// What the engine lacks and the node has is given again; for the rest the network is asked.
     fn on_fetch(&mut self, now: Timestamp, fetch: Fetch, out: &mut Vec<Effect>) {
         let Fetch { chain, from, to, holders } = fetch;
+        // Another branch than the one that is stored: what is here does not help.
+        if self.unconfirmed.get(&(chain, to.0)).is_some_and(|stored| stored.frame.header.id() != to.1) {
+            return out.push(Effect::Order(Box::new(Order::Fetch(Fetch { chain, from, to, holders }))));
+        }
         let here = self.unconfirmed.range((chain, from)..=(chain, to.0.max(from)));
         let here: Vec<_> = here.map(|((_, sequence), frame)| (*sequence, frame.given())).collect();
         let lacking = here.iter().zip(from..).take_while(|((found, _), expected)| found == expected).count() as u64 + from;

@@ -1,8 +1,8 @@
 //! All that the core can ask of its shell. Effects of one call are carried out in order.
 
-use ao_consensus::Timestamp;
 use ao_consensus::protection::Guard;
 use ao_consensus::schedule::{Clock, Head, ToAssign};
+use ao_consensus::{Chain, Timestamp};
 use ao_storage::schema::OutboxKey;
 use ao_storage::{Durability, WriteBatch};
 use ao_types::{FrameId, Id, Slot};
@@ -46,6 +46,8 @@ pub enum Effect {
     },
     /// Look up the facts of a submission again: they are older than what this core remembers.
     LookUp(Box<Submission>),
+    /// Items that a submission lacked are in the store: where it goes can be told.
+    Place(Box<Submission>),
     /// Look up the facts of a frame again: they are too old, or items were missing.
     LookUpFrame(Box<Received>),
     /// A fault of a scheduler or attestor was shown. For the log and metrics.
@@ -125,6 +127,8 @@ pub enum Effect {
         term: Term,
         /// Did not get into the store.
         failed: Batch,
+        /// First, take the frames of this chain from this sequence on out of the store: they can never be confirmed.
+        rewind: Option<(Chain, u64)>,
     },
 }
 

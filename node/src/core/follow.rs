@@ -35,6 +35,8 @@ pub struct Following {
     pub tip: ChainTip,
     /// The last frame that the engine confirmed: it opens the window where frames carry no certificates.
     pub confirmed: Option<u64>,
+    /// When a frame with entries was applied last.
+    pub busy: Option<Timestamp>,
     /// Frames that came before their predecessor, and the next one while items of it are missing.
     kept: BTreeMap<u64, Received>,
     bytes: usize,
@@ -46,7 +48,7 @@ impl Following {
     /// As the store has it.
     pub fn recovered(chain: RecoveredChain) -> Self {
         let confirmed = chain.window.last().map(|last| last.frame.header.sequence);
-        Self { tip: chain.tip, confirmed, kept: BTreeMap::new(), bytes: 0, look: None }
+        Self { tip: chain.tip, confirmed, busy: None, kept: BTreeMap::new(), bytes: 0, look: None }
     }
 
     /// When to look again for items that are missing.
@@ -139,7 +141,7 @@ impl Core {
         };
         let (sequence, next) = (received.header.sequence, following.tip.next_sequence);
         if sequence < next {
-            return self.compare(&received, out);
+            return self.compare(now, received, out);
         }
         if sequence > next {
             // The lowest one that is kept says how far the gap goes.
@@ -181,6 +183,11 @@ impl Core {
         if received.as_of < self.recent.oldest() {
             return out.push(Effect::LookUpFrame(Box::new(received)));
         }
+        if let Some(frame) = self.forks.excludes(&received.header) {
+            let to = (received.header.sequence, frame);
+            let fetch = Fetch { chain, from: to.0, to, holders: Vec::new() };
+            return out.push(Effect::Order(Box::new(Order::Fetch(fetch))));
+        }
         let Some(following) = self.others.get_mut(&chain) else { return };
         let carried = following.tip.carried.max(following.confirmed);
         let base = ChainTip { carried, ..following.tip.clone() };
@@ -214,7 +221,7 @@ impl Core {
         for (submission, assigned) in submissions.into_iter().zip(assigned) {
             let process = match &submission.place {
                 Place::Log { process, .. } => *process,
-                Place::Spawn(_) | Place::Store | Place::Elsewhere { .. } => submission.id,
+                Place::Spawn(_) | Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => submission.id,
             };
             let known = submission.facts.process.clone();
             let entry = self.processes.entry(process);
@@ -234,6 +241,9 @@ impl Core {
         let stored = Held { chain: header.chain, sequence: header.sequence, frame: header.id() };
         if let Some(following) = self.others.get_mut(&header.chain) {
             following.tip = tip;
+            if !one.frame.entries.is_empty() {
+                following.busy = Some(now);
+            }
         }
         let batch = self.batches.synced();
         batch.place(&one);
@@ -257,11 +267,11 @@ impl Core {
     }
 
     /// A frame of before: a repeat, or a second header for its place.
-    fn compare(&mut self, received: &Received, out: &mut Vec<Effect>) {
+    fn compare(&mut self, now: Timestamp, received: Received, out: &mut Vec<Effect>) {
         let place = (received.header.chain, received.header.sequence);
         let Some(first) = self.unconfirmed.get(&place).map(Unconfirmed::signed) else { return };
         if let Some(evidence) = two_headers(&first, &received.header) {
-            self.on_evidence(Arc::new(evidence), out);
+            self.on_other(now, received.from, received.header, Some(Arc::new(evidence)), out);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ao_consensus::limits::{FRAME_ENTRIES_MAX, PAYLOAD_BYTES_ALONE_MAX, PAYLOAD_BYTES_MAX};
-use ao_consensus::pace::{Due, Pace, Pending};
+use ao_consensus::pace::{ACTIVE_MS, Due, Pace, Pending};
 use ao_consensus::schedule::Assigned;
 use ao_consensus::{Body, ChainTip, Draft, Facts, Frame, Given, RawHeader, SignedHeader, Timestamp};
 use ao_storage::schema::{self, FrameKey, FrameRow};
@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::Core;
 use super::input::{RecoveredChain, Submission};
+use crate::limits::PACE_MS;
 
 /// A frame that the engine has not confirmed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,9 @@ pub struct Own {
     /// When to close them.
     pub pace: Pace,
     interval_ms: u64,
+    /// When it was last worked out, and the last frame with entries.
+    paced: Option<Timestamp>,
+    busy: Option<Timestamp>,
     waiting: VecDeque<Waiting>,
     bytes: usize,
 }
@@ -86,7 +90,7 @@ const BODY_BASE: usize = 8;
 impl Own {
     /// Nothing waits.
     pub fn new(interval_ms: u64) -> Self {
-        Self { pace: Pace::new(interval_ms), interval_ms, waiting: VecDeque::new(), bytes: BODY_BASE }
+        Self { pace: Pace::new(interval_ms), interval_ms, paced: None, busy: None, waiting: VecDeque::new(), bytes: BODY_BASE }
     }
 
     /// Begins again with what the store holds of the chain.
@@ -160,8 +164,24 @@ impl Core {
         }
     }
 
+    /// The more chains are active, the farther apart their frames: what each costs is paid by every attestor.
+    fn keep_pace(&mut self, now: Timestamp) {
+        let Some(member) = &self.fixed.member else { return };
+        if self.own.paced.is_some_and(|at| now.since_ms(at) < PACE_MS) {
+            return;
+        }
+        let active = |at: Option<Timestamp>| at.is_some_and(|at| now.since_ms(at) < ACTIVE_MS);
+        let others = self.others.values().filter(|following| active(following.busy)).count();
+        let own = usize::from(active(self.own.busy) || !self.own.is_empty());
+        let interval_ms = member.interval_ms((others + own) as u64);
+        self.own.paced = Some(now);
+        self.own.interval_ms = interval_ms;
+        self.own.pace.set_interval(interval_ms);
+    }
+
     /// Closes the frames that are due and puts them into the batch that is being built.
     pub(super) fn close_frames(&mut self, now: Timestamp) {
+        self.keep_pace(now);
         while self.own.pace.due(now, &self.chain, self.own.pending()) == Due::Now {
             let taken = self.own.take();
             let parts: Vec<_> = taken.into_iter().map(|one| self.assign(now, one.process, one.submission, one.assigned)).collect();
@@ -183,6 +203,9 @@ impl Core {
             let Ok(built) = self.chain.build(draft) else { return };
             let tip = built.tip.encode().into();
             self.own.pace.on_built(now, &built.tip, entries);
+            if entries > 0 {
+                self.own.busy = Some(now);
+            }
             self.chain = built.tip;
             let frame = Unconfirmed { frame: built.frame, signature: Bytes::new(), held, tip, from: None };
             let member = self.fixed.member.is_some();

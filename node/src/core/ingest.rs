@@ -36,17 +36,26 @@ impl Core {
                 let scheduler = *scheduler;
                 self.forward(now, scheduler, submission, out);
             }
+            Place::Lacking { items, refusal } => {
+                let (items, refusal) = (items.iter().copied().collect(), refusal.clone());
+                if self.may_seek(&submission) {
+                    self.seek(now, submission, items, refusal, out);
+                } else {
+                    self.refuse(now, submission, refusal, out);
+                }
+            }
             Place::Spawn(_) => self.queue(now, submission.id, submission, out),
             Place::Log { process, .. } => {
                 let process = *process;
                 if submission.facts.process.is_some() || self.processes.contains_key(&process) {
                     self.queue(now, process, submission, out);
-                } else if matches!(submission.origin, Origin::Outbox { .. }) && submission.item.is_some() {
+                } else if self.may_seek(&submission) {
+                    self.seek(now, submission, [process].into(), unknown(&process), out);
+                } else if self.fixed.member.is_none() && matches!(submission.origin, Origin::Outbox { .. }) && submission.item.is_some() {
                     // No process has this id: it is a wallet's (`protocol.md` §4 rule 4).
                     self.store_item(now, Submission { place: Place::Store, ..submission }, out);
                 } else {
-                    let text = format!("process {process} is not known here: spawn it here first, or ask the node of its scheduler");
-                    self.refuse(now, submission, Rejection::new(Code::ProcessUnknown, text), out);
+                    self.refuse(now, submission, unknown(&process), out);
                 }
             }
         }
@@ -83,7 +92,9 @@ impl Core {
         process.signing = process.queue.drain(..run).collect();
         let items = process.signing.iter().map(|submission| match &submission.place {
             Place::Log { exclude, .. } => ToAssign { item: Some(submission.id), exclude: exclude.clone() },
-            Place::Spawn(_) | Place::Store | Place::Elsewhere { .. } => ToAssign { item: None, exclude: Vec::new() },
+            Place::Spawn(_) | Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {
+                ToAssign { item: None, exclude: Vec::new() }
+            }
         });
         let clock =
             Clock { now: now.max(Timestamp(process.floor.timestamp_ms)), block_height: self.tip.height.max(process.floor.block_height) };
@@ -174,7 +185,7 @@ impl Core {
                 schema::PROCESSES.put(&mut batch.rows, &process, &row);
             }
             Place::Log { content: Some(content), .. } => schema::CONTENT.put(&mut batch.rows, &(process, *content), &slot),
-            Place::Log { .. } | Place::Store | Place::Elsewhere { .. } => {}
+            Place::Log { .. } | Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {}
         }
         let entry = Entry {
             process,
@@ -198,6 +209,7 @@ impl Core {
             Origin::Outbox { key, follow, .. } => self.delivered(key, follow, submission.id, PushOutcome::Assigned { process, slot }),
             Origin::Frame => {}
         }
+        self.found_with_batch(submission.id);
         if let Some(known) = self.processes.get_mut(&process) {
             known.written = number;
             if let Place::Spawn(spawn) = &submission.place {
@@ -208,12 +220,13 @@ impl Core {
     }
 
     /// An item that goes into no log.
-    fn store_item(&mut self, now: Timestamp, submission: Submission, out: &mut Vec<Effect>) {
+    pub(super) fn store_item(&mut self, now: Timestamp, submission: Submission, out: &mut Vec<Effect>) {
         let repeat = self.recent.is_repeat(&submission);
         let accepted = Accepted { id: submission.id, process: None, slot: None, assignment: None, timestamp_ms: now.0 };
         if repeat && matches!(submission.origin, Origin::Request(_)) && submission.facts.stored {
             return self.answer(submission.origin, Ok(Reply::Accepted(accepted)), out);
         }
+        self.found_with_batch(submission.id);
         let block = self.block_of_new_item();
         let batch = self.batches.synced();
         if !repeat {
@@ -250,6 +263,11 @@ impl Core {
     }
 }
 
+fn unknown(process: &Id) -> Rejection {
+    let text = format!("process {process} is not known here: spawn it here first, or ask the node of its scheduler");
+    Rejection::new(Code::ProcessUnknown, text)
+}
+
 /// What the schedule needs of the stored head.
 pub(super) fn before(head: &Head) -> schedule::Head {
     schedule::Head {
@@ -262,7 +280,8 @@ pub(super) fn before(head: &Head) -> schedule::Head {
     }
 }
 
-pub(super) fn head_of(assigned: &Assigned) -> Head {
+/// The head of a log after an assignment.
+pub fn head_of(assigned: &Assigned) -> Head {
     Head {
         schedule_epoch: assigned.schedule_epoch,
         slot: assigned.slot,

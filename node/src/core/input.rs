@@ -111,6 +111,22 @@ pub enum Input {
         /// Its answer, or why there is none.
         answer: Result<Accepted, Rejection>,
     },
+    /// A second header for a place of a chain that is taken here. Its scheduler's signature holds.
+    Other {
+        /// Who handed it on.
+        from: PeerId,
+        /// The header.
+        header: Box<SignedHeader>,
+        /// That there are two, unless that is known already.
+        evidence: Option<std::sync::Arc<Evidence>>,
+    },
+    /// An item that was asked for is not here, and these peers do not have it either.
+    Nobody {
+        /// Which.
+        item: Id,
+        /// Who said so: everybody who is connected.
+        denied: Vec<PeerId>,
+    },
     /// A fault that was checked.
     Evidence(std::sync::Arc<Evidence>),
     /// The chain has a new block.
@@ -141,6 +157,8 @@ pub struct Submission {
     pub push: bool,
     /// What the store knows around it.
     pub facts: Facts,
+    /// Other nodes were asked for what it lacks: it does not wait a second time.
+    pub sought: bool,
 }
 
 impl Submission {
@@ -188,6 +206,13 @@ pub enum Place {
     Elsewhere {
         /// Who schedules the process.
         scheduler: Address,
+    },
+    /// It cannot be told: these items are not here. Others may have them.
+    Lacking {
+        /// Which.
+        items: Vec<Id>,
+        /// The answer, if nobody has them.
+        refusal: Rejection,
     },
 }
 

@@ -45,7 +45,7 @@ impl Recent {
                     || self.assigned.has(&(*process, submission.id))
                     || content.is_some_and(|content| self.content.has(&(*process, content)))
             }
-            Place::Store | Place::Elsewhere { .. } => facts.stored || self.stored.has(&submission.id),
+            Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => facts.stored || self.stored.has(&submission.id),
         }
     }
 
@@ -98,7 +98,7 @@ fn keys(submission: &Submission) -> Option<(Id, Option<[u8; 48]>)> {
     match &submission.place {
         Place::Spawn(_) => Some((submission.id, None)),
         Place::Log { process, content, .. } => Some((*process, *content)),
-        Place::Store | Place::Elsewhere { .. } => None,
+        Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! One way to begin, at start and after a write that failed: from what the store holds.
 
-use ao_consensus::{Origin, Timestamp};
+use ao_consensus::{Chain, Origin, Timestamp};
 
 use super::batch::{Batches, Visible};
 use super::effect::{Effect, Reply};
@@ -11,6 +11,7 @@ use super::process::Process;
 use super::recent::Recent;
 use super::{Core, Mode, Room};
 use crate::error::{Code, Rejection};
+use crate::network::seam::Order;
 
 impl Core {
     /// Begins with what the store holds, and goes on with what is owed: confirmations, evaluations, deliveries.
@@ -27,6 +28,10 @@ impl Core {
         self.processes.extend(owing);
         self.certified = std::iter::once(&chain).chain(&others).filter_map(|one| Some((one.tip.chain, one.certified?))).collect();
         self.follow(others.clone());
+        self.turned_back(out);
+        for evidence in std::mem::take(&mut self.unwritten) {
+            self.on_evidence(evidence, out);
+        }
         self.begin_engine(now, out);
         for chain in std::iter::once(chain).chain(others) {
             for known in chain.window {
@@ -53,28 +58,41 @@ impl Core {
         self.engine_input(now, ao_consensus::Input::Tip(tip), out);
     }
 
-    /// Ends this life of the core: whoever waits for something that is not in the store gets an error, and may ask again.
+    /// Nothing of a write counts: this life of the core ends.
     pub(super) fn on_write_failed(&mut self, reason: &str, disk_full: bool, out: &mut Vec<Effect>) {
-        let settled: Batch = self.batches.number();
-        self.term += 1;
-        self.mode = Mode::Recovering;
         self.room = if disk_full { Room::Full } else { self.room };
         let refusal = if disk_full {
             Rejection::retry(Code::ReadOnly, "the disk is full: this node only reads until there is room", 30)
         } else {
             Rejection::retry(Code::Unavailable, format!("the write failed ({reason}); nothing of it counts, try again"), 2)
         };
+        self.begin_anew(&refusal, None, out);
+    }
+
+    /// Ends this life of the core: whoever waits for something that is not in the store gets an error, and may ask again. `rewind`: frames
+    /// that are taken out of the store before the next life reads it.
+    pub(super) fn begin_anew(&mut self, refusal: &Rejection, rewind: Option<(Chain, u64)>, out: &mut Vec<Effect>) {
+        let settled: Batch = self.batches.number();
+        self.term += 1;
+        self.mode = Mode::Recovering;
         let batches = std::mem::replace(&mut self.batches, Batches::after(settled));
         for seen in batches.abandon() {
-            if let Visible::Effect(Effect::Reply(request, _)) = seen {
-                out.push(Effect::Reply(request, Err(refusal.clone())));
+            match seen {
+                Visible::Effect(Effect::Reply(request, _)) => out.push(Effect::Reply(request, Err(refusal.clone()))),
+                // A fault that was shown is not found a second time.
+                Visible::Effect(Effect::Order(order)) => {
+                    if let Order::Evidence(evidence) = *order {
+                        self.unwritten.push(evidence);
+                    }
+                }
+                _ => {}
             }
         }
         let asker = |submission: Submission| match submission.origin {
             By::Request(request) => Some(request),
             By::Outbox { .. } | By::Frame => None,
         };
-        for request in self.own.abandon().chain(self.forwards.abandon()).filter_map(asker) {
+        for request in self.own.abandon().chain(self.forwards.abandon()).chain(self.seeks.abandon()).filter_map(asker) {
             out.push(Effect::Reply(request, Err(refusal.clone())));
         }
         for process in std::mem::take(&mut self.processes).into_values() {
@@ -91,6 +109,6 @@ impl Core {
         self.others.clear();
         self.retries.clear();
         self.outbox = Outbox::default();
-        out.push(Effect::Recover { term: self.term, failed: settled });
+        out.push(Effect::Recover { term: self.term, failed: settled, rewind });
     }
 }

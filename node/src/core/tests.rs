@@ -120,6 +120,7 @@ fn message(n: u8, request: u64) -> Submission {
         item: Some(item),
         place: Place::Log { process: PROCESS, exclude: Vec::new(), content: None },
         index: None,
+        sought: false,
         push: true,
         facts,
     }

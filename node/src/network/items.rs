@@ -12,7 +12,8 @@ use ao_types::{DataItem, Id, Profile};
 use bytes::Bytes;
 
 use super::limits::{
-    CHUNK_PAUSE_MS_MAX, CHUNK_PAUSE_MS_MIN, HOLDERS_MAX, ITEM_BYTES_WAITING_MAX, ITEM_PULL_BYTES_MAX, ITEMS_MAX, PARTS_MAX, PULL_MS_MAX,
+    CHUNK_PAUSE_MS_MAX, CHUNK_PAUSE_MS_MIN, DENIALS_MAX, HOLDERS_MAX, ITEM_BYTES_WAITING_MAX, ITEM_PULL_BYTES_MAX, ITEMS_MAX, PARTS_MAX,
+    PULL_MS_MAX,
 };
 use super::message::{ItemPart, ItemQuestion};
 
@@ -48,6 +49,13 @@ pub enum Act {
     },
     /// Nobody gave it.
     Lost(Purpose),
+    /// Everybody who is connected said that it is not there.
+    Nobody {
+        /// Which item.
+        item: Id,
+        /// Who said so.
+        denied: Vec<PeerId>,
+    },
     /// A peer did what honest ones do not.
     Blame(PeerId, Offence),
 }
@@ -56,6 +64,8 @@ pub enum Act {
 struct Want {
     purpose: Purpose,
     holders: VecDeque<PeerId>,
+    /// Who does not have it.
+    denied: Vec<PeerId>,
     total: Option<u32>,
     bytes: Vec<u8>,
     asked: Option<(u64, PeerId)>,
@@ -81,6 +91,7 @@ impl Items {
         let want = self.wants.entry(item).or_insert_with(|| Want {
             purpose,
             holders: VecDeque::new(),
+            denied: Vec::new(),
             total: None,
             bytes: Vec::new(),
             asked: None,
@@ -122,7 +133,11 @@ impl Items {
                     acts.push(Act::Blame(peer, Offence::Invalid));
                 }
             },
-            Err(Failure::NotFound | Failure::Refused | Failure::Unsupported | Failure::Malformed) => want.drop_holder(peer),
+            Err(Failure::NotFound) => {
+                want.drop_holder(peer);
+                want.deny(peer);
+            }
+            Err(Failure::Refused | Failure::Unsupported | Failure::Malformed) => want.drop_holder(peer),
             Err(_) => want.rest(now),
         }
     }
@@ -135,6 +150,12 @@ impl Items {
                 acts.push(Act::Lost(want.purpose));
             }
         }
+        let nowhere: Vec<Id> = self.wants.iter().filter(|(_, want)| want.is_nowhere(others)).map(|(id, _)| *id).collect();
+        for item in nowhere {
+            if let Some(want) = self.wants.remove(&item) {
+                acts.push(Act::Nobody { item, denied: want.denied });
+            }
+        }
         let (waiting, most) = self.wants.values().fold((0, 0), |(all, most), want| (all + want.bytes.len(), want.bytes.len().max(most)));
         for (item, want) in &mut self.wants {
             if waiting >= ITEM_BYTES_WAITING_MAX && want.bytes.len() < most {
@@ -144,7 +165,8 @@ impl Items {
                 continue;
             }
             if want.holders.is_empty() && want.purpose == Purpose::Lacked {
-                others.iter().take(HOLDERS_MAX).for_each(|peer| want.add(*peer));
+                let new: Vec<PeerId> = others.iter().filter(|peer| !want.denied.contains(peer)).copied().collect();
+                new.into_iter().for_each(|peer| want.add(peer));
             }
             let Some(peer) = want.holders.front().copied() else {
                 want.rest(now);
@@ -165,6 +187,18 @@ impl Want {
         if self.holders.len() < HOLDERS_MAX && !self.holders.contains(&holder) {
             self.holders.push_back(holder);
         }
+    }
+
+    fn deny(&mut self, peer: PeerId) {
+        if self.denied.len() < DENIALS_MAX && !self.denied.contains(&peer) {
+            self.denied.push(peer);
+        }
+    }
+
+    /// There is nobody left to ask.
+    fn is_nowhere(&self, others: &[PeerId]) -> bool {
+        let asked = self.denied.len() >= DENIALS_MAX || others.iter().all(|peer| self.denied.contains(peer));
+        self.purpose == Purpose::Lacked && self.asked.is_none() && self.holders.is_empty() && asked
     }
 
     /// Whether this is the next part of an item of a size that can be.

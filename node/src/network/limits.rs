@@ -100,8 +100,11 @@ pub const CHUNK_PAUSE_MS_MAX: u64 = 2_000;
 /// Milliseconds after which a body that nobody gives is given up; catching up asks for its frame again.
 pub const PULL_MS_MAX: u64 = 60_000;
 
-/// Items pulled at once.
-pub const ITEMS_MAX: usize = 16;
+/// Items pulled, or asked about, at once: modules are few, the wallets that outboxes write to are many.
+pub const ITEMS_MAX: usize = 256;
+
+/// Peers that are remembered not to have an item; if so many say so, nobody else is asked.
+pub const DENIALS_MAX: usize = 128;
 
 /// Bytes of an item that is pulled.
 pub const ITEM_PULL_BYTES_MAX: usize = ao_types::limits::MODULE_BYTES_MAX + ao_types::limits::ITEM_HEADER_BYTES_MAX;

@@ -39,11 +39,21 @@ pub enum Order {
     Publish(Arc<Published>),
     /// A frame of another chain is durable here with its body: others may be told that this node has it.
     Stored(Held),
+    /// Frames of this chain from `next` on were dropped, since others than those are confirmed: this node lacks them.
+    TurnedBack {
+        /// Which chain.
+        chain: Chain,
+        /// The first sequence that is lacking.
+        next: u64,
+        /// The frame before it, or the chain's id.
+        last: FrameId,
+    },
     /// Bytes of the engine for its kind on other nodes.
     Engine(To, Bytes),
     /// Frames that the engine or the core lacks. Answered with [`Arrival::Frame`], in order as far as possible.
     Fetch(Fetch),
-    /// Items that are named and not here: bodies of frames, modules. Answered with [`Arrival::Item`]. Asked again while they lack.
+    /// Items that are named and not here: bodies of frames, modules. Answered with [`Arrival::Item`] or [`Arrival::Nobody`]. Asked again
+    /// while they lack.
     Items {
         /// Which.
         ids: Vec<Id>,
@@ -114,6 +124,13 @@ pub enum Arrival {
         from: PeerId,
         /// Raw ANS-104 bytes.
         bytes: Bytes,
+    },
+    /// An item that was asked for is nowhere: everybody who is connected said so, or nobody is connected. It is not asked for any more.
+    Nobody {
+        /// Which.
+        item: Id,
+        /// Who said so.
+        denied: Vec<PeerId>,
     },
     /// Bytes for the engine. Hostile.
     Engine {

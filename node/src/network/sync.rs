@@ -133,6 +133,15 @@ impl Sync {
         self.waiting_bytes -= follow.applied(now, tip);
     }
 
+    /// This node dropped frames and is only so far again; the others are ahead.
+    pub fn turned_back(&mut self, now: Timestamp, tip: Tip) {
+        if let Some(follow) = self.chains.get_mut(&tip.chain) {
+            self.waiting_bytes -= follow.restart(now);
+            *follow = Follow::new(tip, now);
+            follow.hurry(now);
+        }
+    }
+
     /// How far this node is with each chain.
     pub fn tips(&self) -> Vec<Tip> {
         self.chains.iter().map(|(chain, follow)| Tip { chain: *chain, next: follow.here, last: follow.last }).collect()

@@ -234,7 +234,12 @@ impl Task {
             }
             items::Act::Item { from, purpose: items::Purpose::Submission(id), bytes } => self.submission(from, id, bytes),
             items::Act::Lost(items::Purpose::Submission(id)) => self.send(Command::Respond { id, answer: ao_p2p::Answer::Busy }),
+            // Too late is no answer.
             items::Act::Lost(items::Purpose::Lacked) => {}
+            items::Act::Nobody { item, denied } => {
+                let denied = denied.iter().map(names::to_types).collect();
+                self.arrive_surely(Arrival::Nobody { item, denied });
+            }
             items::Act::Blame(peer, offence) => self.send(Command::Penalise { peer, offence }),
         }
     }

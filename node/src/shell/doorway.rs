@@ -55,6 +55,11 @@ impl Doorway for Node {
                 shared.inputs.send(Input::Forwarded { forward, answer });
                 return Ok(());
             }
+            // As many as were asked for.
+            Arrival::Nobody { item, denied } => {
+                shared.inputs.send(Input::Nobody { item, denied });
+                return Ok(());
+            }
             Arrival::Submission { item, reply, .. } => {
                 submission(shared, item, reply);
                 return Ok(());
@@ -66,7 +71,7 @@ impl Doorway for Node {
             Arrival::Frame { from, bytes, judge } => Task::Frame { from, bytes, judge, place: Some(place) },
             Arrival::Evidence { from, bytes, judge } => Task::Evidence { from, bytes, judge, place: Some(place) },
             Arrival::Item { bytes, .. } => Task::Wanted { bytes, place: Some(place) },
-            Arrival::Engine { .. } | Arrival::Forwarded { .. } | Arrival::Submission { .. } => return Ok(()),
+            Arrival::Engine { .. } | Arrival::Forwarded { .. } | Arrival::Nobody { .. } | Arrival::Submission { .. } => return Ok(()),
         };
         // A queue that is closed or full: what was dropped is asked for again.
         drop(shared.tasks.push(task));

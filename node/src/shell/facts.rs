@@ -29,7 +29,9 @@ pub fn of_submission(store: &dyn Store, settled: &Settled, submission: &Submissi
     let as_of = settled.now();
     let stored = schema::ITEMS.contains(store, &submission.id)?;
     Ok(match &submission.place {
-        Place::Store | Place::Elsewhere { .. } => Facts { as_of, process: None, assigned: None, content: None, stored },
+        Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {
+            Facts { as_of, process: None, assigned: None, content: None, stored }
+        }
         Place::Spawn(_) => {
             let assigned = assigned(store, submission.id, submission.id)?;
             Facts { as_of, process: None, assigned, content: None, stored }

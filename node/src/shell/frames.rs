@@ -119,7 +119,7 @@ fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Wor
     }
     let key = FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence: raw.header.sequence };
     if let Some(row) = schema::FRAMES.get(&*verifier.store, &key)? {
-        return second(&row, raw);
+        return second(verifier, from, &row, raw);
     }
     let header = raw.verify().map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
     let body = Body::read_payload(&header, &payload).map_err(malformed)?;
@@ -138,7 +138,7 @@ fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Wor
 }
 
 /// A frame for a place that is taken: the same, or a fault.
-fn second(row: &FrameRow, raw: RawHeader) -> Result<Input, Worthless> {
+fn second(verifier: &Verifier, from: &PeerId, row: &FrameRow, raw: RawHeader) -> Result<Input, Worthless> {
     let first = Frame::decode(&row.frame).map_err(|_| Worthless::Unknown)?.header;
     if first == raw.header {
         return Err(Worthless::Known);
@@ -147,11 +147,13 @@ fn second(row: &FrameRow, raw: RawHeader) -> Result<Input, Worthless> {
     let second = raw.verify().map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
     let first = SignedHeader::reloaded_from_own_store(RawHeader { header: first, signature });
     let evidence = crate::core::two_headers(&first, &second).ok_or(Worthless::Known)?;
-    Ok(Input::Evidence(Arc::new(evidence)))
+    let known = schema::EVIDENCE.contains(&*verifier.store, &evidence.id())?;
+    let evidence = (!known).then(|| Arc::new(evidence));
+    Ok(Input::Other { from: from.clone(), header: Box::new(second), evidence })
 }
 
 /// What an assignment says; `None` if it cannot be read.
-fn assigned(item: Verified<DataItem>) -> Option<Assigned> {
+pub fn assigned(item: Verified<DataItem>) -> Option<Assigned> {
     let assignment = Assignment::read(item).ok()?;
     let content = assignment.content();
     Some(Assigned {
@@ -219,7 +221,7 @@ fn submission(entry: &Entry, item: Option<Verified<DataItem>>, place: Place) -> 
     let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
     let index = item.as_ref().map(|item| indexed(item));
     // Only the node that schedules a process pushes what its results ask for.
-    Submission { origin: Origin::Frame, item, id: entry.item, place, index, push: false, facts }
+    Submission { origin: Origin::Frame, item, id: entry.item, place, index, push: false, facts, sought: false }
 }
 
 /// Where an entry puts its item, and whether the item may be there (`protocol.md` §5).

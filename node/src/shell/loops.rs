@@ -14,7 +14,7 @@ use super::panics::{contained, here};
 use super::pusher::Pusher;
 use super::stages::Stages;
 use super::verify::{Failed, Task};
-use super::{Note, Run, Shared, Write, recover};
+use super::{Note, Run, Shared, Write, recover, rewind};
 use crate::core::Core;
 use crate::core::effect::Effect;
 use crate::core::input::{Input, Origin};
@@ -76,8 +76,9 @@ fn carry_out(shared: &Shared, effect: Effect) {
         Effect::Write { term, batch, rows, seals, guards, durability } => {
             write(shared, Write::Batch { term, batch, rows, seals, guards, durability });
         }
-        Effect::Recover { term, failed } => write(shared, Write::Recover { term, failed }),
+        Effect::Recover { term, failed, rewind } => write(shared, Write::Recover { term, failed, rewind }),
         Effect::LookUp(submission) => drop(shared.tasks.push(Task::LookUp(submission))),
+        Effect::Place(submission) => drop(shared.tasks.push(Task::Place(submission))),
         // Without room it is asked for again.
         Effect::LookUpFrame(received) => drop(shared.tasks.push(Task::LookUpFrame(received))),
         Effect::Order(order) => super::doorway::order(shared, *order),
@@ -165,8 +166,17 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                     }
                 }
             }
-            Write::Recover { term, failed } => {
+            Write::Recover { term, failed, rewind } => {
                 shared.settled.through(failed);
+                if let Some((chain, from)) = rewind {
+                    // What could not be dropped now is dropped when the engine finds the fork again.
+                    match rewind::rewind(&*shared.store, chain, from) {
+                        Ok(frames) => {
+                            tracing::warn!(event = "turned_back", %chain, from, frames, "its scheduler signed two logs; this node follows the confirmed one")
+                        }
+                        Err(error) => tracing::error!(event = "not_turned_back", %chain, from, %error),
+                    }
+                }
                 let low = shared.low_disk.load(Ordering::Relaxed);
                 loop {
                     match recover::read(&*shared.store, &shared.life, term, low) {

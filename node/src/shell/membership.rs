@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use ao_consensus::frame::FrameSignature;
+use ao_consensus::pace::Costs;
 use ao_consensus::protection::{Guard, Protection};
 use ao_consensus::{Chain, Consensus, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
 use ao_storage::{WriteBatch, schema};
@@ -45,8 +46,8 @@ pub struct Membership {
     pub protection: Arc<dyn Keeper>,
     /// Where orders go.
     pub orders: Orders,
-    /// Milliseconds between two frames.
-    pub frame_interval_ms: u64,
+    /// What BLS work costs here.
+    pub costs: Costs,
 }
 
 impl Membership {
@@ -64,7 +65,7 @@ impl Membership {
             schedules: self.chains().any(|chain| chain == own),
             committee: self.committee.clone(),
             origin: self.origin.clone(),
-            frame_interval_ms: self.frame_interval_ms,
+            costs: self.costs,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::handle::Via;
 
 mod cluster;
 mod crashes;
+mod forks;
 mod network;
 mod rig;
 mod rules;

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use ao_storage::Store;
 use ao_storage::schema::{self, ItemKind};
+use ao_storage::{Direction, Store};
 use ao_types::lawful::Rules;
 use ao_types::message::{Kind, OnBoot};
 use ao_types::{Address, ContentKey, DataItem, Id, ItemError, Lawful, PeerId, Profile, Verified};
@@ -18,7 +18,7 @@ use super::frames::{self, born};
 use super::membership::Neighbours;
 use super::modules::{Modules, refused, store_failed};
 use crate::core::effect::{Again, Ask};
-use crate::core::input::{Facts, Indexed, Input, Origin, Place, Received, RequestId, Spawn, Submission};
+use crate::core::input::{Facts, Indexed, Input, Origin, Place, Received, RequestId, Submission};
 use crate::error::{Code, Rejection};
 use crate::handle::AssignRequest;
 use crate::limits::{ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
@@ -60,6 +60,8 @@ pub enum Task {
     },
     /// Facts that have become too old.
     LookUp(Box<Submission>),
+    /// What it lacked is here.
+    Place(Box<Submission>),
     /// The same of a frame.
     LookUpFrame(Box<Received>),
     /// A frame from outside.
@@ -101,7 +103,7 @@ impl Task {
         match self {
             Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(Origin::Request(*request)),
             Self::Process(again) => again.request.map(Origin::Request),
-            Self::LookUp(submission) => Some(submission.origin),
+            Self::LookUp(submission) | Self::Place(submission) => Some(submission.origin),
             Self::LookUpFrame(_) | Self::Frame { .. } | Self::Evidence { .. } | Self::Wanted { .. } => None,
         }
     }
@@ -155,6 +157,12 @@ impl Verifier {
                 let facts = self.facts(&submission)?;
                 Ok(Input::Submit(Box::new(Submission { facts, ..*submission })))
             }
+            Task::Place(submission) => {
+                let Submission { origin, item, push, sought, .. } = *submission;
+                let item = item.ok_or_else(|| Rejection::new(Code::Internal, "an item that is stored lacks nothing"))?;
+                let placed = self.submission(origin, item, push, false)?;
+                Ok(Input::Submit(Box::new(Submission { sought, ..placed })))
+            }
             Task::Monitor { request, process, bytes, on } => {
                 let item = verified(bytes)?;
                 if item.target() != Some(process) {
@@ -171,8 +179,16 @@ impl Verifier {
                 let item = verified(bytes)?;
                 let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
                 let (id, index) = (item.id(), Some(indexed(&item)));
-                let mut submission =
-                    Submission { origin: Origin::Frame, item: Some(item), id, place: Place::Store, index, push: false, facts };
+                let mut submission = Submission {
+                    origin: Origin::Frame,
+                    item: Some(item),
+                    id,
+                    place: Place::Store,
+                    index,
+                    push: false,
+                    facts,
+                    sought: false,
+                };
                 submission.facts = self.facts(&submission)?;
                 Ok(Input::Submit(Box::new(submission)))
             }
@@ -198,7 +214,7 @@ impl Verifier {
     pub fn submission(&self, origin: Origin, item: Verified<DataItem>, push: bool, store: bool) -> Result<Submission, Rejection> {
         let place = match Rules::default().check(&item) {
             Ok(Lawful::Process(process)) if self.neighbours.schedules && process.scheduler == self.scheduler.to_string() => {
-                Place::Spawn(self.spawn(&item, process)?)
+                self.spawn(&item, process)?
             }
             Ok(Lawful::Process(process)) if self.neighbour(&process.scheduler).is_some() => {
                 let scheduler = self.neighbour(&process.scheduler).unwrap_or(self.scheduler);
@@ -212,6 +228,9 @@ impl Verifier {
             Ok(Lawful::Message(message)) if !store || self.is_process(message.target)? => {
                 if let Some(scheduler) = self.host(message.target)?.filter(|host| self.neighbours.schedulers.contains(host)) {
                     return self.placed(origin, item, Place::Elsewhere { scheduler }, push);
+                }
+                if matches!(origin, Origin::Outbox { .. }) && !self.is_process(message.target)? && self.is_wallet(message.target)? {
+                    return self.placed(origin, item, Place::Store, push);
                 }
                 let content = message.is_pushed().then(|| ContentKey::of(&item).0);
                 Place::Log { process: message.target, exclude: Vec::new(), content }
@@ -230,7 +249,7 @@ impl Verifier {
         let index = Some(indexed(&item));
         let id = item.id();
         let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
-        let mut submission = Submission { origin, item: Some(item), id, place, index, push, facts };
+        let mut submission = Submission { origin, item: Some(item), id, place, index, push, facts, sought: false };
         submission.facts = self.facts(&submission)?;
         Ok(submission)
     }
@@ -246,23 +265,55 @@ impl Verifier {
             return Ok(None);
         }
         let row = schema::PROCESSES.get(&*self.store, &process).map_err(|error| store_failed(&error))?;
-        Ok(row.and_then(|row| Address::parse(&row.scheduler).ok()).or_else(|| self.neighbours.born(&process)))
+        if let Some(row) = row {
+            return Ok(Address::parse(&row.scheduler).ok());
+        }
+        if let Some(host) = self.neighbours.born(&process) {
+            return Ok(Some(host));
+        }
+        // A process whose frame is not here yet says itself whose it is.
+        let item = facts::item(&*self.store, process).map_err(|error| store_failed(&error))?;
+        Ok(item.and_then(|item| match Rules::default().check(&item) {
+            Ok(Lawful::Process(process)) => Address::parse(&process.scheduler).ok(),
+            _ => None,
+        }))
+    }
+
+    /// Whether items of this address are here. An address is the hash of a key and a process's id that of a signature: it is no process's.
+    fn is_wallet(&self, id: Id) -> Result<bool, Rejection> {
+        let of = (Address::Arweave(id), 0)..=(Address::Arweave(id), u64::MAX);
+        let found = schema::OWNER_INDEX.range(&*self.store, of.start(), of.end(), Direction::Forward, 1);
+        Ok(!found.map_err(|error| store_failed(&error))?.is_empty())
     }
 
     fn is_process(&self, id: Id) -> Result<bool, Rejection> {
         schema::PROCESSES.contains(&*self.store, &id).map_err(|error| store_failed(&error))
     }
 
-    /// What a new process needs to be admitted: a module that is here and that the machine takes, an `On-Boot` that exists.
-    fn spawn(&self, item: &DataItem, process: ao_types::Process) -> Result<Spawn, Rejection> {
-        let module = self.modules.load(&*self.store, process.module)?;
-        self.vm.admit(&module.source, &process.id, &item.tags().to_vec()).map_err(|refusal| refused(&refusal))?;
+    /// What a new process needs to be admitted: a module that is here and that the machine takes, an `On-Boot` that exists. On a network
+    /// others may have what is not here.
+    fn spawn(&self, item: &DataItem, process: ao_types::Process) -> Result<Place, Rejection> {
+        let has = |id: &Id| schema::ITEMS.contains(&*self.store, id).map_err(|error| store_failed(&error));
+        let mut lacking = Vec::new();
         if let Some(OnBoot::Item(boot)) = &process.on_boot
-            && !schema::ITEMS.contains(&*self.store, boot).map_err(|error| store_failed(&error))?
+            && !has(boot)?
         {
-            return Err(Rejection::new(Code::ItemUnknown, format!("tag On-Boot names item {boot}, which is not known here")));
+            let refusal = Rejection::new(Code::ItemUnknown, format!("tag On-Boot names item {boot}, which is not known here"));
+            lacking.push((*boot, refusal));
         }
-        Ok(born(process))
+        let module = match self.modules.load(&*self.store, process.module) {
+            Ok(module) => module,
+            Err(refusal) if has(&process.module)? => return Err(refusal),
+            Err(refusal) => {
+                lacking.insert(0, (process.module, refusal.clone()));
+                return Ok(lacks(lacking, refusal));
+            }
+        };
+        self.vm.admit(&module.source, &process.id, &item.tags().to_vec()).map_err(|refusal| refused(&refusal))?;
+        match lacking.first().map(|(_, refusal)| refusal.clone()) {
+            Some(refusal) => Ok(lacks(lacking, refusal)),
+            None => Ok(Place::Spawn(born(process))),
+        }
     }
 
     fn assignment(&self, request: RequestId, assign: AssignRequest) -> Result<Submission, Rejection> {
@@ -294,10 +345,14 @@ impl Verifier {
             Some(scheduler) => Place::Elsewhere { scheduler },
             None => Place::Log { process, exclude, content: pushed.map(|item| ContentKey::of(&item).0) },
         };
-        let mut submission = Submission { origin, item: None, id: item, place, index: None, push: true, facts };
+        let mut submission = Submission { origin, item: None, id: item, place, index: None, push: true, facts, sought: false };
         submission.facts = self.facts(&submission)?;
         Ok(submission)
     }
+}
+
+fn lacks(lacking: Vec<(Id, Rejection)>, refusal: Rejection) -> Place {
+    Place::Lacking { items: lacking.into_iter().map(|(id, _)| id).collect(), refusal }
 }
 
 /// Bytes to a verified item.

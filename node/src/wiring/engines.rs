@@ -1,7 +1,11 @@
 //! Every consensus engine of this build: what a genesis calls it, what it is, and how it is made.
 
+use std::collections::BTreeMap;
+
 use ao_attest::Attest;
+use ao_bft::timeouts::Timeouts;
 use ao_consensus::Solo;
+use ao_types::genesis;
 
 use crate::shell::membership::MakeEngine;
 
@@ -14,11 +18,66 @@ pub struct Engine {
     pub about: &'static str,
     /// Only for a network of one node.
     pub alone: bool,
-    /// Its own numbers (`consensus.params`): name, default, meaning.
-    pub params: &'static [(&'static str, &'static str, &'static str)],
+    /// Its frames carry certificates: each frame of each chain costs every attestor BLS work, and they are the farther apart the more
+    /// chains are active.
+    pub certifies: bool,
+    /// Its own numbers (`consensus.params`).
+    pub params: &'static [Param],
     /// Makes it.
     pub make: MakeEngine,
 }
+
+/// A number of an engine that a genesis may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// As the genesis names it.
+    pub name: &'static str,
+    /// Where it names nothing.
+    pub default: u64,
+    /// Lowest and highest value.
+    pub range: (u64, u64),
+    /// What it is.
+    pub about: &'static str,
+}
+
+impl Engine {
+    /// Refuses numbers that this engine does not have, or not of this size: on a network every node must read them alike.
+    ///
+    /// # Errors
+    /// What is wrong with which.
+    pub fn check(&self, params: &BTreeMap<String, genesis::Param>) -> Result<(), String> {
+        for (name, value) in params {
+            let Some(param) = self.params.iter().find(|param| param.name == name) else {
+                let known = self.params.iter().map(|param| param.name).collect::<Vec<_>>().join(", ");
+                return Err(format!("consensus.params.{name} is no number of engine `{}`, which has: {known}", self.name));
+            };
+            let (low, high) = param.range;
+            match value {
+                genesis::Param::Number(number) if (low..=high).contains(number) => {}
+                _ => return Err(format!("consensus.params.{name} must be a whole number from {low} to {high}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn ms(name: &'static str, default: u64, about: &'static str) -> Param {
+    Param { name, default, range: (1, 600_000), about }
+}
+
+const BFT: &[Param] = &[
+    ms("block_interval_ms", 10, "least time between two blocks"),
+    ms("propose_ms", Timeouts::LOCAL.propose_ms, "wait for a proposal before voting nil"),
+    ms("prevote_ms", Timeouts::LOCAL.prevote_ms, "wait for more prevotes after a quorum of mixed ones"),
+    ms("precommit_ms", Timeouts::LOCAL.precommit_ms, "wait for more precommits after a quorum of mixed ones"),
+    ms("delta_ms", Timeouts::LOCAL.delta_ms, "what each of these waits grows by with each round"),
+    ms("longest_ms", Timeouts::LOCAL.longest_ms, "the longest that they grow to"),
+    ms("rebroadcast_ms", Timeouts::LOCAL.rebroadcast_ms, "votes are said again after this without progress"),
+    ms("sync_ms", 500, "without an answer, somebody else is asked for missed blocks after this"),
+    ms("fetch_ms", 300, "a frame that was asked for is asked for again after this"),
+    ms("announce_ms", 500, "a height that nothing followed is announced after this"),
+    ms("tick_ms", 1_000, "time between blocks while the control plane waits for time to pass"),
+];
 
 /// Every engine of this build.
 pub const ENGINES: &[Engine] = &[
@@ -26,20 +85,28 @@ pub const ENGINES: &[Engine] = &[
         name: "attest",
         about: "Staked attestors sign frames; a quorum on a frame that carries a certificate confirms.",
         alone: false,
-        params: &[],
+        certifies: true,
+        params: &[Param {
+            name: "interval_ms",
+            default: 20,
+            range: (1, 10_000),
+            about: "frame interval that waits for certificates are counted in; frames themselves are as far apart as this machine's costs say",
+        }],
         make: |setup| Attest::new(setup).map(|engine| Box::new(engine) as _).map_err(|error| error.to_string()),
     },
     Engine {
         name: "bft",
         about: "Tendermint rounds decide blocks of frames.",
         alone: false,
-        params: &[],
+        certifies: false,
+        params: BFT,
         make: |setup| Ok(Box::new(ao_bft::Engine::new(setup))),
     },
     Engine {
         name: "solo",
         about: "Confirms every frame at once, because there is nobody else to ask. Durable, and as trustworthy as the one node that runs it.",
         alone: true,
+        certifies: false,
         params: &[],
         make: |setup| Ok(Box::new(Solo::new(&setup))),
     },
@@ -48,4 +115,26 @@ pub const ENGINES: &[Engine] = &[
 /// The engine of this name.
 pub fn named(name: &str) -> Option<&'static Engine> {
     ENGINES.iter().find(|engine| engine.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_genesis_sets_what_an_engine_has_and_within_its_bounds() {
+        let number = |name: &str, number: u64| BTreeMap::from([(name.to_owned(), genesis::Param::Number(number))]);
+        let bft = named("bft").unwrap();
+        assert_eq!(bft.check(&number("propose_ms", 900)), Ok(()));
+        assert!(bft.check(&number("propose_ms", 0)).unwrap_err().contains("from 1 to 600000"));
+        assert!(bft.check(&number("propose", 900)).unwrap_err().contains("propose_ms"));
+        let text = BTreeMap::from([("propose_ms".to_owned(), genesis::Param::Text("soon".to_owned()))]);
+        assert!(bft.check(&text).is_err());
+        assert!(named("solo").unwrap().check(&number("propose_ms", 900)).is_err());
+        for engine in ENGINES {
+            for Param { default, range: (low, high), name, .. } in engine.params {
+                assert!((low..=high).contains(&default), "{}: {name}", engine.name);
+            }
+        }
+    }
 }

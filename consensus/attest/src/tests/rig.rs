@@ -508,6 +508,7 @@ impl Rig {
             Effect::Fetch(fetch) => format!("fetch {}..={}", fetch.from, fetch.to.0),
             Effect::Certified(one) => format!("certified {}", one.sequence),
             Effect::Confirmed(one) => format!("confirmed {}", one.sequence),
+            Effect::Forked { sequence, .. } => format!("forked at {sequence}"),
             Effect::Voided { from, .. } => format!("void from {from}"),
             Effect::Decided(_) => "decided".into(),
             Effect::Propose(op) => match op.as_ref() {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::seats::Seats;
+use crate::timeouts::Timeouts;
 
 fn validators(stakes: &[u128]) -> Validators {
     let committee = committee_of(Epoch(0), stakes);

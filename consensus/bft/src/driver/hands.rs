@@ -20,9 +20,10 @@ use arc_malachitebft_core_types::{
 
 use super::{Act, Identity, Say};
 use crate::ballots::Ballots;
-use crate::context::{Bft, Height, Proposal, PublicKey, Signature, Timeouts, Validators, Vote, Voter};
+use crate::context::{Bft, Height, Proposal, PublicKey, Signature, Validators, Vote, Voter};
 use crate::seats::Seats;
 use crate::signing::{number, proposal_message, vote_message};
+use crate::timeouts::Timeouts;
 use crate::wal::Entry;
 
 /// When, and which: one of a kind in a round.

@@ -27,7 +27,9 @@ impl Outbox {
             match effect {
                 // Any of them may get lost on its way anyway. The rest is never much: no blocks are fetched meanwhile.
                 Effect::Send(..) if self.waiting.len() >= OUTBOX_MAX => {}
-                Effect::Remember(_) | Effect::Send(..) | Effect::Confirmed(_) | Effect::Decided(_) => self.waiting.push_back(effect),
+                Effect::Remember(_) | Effect::Send(..) | Effect::Confirmed(_) | Effect::Forked { .. } | Effect::Decided(_) => {
+                    self.waiting.push_back(effect);
+                }
                 other => out.push(other),
             }
         }

@@ -37,13 +37,15 @@ pub(super) struct Line {
     pub(super) past: VecDeque<Arc<SignedHeader>>,
     /// Two headers of one sequence were reported.
     pub(super) reported: bool,
+    /// The node was told that it stores another frame than the decided one.
+    pub(super) forked: bool,
     /// A decided frame does not follow from what was decided before it: this chain is stuck, and nothing more of it is confirmed here.
     pub(super) broken: bool,
 }
 
 impl Line {
     pub(super) fn new(tip: ChainTip) -> Self {
-        Self { tip, owed: VecDeque::new(), waiting: BTreeMap::new(), past: VecDeque::new(), reported: false, broken: false }
+        Self { tip, owed: VecDeque::new(), waiting: BTreeMap::new(), past: VecDeque::new(), reported: false, forked: false, broken: false }
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -151,6 +153,27 @@ impl Line {
         Some((owed, gone.len()))
     }
 
+    /// The lowest decided place where the node stores another frame; once, and not before the decided one's header is here: only with both
+    /// headers is there evidence against their scheduler.
+    pub(super) fn fork(&mut self, chain: &Chain) -> Option<FrameRef> {
+        if self.forked {
+            return None;
+        }
+        let places = (self.tip.next_sequence..).zip(&self.owed);
+        let stored = |sequence: &u64, is: &dyn Fn(FrameId) -> bool| {
+            let entries = self.waiting.get(sequence).into_iter().flatten();
+            entries.into_iter().any(|entry| entry.given.facts.durable && is(entry.given.header.id()))
+        };
+        let parted = |(sequence, owed): &(u64, &Owed)| {
+            let here = self.entry(*sequence, &owed.frame).is_some_and(|entry| !entry.given.facts.durable);
+            here && stored(sequence, &|frame| frame != owed.frame)
+        };
+        let (sequence, owed) = places.into_iter().find(parted)?;
+        let fork = FrameRef { chain: *chain, sequence, frame: owed.frame };
+        self.forked = true;
+        Some(fork)
+    }
+
     /// What can be proposed of this chain now, up to `max`.
     pub(super) fn run(&self, chain: &Chain, max: usize) -> VecDeque<FrameRef> {
         let (mut run, mut sequence, mut last) = (VecDeque::new(), self.next(), self.last());
@@ -162,6 +185,11 @@ impl Line {
     }
 
     pub(super) fn candidate(&self, chain: &Chain, sequence: u64, parent: FrameId) -> Option<FrameRef> {
+        // Its scheduler signed two logs, and others may hold the other one: a block that names either would be held by them until its round
+        // ends, at the cost of every chain. What was decided of it stands.
+        if self.reported {
+            return None;
+        }
         let fits = |entry: &&Entry| entry.given.header.parent == parent && matches!(entry.standing, Standing::Sign(_));
         let found = self.waiting.get(&sequence)?.iter().find(fits)?;
         Some(FrameRef { chain: *chain, sequence, frame: found.given.header.id() })

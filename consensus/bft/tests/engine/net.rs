@@ -286,6 +286,8 @@ impl Net {
                     assert!(evidence.verify(&self.rosters).is_ok(), "{evidence:?}");
                     self.nodes[index].evidence.push(*evidence);
                 }
+                // In these runs nodes are given bodies of both logs.
+                Effect::Forked { .. } => {}
                 Effect::Penalise(peer, why) => self.nodes[index].penalties.push((peer, why)),
                 Effect::Certified(_) | Effect::Voided { .. } | Effect::Propose(_) => panic!("this engine never says {effect:?}"),
             }

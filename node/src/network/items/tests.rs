@@ -86,8 +86,38 @@ fn what_nobody_gives_is_given_up_and_an_offer_is_pulled_from_its_sender_only() {
     let mut acts = Vec::new();
     items.poll(Timestamp(now), &[], &mut acts);
     assert_eq!(acts, [Act::Lost(Purpose::Lacked)]);
-    for n in 0..ITEMS_MAX as u8 {
-        assert!(items.want(Timestamp(now), Id([n; 32]), &[], Purpose::Lacked));
+    for n in 0..ITEMS_MAX {
+        assert!(items.want(Timestamp(now), Id(ao_types::hash::sha256(&[&n.to_be_bytes()])), &[], Purpose::Lacked));
     }
     assert!(!items.want(Timestamp(now), id, &[], Purpose::Lacked), "the bound bites");
+}
+
+#[test]
+fn what_everybody_denies_is_nowhere_and_is_asked_for_no_more() {
+    let (id, _) = item(100);
+    let mut items = Items::default();
+    items.want(Timestamp(0), id, &[], Purpose::Lacked);
+    let others = [peer(1), peer(2)];
+    for _ in 0..2 {
+        let (request, ..) = asked(&mut items, 0, &others)[0];
+        assert!(answer(&mut items, 0, request, Err(Failure::NotFound)).is_empty());
+    }
+    let mut acts = Vec::new();
+    items.poll(Timestamp(0), &others, &mut acts);
+    assert_eq!(acts, [Act::Nobody { item: id, denied: others.to_vec() }]);
+    assert!(items.wants.is_empty());
+    // Somebody who does not answer has not said no.
+    items.want(Timestamp(0), id, &[], Purpose::Lacked);
+    let (request, whom, _) = asked(&mut items, 0, &others)[0];
+    answer(&mut items, 0, request, Err(Failure::Timeout));
+    let (request, next, _) = asked(&mut items, 60, &others)[0];
+    assert_ne!(whom, next);
+    answer(&mut items, 60, request, Err(Failure::NotFound));
+    assert_eq!(asked(&mut items, 60, &others).len(), 1, "it is asked again");
+    // With nobody there, nobody has it.
+    let mut alone = Items::default();
+    alone.want(Timestamp(0), id, &[], Purpose::Lacked);
+    let mut acts = Vec::new();
+    alone.poll(Timestamp(0), &[], &mut acts);
+    assert_eq!(acts, [Act::Nobody { item: id, denied: Vec::new() }]);
 }

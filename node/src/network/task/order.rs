@@ -39,6 +39,10 @@ impl Task {
         match order {
             Order::Publish(frame) => self.publish(&frame),
             Order::Stored(held) => self.stored(held),
+            Order::TurnedBack { chain, next, last } => {
+                self.sync.turned_back(now, Tip { chain, next, last });
+                self.due = true;
+            }
             Order::Engine(To::Peer(peer), bytes) => {
                 if let Some(peer) = names::from_types(&peer).filter(|peer| *peer != self.network.peer_id()) {
                     self.tell(peer, Direct::Engine(bytes).encode());

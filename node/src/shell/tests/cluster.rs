@@ -91,7 +91,8 @@ fn membership(engine: &'static str, n: usize, of: usize, protection: Arc<dyn Kee
         attestor: Some(Arc::new(secret(n))),
         protection,
         orders: Orders::channel().0,
-        frame_interval_ms: limits::FRAME_INTERVAL_MS,
+        // The scheme costs nothing.
+        costs: Default::default(),
     })
 }
 
@@ -262,8 +263,15 @@ impl Cluster {
             Order::Items { ids, .. } => {
                 for id in ids {
                     let has = |to: &usize| schema::ITEMS.get(&*self.worlds[*to].store, &id).unwrap();
-                    if let Some((other, bytes)) = (0..self.worlds.len()).find_map(|to| Some((to, has(&to)?))) {
-                        self.post(other, n, Parcel::Arrival(Arrival::Item { from: peer(other), bytes }));
+                    let reached =
+                        |to: &usize| *to != n && !self.cut.contains(to) && !self.cut.contains(&n) && !self.worlds[*to].store.crashed();
+                    let others: Vec<usize> = (0..self.worlds.len()).filter(reached).collect();
+                    match others.iter().find_map(|to| Some((*to, has(to)?))) {
+                        Some((other, bytes)) => self.post(other, n, Parcel::Arrival(Arrival::Item { from: peer(other), bytes })),
+                        None => {
+                            let denied = others.into_iter().map(peer).collect();
+                            self.worlds[n].arrive(Arrival::Nobody { item: id, denied });
+                        }
                     }
                 }
             }
@@ -277,7 +285,7 @@ impl Cluster {
                 }
             }
             Order::Penalise(peer, _) => self.penalties.push((peer, n)),
-            Order::Stored(_) => {}
+            Order::Stored(_) | Order::TurnedBack { .. } => {}
         }
     }
 

@@ -25,19 +25,19 @@ fn tags(kind: &str, more: &[(&str, &str)]) -> Vec<Tag> {
 }
 
 /// The module goes to node `n` only: the others ask for it.
-fn upload(cluster: &mut Cluster, n: usize) {
+pub fn upload(cluster: &mut Cluster, n: usize) {
     let module = ItemBuilder::new().tags(setup().default_module.0).sign(&Wallet::ed25519_from_seed(&[1; 32])).unwrap();
     cluster.worlds[n].submit(&module, true);
     cluster.settle();
 }
 
-fn process(cluster: &Cluster, scheduler: usize, n: u8) -> Verified<DataItem> {
+pub fn process(cluster: &Cluster, scheduler: usize, n: u8) -> Verified<DataItem> {
     let (module, scheduler) = (cluster.worlds[0].module.to_string(), wallet(scheduler).address().to_string());
     let tags = tags("Process", &[("Module", &module), ("Scheduler", &scheduler)]);
     ItemBuilder::new().anchor([n; 32]).tags(tags).sign(&user()).unwrap()
 }
 
-fn message(to: Id, n: u8, more: &[(&str, &str)]) -> Verified<DataItem> {
+pub fn message(to: Id, n: u8, more: &[(&str, &str)]) -> Verified<DataItem> {
     ItemBuilder::new().target(to).anchor([n; 32]).tags(tags("Message", more)).data(Bytes::new()).sign(&user()).unwrap()
 }
 
@@ -71,10 +71,8 @@ fn what_one_node_schedules_every_node_confirms_and_evaluates() {
 fn across(cluster: &mut Cluster, messages: u8) -> Vec<(usize, u64)> {
     upload(cluster, 0);
     let (one, two) = (process(cluster, 0, 1), process(cluster, 1, 2));
-    // The module is at node 0: node 1 takes a process of it only when it has it.
-    let mut sent = vec![(2, cluster.worlds[2].submit(&one, false))];
-    cluster.settle();
-    sent.push((3, cluster.worlds[3].submit(&two, false)));
+    // The module is at node 0: node 1, which must admit a process of it, asks for it.
+    let mut sent = vec![(2, cluster.worlds[2].submit(&one, false)), (3, cluster.worlds[3].submit(&two, false))];
     cluster.settle();
     for n in 0..messages {
         let (to, other) = if n % 2 == 0 { (one.id(), two.id()) } else { (two.id(), one.id()) };
@@ -284,4 +282,85 @@ fn a_frame_that_breaks_a_rule_is_refused_and_costs_whoever_sent_it() {
     assert_eq!((cluster.penalties[0].0.clone(), cluster.penalties[0].1), (peer(2), 1));
     assert_eq!(cluster.worlds[1].log(spawn.id()).len(), 1);
     assert!(cluster.worlds[1].faults[0].contains("slot 0"), "{:?}", cluster.worlds[1].faults);
+}
+
+#[test]
+fn a_module_that_any_node_has_is_enough_to_spawn_and_one_that_nobody_has_is_refused() {
+    let mut cluster = Cluster::new("attest", 4, 13);
+    // Nobody has it yet: the client hears it when all who can be asked have said so.
+    let early = process(&cluster, 1, 1);
+    let request = cluster.worlds[2].submit(&early, false);
+    cluster.settle();
+    assert_eq!(cluster.worlds[2].replies[&request].as_ref().unwrap_err().code, Code::ModuleRefused);
+    upload(&mut cluster, 3);
+    let spawn = process(&cluster, 1, 2);
+    let request = cluster.worlds[2].submit(&spawn, false);
+    cluster.settle();
+    assert_eq!(cluster.worlds[2].replies[&request].as_ref().map(|accepted| accepted.slot), Ok(Some(Slot(0))));
+    cluster.check(&[0, 1, 2, 3]);
+    assert!(cluster.penalties.is_empty(), "{:?}", cluster.penalties);
+}
+
+#[test]
+fn a_process_whose_frame_is_not_here_yet_gets_its_messages_and_only_a_wallet_is_a_wallet() {
+    let mut cluster = Cluster::new("attest", 4, 14);
+    upload(&mut cluster, 0);
+    let (one, two) = (process(&cluster, 0, 1), process(&cluster, 1, 2));
+    cluster.worlds[0].submit(&one, false);
+    cluster.settle();
+    cluster.cut = [0].into();
+    cluster.worlds[1].submit(&two, false);
+    cluster.run_for(3_000);
+    cluster.cut.clear();
+    assert!(cluster.worlds[0].log(two.id()).is_empty() && !cluster.worlds[1].log(two.id()).is_empty());
+    let wallet_of_nobody = Id([77; 32]).to_string();
+    let sent = [
+        message(one.id(), 1, &[("Action", "Send"), ("To", &two.id().to_string())]),
+        message(one.id(), 2, &[("Action", "Send"), ("To", &wallet_of_nobody)]),
+        // A client's message to a process that this node has not heard of.
+        message(two.id(), 3, &[("Action", "Count")]),
+    ];
+    let requests: Vec<u64> = sent.iter().map(|item| cluster.worlds[0].submit(item, false)).collect();
+    cluster.settle();
+    for request in requests {
+        assert!(cluster.worlds[0].replies[&request].is_ok(), "{:?}", cluster.worlds[0].replies[&request]);
+    }
+    assert_eq!(cluster.worlds[2].log(two.id()).len(), 3, "its birth, what was pushed, what the client sent");
+    assert_eq!(cluster.worlds[2].log(one.id()).len(), 3);
+    cluster.check(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn whether_a_process_exists_is_said_by_enough_nodes_or_not_at_all() {
+    let mut cluster = Cluster::new("attest", 4, 15);
+    let code = |cluster: &mut Cluster, n: u8| {
+        let request = cluster.worlds[0].submit(&message(Id([n; 32]), n, &[]), false);
+        cluster.run_for(limits::SEEK_MS + 1_000);
+        cluster.worlds[0].replies[&request].as_ref().unwrap_err().clone()
+    };
+    assert_eq!(code(&mut cluster, 1).code, Code::ProcessUnknown);
+    cluster.cut = [2, 3].into();
+    let refusal = code(&mut cluster, 2);
+    assert_eq!((refusal.code, refusal.retry_after_s.is_some()), (Code::Unavailable, true), "one of three is not enough");
+}
+
+#[test]
+fn submissions_that_wait_for_others_are_bounded_and_do_not_wait_for_ever() {
+    let mut cluster = Cluster::new("attest", 4, 16);
+    let world = &mut cluster.worlds[0];
+    let requests: Vec<u64> = (0..=limits::SEEKS_MAX)
+        .map(|n| {
+            let mut id = [9; 32];
+            id[..4].copy_from_slice(&(n as u32).to_be_bytes());
+            world.submit(&message(Id(id), 1, &[]), false)
+        })
+        .collect();
+    while world.turn() {}
+    let refused: Vec<_> = requests.iter().filter_map(|request| world.replies.get(request)).collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].as_ref().unwrap_err().code, Code::Busy);
+    world.at(world.now().plus_ms(limits::SEEK_MS));
+    world.tick();
+    while world.turn() {}
+    assert!(requests.iter().all(|request| world.replies[request].is_err()));
 }

@@ -200,6 +200,7 @@ impl World {
             Arrival::Item { bytes, .. } => self.jobs.push_back(Work::Task(Task::Wanted { bytes, place: None })),
             Arrival::Engine { from, bytes, judge } => self.jobs.push_back(Work::Input(Input::Peer(from, bytes, judge))),
             Arrival::Forwarded { forward, answer } => self.jobs.push_back(Work::Input(Input::Forwarded { forward, answer })),
+            Arrival::Nobody { item, denied } => self.jobs.push_back(Work::Input(Input::Nobody { item, denied })),
             Arrival::Submission { .. } => panic!("a submission comes by `forwarded`"),
         }
     }
@@ -273,6 +274,7 @@ impl World {
                     assert!(before.is_none(), "request {request} is answered twice");
                 }
                 Effect::LookUp(submission) => self.jobs.push_back(Work::Task(Task::LookUp(submission))),
+                Effect::Place(submission) => self.jobs.push_back(Work::Task(Task::Place(submission))),
                 Effect::LookUpProcess(again) => self.jobs.push_back(Work::Task(Task::Process(again))),
                 Effect::LookUpFrame(received) => self.jobs.push_back(Work::Task(Task::LookUpFrame(received))),
                 Effect::Order(order) => self.orders.push(*order),
@@ -306,9 +308,12 @@ impl World {
                     }
                 }
             }
-            Effect::Recover { term, failed } => {
+            Effect::Recover { term, failed, rewind } => {
                 self.settled.through(failed);
-                let recovered = recover::read(&*self.store, &self.life, term, true).unwrap();
+                if let Some((chain, from)) = rewind {
+                    rewind::rewind(&*self.store, chain, from).unwrap();
+                }
+                let recovered = recover::read(&*self.store, &self.life, term, rewind.is_none()).unwrap();
                 self.jobs.push_back(Work::Input(Input::Recovered(Box::new(recovered))));
             }
             Effect::Evaluate(job) => {

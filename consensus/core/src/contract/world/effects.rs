@@ -126,6 +126,8 @@ impl World<'_> {
             }
             // Already carried out, said by twins, or for a control plane that these runs do not have.
             Effect::Remember(_) | Effect::Propose(_) | Effect::Voided { .. } | Effect::Evidence(_) | Effect::Penalise(..) => Ok(()),
+            // Hosts of these runs keep the bodies of every branch.
+            Effect::Forked { .. } => Ok(()),
         }
     }
 
