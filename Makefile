@@ -31,12 +31,13 @@ lint: setup
 bench: setup
 	cargo bench --workspace --locked $(ARGS)
 
-# A minute per target; needs a nightly toolchain and cargo-fuzz. SECONDS=3600 for a night.
+# A minute per target, from the seeds that the tests made; needs a nightly toolchain and cargo-fuzz. SECONDS=3600 for a night.
 SECONDS ?= 60
 fuzz: setup
 	for folder in consensus/types consensus/core consensus/attest consensus/bft p2p vm node; do \
 	  for target in $$(cd $$folder && cargo +nightly fuzz list); do \
-	    (cd $$folder && cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS)) || exit 1; done; done
+	    (cd $$folder && mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target && \
+	      cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(SECONDS)) || exit 1; done; done
 
 doc: setup
 	cargo doc --workspace --no-deps --locked

@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shell::Now;
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod items;
 pub mod limits;
 pub mod message;

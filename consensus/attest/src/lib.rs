@@ -128,6 +128,8 @@ mod timer;
 
 // All of them.
 mod common;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod mutation;
 pub mod record;
 pub mod state;

@@ -65,6 +65,8 @@ pub mod context;
 pub mod driver;
 pub mod engine;
 pub mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod judge;
 pub mod limits;
 pub mod message;

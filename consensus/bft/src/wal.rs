@@ -256,4 +256,4 @@ pub fn replayed<'a>(height: Height, records: impl IntoIterator<Item = (u32, &'a 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

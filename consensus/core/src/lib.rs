@@ -68,10 +68,12 @@ pub mod scheme;
 pub mod tally;
 
 // The smallest engine, and the suite for all of them.
-#[cfg(any(test, feature = "contract"))]
+#[cfg(any(test, fuzzing, feature = "contract"))]
 pub mod contract;
 #[cfg(test)]
 mod example;
+#[cfg(any(test, fuzzing, feature = "contract"))]
+pub mod fuzzing;
 pub mod solo;
 
 pub use ao_types::{Chain, FrameId};

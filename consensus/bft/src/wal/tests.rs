@@ -52,6 +52,13 @@ fn records(height: Height) -> Vec<WalRecord> {
         .collect()
 }
 
+/// Records as bytes, for what damages them.
+pub(crate) fn samples() -> Vec<Vec<u8>> {
+    let records = records(Height(1));
+    let two = [&records[0].bytes[..], &records[1].bytes[..]].concat();
+    records.into_iter().map(|record| record.bytes.to_vec()).chain([two]).collect()
+}
+
 fn replay(height: u64, records: &[WalRecord]) -> Replayed {
     replayed(Height(height), records.iter().map(|record| (record.number, &record.bytes[..])))
 }

@@ -1,8 +1,10 @@
+use ao_consensus::fuzzing::{damaged, seeds};
 use ao_p2p::NodeKey;
 use ao_types::Address;
 use proptest::prelude::*;
 
 use super::*;
+use crate::network::fuzzing::messages;
 use crate::network::tests::frames;
 
 fn chain() -> Chain {
@@ -101,29 +103,35 @@ proptest! {
 }
 
 fn check(bytes: &Bytes, count: u16) {
-    if let Ok(read) = Gossip::decode(bytes) {
-        assert_eq!(read.encode(), bytes);
+    for which in 0..9 {
+        messages(&[&[which, count as u8][..], bytes].concat());
     }
-    if let Ok(read) = Direct::decode(bytes) {
-        assert_eq!(read.encode(), **bytes);
-    }
-    if let Ok(read) = decode_range(bytes, count) {
-        assert_eq!(encode_range(&read), bytes);
-    }
-    if let Ok(read) = RangeQuestion::decode(bytes) {
-        assert_eq!(read.encode(), **bytes);
-    }
-    if let Ok(read) = ChunkQuestion::decode(bytes) {
-        assert_eq!(read.encode(), **bytes);
-    }
-    if let Ok(read) = ItemQuestion::decode(bytes) {
-        assert_eq!(read.encode(), **bytes);
-    }
-    if let Ok(read) = ItemPart::decode(bytes) {
-        assert_eq!(read.encode(), bytes);
-    }
-    if let Ok(read) = Forward::decode(bytes) {
-        assert_eq!(read.encode(), bytes);
-    }
-    drop(decode_receipt(bytes));
+}
+
+/// Every kind of message, whole and damaged. Whole, they are the seeds in `fuzz/seeds`.
+#[test]
+fn damaged_messages_are_read_or_refused() {
+    let header = frames::Author::new(1).next(&[]).header.to_raw().unwrap();
+    let wire = Bytes::from_static(b"bytes of a frame, an engine or an item");
+    let tip = Tip { chain: chain(), next: 7, last: FrameId([1; 32]) };
+    let accepted = Accepted { id: Id([1; 32]), process: Some(Id([2; 32])), slot: Some(Slot(3)), assignment: None, timestamp_ms: 5 };
+    let samples: [(u8, Vec<u8>); 14] = [
+        (0, Gossip::Frame(wire.clone()).encode().to_vec()),
+        (0, Gossip::Header { header: Box::new(header), holder: peer() }.encode().to_vec()),
+        (0, Gossip::Evidence(wire.clone()).encode().to_vec()),
+        (1, Direct::Engine(wire.clone()).encode().to_vec()),
+        (1, Direct::Tips(vec![tip; 3]).encode().to_vec()),
+        (1, Direct::Have(place()).encode().to_vec()),
+        (2, Forward::Whole(wire.clone()).encode().to_vec()),
+        (2, Forward::Offer { item: Id([3; 32]), bytes: 9 }.encode().to_vec()),
+        (3, ItemPart { total: 300_000, bytes: wire.clone() }.encode().to_vec()),
+        (4, RangeQuestion { chain: chain(), from: 5, count: 64 }.encode()),
+        (5, ChunkQuestion { place: place(), index: 3 }.encode()),
+        (6, ItemQuestion { item: Id([3; 32]), part: 2 }.encode()),
+        (7, encode_range(&[Piece::Whole(wire.clone()), Piece::Header(wire)]).to_vec()),
+        (8, encode_receipt(&Ok(accepted)).to_vec()),
+    ];
+    let samples = samples.map(|(which, bytes)| [&[which, 2][..], &bytes].concat());
+    seeds(env!("CARGO_MANIFEST_DIR"), "messages", &samples);
+    damaged(messages, &samples, 1_000);
 }
