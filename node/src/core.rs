@@ -28,6 +28,7 @@ use ao_types::{Committee, Id, NetworkId};
 
 use crate::chain::Block;
 use crate::error::{Code, Rejection};
+use crate::limits::RENEW_MS_MAX;
 
 pub mod batch;
 mod confirm;
@@ -131,6 +132,8 @@ pub struct Core {
     monitors: Monitors,
     /// Processes to be tried again, by time.
     retries: BTreeSet<(Timestamp, Id)>,
+    /// The engine is to be made anew: by when at the latest.
+    renewal: Option<Timestamp>,
 }
 
 /// Whether the core knows the store.
@@ -184,6 +187,7 @@ impl Core {
             outbox: Outbox::default(),
             monitors: Monitors::default(),
             retries: BTreeSet::new(),
+            renewal: None,
         }
     }
 
@@ -214,6 +218,7 @@ impl Core {
             Input::Tip(tip) => self.on_tip(now, tip, out),
             Input::Reserve { low } => self.on_reserve(now, low, out),
             Input::Tick => self.on_tick(now, out),
+            Input::Renew => self.renewal = self.renewal.or(Some(now.plus_ms(RENEW_MS_MAX))),
             // Answers to questions of an earlier life.
             Input::Signed { .. }
             | Input::Written { .. }
@@ -223,12 +228,13 @@ impl Core {
             | Input::Undelivered { .. } => {}
         }
         self.flush(now, out);
+        self.renew_if_quiet(now, out);
     }
 
     /// When to call `handle(Input::Tick)` next, if nothing comes before. `now` in the answer: something is due.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
         let retry = self.retries.first().map(|(at, _)| *at);
-        let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry];
+        let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry, self.renewal];
         let followed = self.others.values().filter_map(Following::next_deadline).min();
         let network = [self.frame_deadline(now), followed, self.forwards.next_deadline(), self.seeks.next_deadline(), self.fork_deadline()];
         own.into_iter().chain(network).flatten().min()

@@ -36,7 +36,7 @@ use error::Context as _;
 pub use error::Error;
 pub use files::write_atomic;
 use files::{ENTRIES_MAX, private, private_tree};
-pub(crate) use files::{check_secret_file, entropy, make_private_folder, read_at_most, read_json, read_small, write_json};
+pub(crate) use files::{check_secret_file, entropy, make_private_folder, read_at_most, read_json, read_small, remove_durably, write_json};
 
 /// Layout version this binary writes and the newest it reads. The store has its own, inside.
 pub const SCHEMA: u32 = 1;

@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::chain::Block;
 use crate::core::effect::{Again, Ask, Reply};
-use crate::core::input::RequestId;
+use crate::core::input::{Input, RequestId};
 use crate::error::{Code, Rejection};
 use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX, RESULT_TRIES_MAX};
 use crate::metrics::labels::{Check, Stage};
@@ -281,6 +281,11 @@ impl Node {
     /// The store, for readers.
     pub fn store(&self) -> &dyn Store {
         &*self.shared.store
+    }
+
+    /// What the engine may sign with has changed: the core makes it anew from the store, at the next quiet moment.
+    pub fn renew_engine(&self) {
+        self.shared.inputs.send(Input::Renew);
     }
 
     /// The store, for readers with threads of their own.

@@ -28,6 +28,7 @@ use crate::handle::HealthCheck;
 use crate::metrics::Metrics;
 use crate::metrics::labels::Check;
 use crate::network;
+use crate::protection::Watch;
 
 mod admin;
 pub mod backend;
@@ -88,6 +89,7 @@ pub struct Inner {
     connections: AtomicUsize,
     /// The network between nodes, if this node is part of one.
     network: OnceLock<network::Handle>,
+    watch: OnceLock<Arc<Watch>>,
     /// The listeners' stop: streams end with it.
     stop: CancellationToken,
 }
@@ -136,6 +138,7 @@ impl App {
             genesis: RwLock::new(None),
             connections: AtomicUsize::new(0),
             network: OnceLock::new(),
+            watch: OnceLock::new(),
             backend,
             limits,
             metrics,
@@ -198,6 +201,17 @@ impl App {
     pub fn set_network(&self, network: network::Handle) {
         // A node joins one network in its life.
         let _ = self.network.set(network);
+    }
+
+    /// The node attests. Only the first one counts.
+    pub fn set_watch(&self, watch: Arc<Watch>) {
+        // A node has one key in its life.
+        let _ = self.watch.set(watch);
+    }
+
+    /// What looks after the key that this node attests with.
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.get().map(Arc::as_ref)
     }
 
     /// The network between nodes.

@@ -184,3 +184,21 @@ const _: () = assert!(ITEM_BYTES_MAX <= SEEK_BYTES_MAX, "any submission can wait
 pub const FORK_WAIT_MS_MIN: u64 = 1_000;
 /// doubling up to this.
 pub const FORK_WAIT_MS_MAX: u64 = 60_000;
+
+/// Signatures of this node's own key in messages of peers that are checked between two looks at the clock ([`SIGNER_LOOK_MS`]).
+pub const FOREIGN_CHECKS_MAX: u32 = 16;
+
+/// Bytes of an engine's message that is searched for a signature of this node's key: shares and votes are shorter.
+pub const OVERHEARD_BYTES_MAX: usize = 1024;
+
+/// Milliseconds between two looks at how long an attestor still has to listen.
+pub const SIGNER_LOOK_MS: u64 = 100;
+
+/// Milliseconds that a core waits for a quiet moment before it makes its engine anew all the same.
+pub const RENEW_MS_MAX: u64 = 2_000;
+
+/// How long an attestor listens for its own key before it signs, where nothing else is configured.
+pub const DOPPELGANGER_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// The same on a development network, whose keys are on one machine.
+pub const DOPPELGANGER_WAIT_DEV: std::time::Duration = std::time::Duration::from_millis(500);

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub replay_behind_slots: IntGauge,
     /// Processes stopped because a second evaluation gave another result.
     pub state_divergence_total: IntCounter,
+    /// How long an attestor still listens for its own key before it signs.
+    pub doppelganger_wait_seconds: Gauge,
     /// Synced writes of the store.
     pub wal_fsync_seconds: Histogram,
     /// Torn tails cut off when the store was opened.
@@ -155,6 +157,10 @@ impl Metrics {
             replay_behind_slots: m.gauge("aonode_replay_behind_slots", "Slots assigned and not yet evaluated, over all processes.")?,
             state_divergence_total: m
                 .counter("aonode_state_divergence_total", "Processes stopped because a second evaluation gave another result.")?,
+            doppelganger_wait_seconds: m.add(Gauge::new(
+                "aonode_doppelganger_wait_seconds",
+                "How long an attestor still listens for its own key before it signs; 0 while it signs, and where there is none.",
+            )?)?,
             wal_fsync_seconds: m.histogram("aonode_wal_fsync_seconds", "Synced writes of the store.")?,
             wal_truncations_total: m.counter("aonode_wal_truncations_total", "Torn tails cut off when the store was opened.")?,
             db_bytes: m.add(IntGaugeVec::new(Opts::new("aonode_db_bytes", "Bytes on disk by table."), &["family"])?)?,

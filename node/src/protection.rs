@@ -9,14 +9,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ao_consensus::protection::interchange::{Rows, merge};
-use ao_consensus::protection::{ChainRow, Conflict, Guard, Permit, Position, Protection, SignedRow, Watermark, may_replace, may_sign};
+use ao_consensus::protection::{
+    ChainRow, Conflict, Guard, Permit, Position, Protection, SignedRow, Watermark, may_replace, may_sign, place,
+};
 use ao_storage::ProtectionStore;
 use ao_types::{BlsKey, Canonical as _, Chain, CodecError, NetworkId};
 
 pub mod claim;
+pub mod heard;
+pub mod marker;
 mod rows;
+pub mod watch;
 
 pub use claim::Claim;
+pub use heard::Heard;
+pub use watch::Watch;
 
 /// Terms (committee epochs, schedule epochs) whose rows stay when older ones are pruned: four times the doppelganger wait.
 pub const KEEP_TERMS: u64 = 8;
@@ -241,6 +248,19 @@ impl Protection for DurableProtection {
         let chains = chains.into_iter().map(|(at, row)| (at, Some(row.encode())));
         let signed = signed.into_iter().map(|(at, row)| (at, Some(rows::signed_value(&row))));
         Ok(self.store.write(chains.chain(signed).collect::<Vec<_>>())?)
+    }
+
+    fn raise(&mut self, watermark: &Watermark) -> Result<(), Error> {
+        let old = self.watermark(&watermark.0)?;
+        if old.is_some_and(|old| place(&old.0) >= place(&watermark.0)) {
+            return Ok(());
+        }
+        let (at, row) = rows::watermark(watermark);
+        Ok(self.store.write([(at, Some(row))])?)
+    }
+
+    fn conflict(error: &Error) -> Option<&Conflict> {
+        if let Error::Conflict(conflict) = error { Some(conflict) } else { None }
     }
 
     fn rows(&self, key: &BlsKey) -> Result<(Vec<Guard>, Vec<Watermark>), Error> {

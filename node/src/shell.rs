@@ -156,7 +156,7 @@ pub struct Shared {
     doors: doorway::Doors,
     runs: Queue<Run>,
     turns: Queue<(Term, Id)>,
-    inputs: Inputs,
+    pub(crate) inputs: Inputs,
     writes: Mutex<Option<Sender<Write>>>,
 }
 

@@ -172,7 +172,7 @@ pub fn may_sign(
 }
 
 /// What watermarks compare. Results of one slot by different hosts do not bar one another, so their round does not count.
-pub(crate) fn place(position: &Position) -> (u64, u64, u32) {
+pub fn place(position: &Position) -> (u64, u64, u32) {
     (position.term, position.height, if position.kind == Kind::Result { 0 } else { position.round })
 }
 
@@ -212,6 +212,12 @@ pub trait Protection: Send {
 
     /// Checks rows by [`may_replace`] and [`may_sign`] and makes them durable.
     fn record(&mut self, guards: &[Guard]) -> Result<(), Self::Error>;
+
+    /// Raises a watermark, durably; never lowers one. For what a key was found to have signed elsewhere.
+    fn raise(&mut self, watermark: &Watermark) -> Result<(), Self::Error>;
+
+    /// The conflict that an error is about; `None`: the store failed.
+    fn conflict(error: &Self::Error) -> Option<&Conflict>;
 
     /// Every row of a key, for an engine's start; and for export, with all watermarks.
     fn rows(&self, key: &BlsKey) -> Result<(Vec<Guard>, Vec<Watermark>), Self::Error>;

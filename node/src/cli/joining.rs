@@ -2,25 +2,32 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_consensus::SecretKey;
 use ao_consensus::protection::memory::MemoryProtection;
 use ao_types::{Genesis, NetworkId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use zeroize::Zeroizing;
 
 use super::exit::{Exit, Failure};
-use crate::config::sections::P2p;
+use crate::config::sections::{self as config, P2p};
+use crate::datadir::Layout;
 use crate::handle::Node;
 use crate::http::App;
+use crate::limits::{DOPPELGANGER_WAIT, DOPPELGANGER_WAIT_DEV, SIGNER_LOOK_MS};
 use crate::member::{Attestor, Member};
+use crate::metrics::Metrics;
 use crate::network;
 use crate::network::seam::{Order, Orders};
-use crate::protection::Claim;
+use crate::protection::marker::{self, Marker};
+use crate::protection::watch::{self, Phase};
+use crate::protection::{Claim, Watch};
 use crate::shell;
-use crate::shell::membership::{Keeper, Membership};
-use crate::wiring::membership::membership;
+use crate::shell::membership::Membership;
+use crate::wiring::membership::{MembershipError, membership};
 
 /// A node on its way into its network.
 pub struct Joining {
@@ -28,35 +35,66 @@ pub struct Joining {
     network: NetworkId,
     seed: Zeroizing<[u8; 32]>,
     orders: mpsc::Receiver<Order>,
-    claim: Option<Claim>,
+    signer: Option<Signer>,
 }
 
 /// A node that is part of its network.
 pub struct Joined {
     running: network::Running,
-    // Held as long as anything may be signed.
-    _claim: Option<Claim>,
+    signer: Option<Signer>,
+}
+
+/// What a node that attests holds as long as anything may be signed.
+pub struct Signer {
+    watch: Arc<Watch>,
+    network: NetworkId,
+    _claim: Claim,
+}
+
+impl Signer {
+    /// Everything that could sign has ended: the next start need not listen first, if this one did and signed since.
+    pub fn ended(self, layout: &Layout) {
+        if self.watch.phase() == Phase::Signing
+            && let Err(error) = Marker::leave(layout, marker::machine(), self.network, self.watch.key(), shell::wall_clock())
+        {
+            tracing::warn!(event = "no_stop_marker", %error, "the next start listens before it signs");
+        }
+    }
 }
 
 impl Joining {
     /// What the core is started with, and what is needed afterwards.
     ///
     /// # Errors
-    /// A genesis that this build cannot be part of, a key that it does not name.
-    pub fn prepare(member: Member) -> Result<(Self, Membership), Failure> {
+    /// A genesis that this build cannot be part of, a key that it does not name; a marker of the last stop that cannot be taken away.
+    pub fn prepare(member: Member, section: &config::Signer, layout: &Layout) -> Result<(Self, Membership), Failure> {
         let Member { genesis, network, node_seed, peer, attestor } = member;
-        let (mut key, mut claim) = (None, None);
-        // A node that does not sign is bound by nothing.
-        let mut protection: Arc<dyn Keeper> = Arc::new(Mutex::new(MemoryProtection::new()));
-        if let Some(attestor) = attestor {
-            let Attestor { secret, protection: durable, claim: held } = attestor;
-            protection = Arc::new(Mutex::new(durable));
-            (key, claim) = (Some(secret as Arc<dyn SecretKey>), Some(held));
-        }
         let (orders, taken) = Orders::channel();
-        let membership = membership(genesis.clone(), peer, key, protection, orders)
-            .map_err(|error| Failure::new(Exit::Precondition, error.to_string()))?;
-        Ok((Self { genesis, network, seed: node_seed, orders: taken, claim }, membership))
+        let refused = |error: MembershipError| Failure::new(Exit::Precondition, error.to_string());
+        let make = |key, rows| membership(genesis.clone(), peer, key, rows, orders).map_err(refused);
+        let Some(Attestor { secret, protection, claim }) = attestor else {
+            // A node that does not sign is bound by nothing.
+            let membership = make(None, Arc::new(Mutex::new(MemoryProtection::new())))?;
+            return Ok((Self { genesis, network, seed: node_seed, orders: taken, signer: None }, membership));
+        };
+        let (key, started) = (secret.public(), shell::wall_clock());
+        let wait = section.doppelganger.0.unwrap_or(if genesis.dev { DOPPELGANGER_WAIT_DEV } else { DOPPELGANGER_WAIT });
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let last = Marker::take(layout)?;
+        let excused = last.is_some_and(|last| last.excuses(marker::machine().as_deref(), &network, &key, started, wait_ms / 2));
+        let mut membership = make(Some(secret as Arc<dyn SecretKey>), Arc::new(Mutex::new(protection)))?;
+        let watch = Arc::new(Watch::new(watch::Setup {
+            key,
+            rosters: membership.rosters.clone(),
+            rows: membership.protection.clone(),
+            wait_ms,
+            excused,
+            started,
+            folder: marker::evidence_folder(layout.root()),
+        }));
+        membership.watch = Some(watch.clone());
+        let signer = Some(Signer { watch, network, _claim: claim });
+        Ok((Self { genesis, network, seed: node_seed, orders: taken, signer }, membership))
     }
 
     /// Opens the node to its network. Must be called within a runtime.
@@ -70,14 +108,48 @@ impl Joining {
             network::settings_of(section, &self.genesis, self.network, &self.seed, root, clock).map_err(|bad| refused(bad.to_string()))?;
         let (handle, running) = network::start(settings, node.shared_store(), self.orders, Arc::new(node.clone()))
             .map_err(|error| refused(error.to_string()))?;
+        if let Some(signer) = &self.signer {
+            app.set_watch(signer.watch.clone());
+            tokio::spawn(look_after(signer.watch.clone(), node.clone(), handle.clone(), app.metrics.clone()));
+        }
         app.set_network(handle);
-        Ok(Joined { running, _claim: self.claim })
+        Ok(Joined { running, signer: self.signer })
     }
 }
 
 impl Joined {
-    /// Leaves the network: no more frames come or go.
-    pub async fn leave(self) {
+    /// What the node does with its key, and every change of it; `None` if it has none.
+    pub fn signing(&self) -> Option<tokio::sync::watch::Receiver<Phase>> {
+        self.signer.as_ref().map(|signer| signer.watch.changes())
+    }
+
+    /// Leaves the network: no more frames come or go. What may still sign goes on to be held.
+    pub async fn leave(self) -> Option<Signer> {
         self.running.stop().await;
+        self.signer
+    }
+}
+
+/// Tells the watch what time it is, shows the countdown, and has the engine made anew when what it may sign has changed. Ends with the
+/// runtime.
+async fn look_after(watch: Arc<Watch>, node: Node, network: network::Handle, metrics: Metrics) {
+    let (mut changes, mut shown) = (watch.changes(), u64::MAX);
+    let mut tick = tokio::time::interval(Duration::from_millis(SIGNER_LOOK_MS));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        watch.tick(shell::wall_clock(), network.connected().0 > 0);
+        if changes.has_changed().unwrap_or(false) {
+            changes.mark_unchanged();
+            node.renew_engine();
+        }
+        let left_ms = if let Phase::Silent { left_ms } = watch.phase() { left_ms } else { 0 };
+        metrics.doppelganger_wait_seconds.set(left_ms as f64 / 1_000.0);
+        // Every ten seconds, and at the beginning.
+        let tens = left_ms.div_ceil(10_000);
+        if left_ms > 0 && tens != shown {
+            tracing::info!(event = "doppelganger_check", left_ms, key = %watch.key(), "listening for this key before it signs");
+        }
+        shown = tens;
     }
 }

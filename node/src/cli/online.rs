@@ -32,6 +32,16 @@ pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
             ("Block height", text(&status["block_height"])),
             ("Items", text(&status["items"])),
         ]);
+        if let Some(state) = status["signing"]["state"].as_str() {
+            let left = status["signing"]["left_ms"].as_u64().unwrap_or_default().div_ceil(1_000);
+            let waits = format!("attesting in {:02}:{:02} (doppelganger check)", left / 60, left % 60);
+            let shown = match state {
+                "listening" => waits,
+                "attesting" => "attesting".to_owned(),
+                _ => "not signing any more: see the log".to_owned(),
+            };
+            out.push_str(&pairs(&[("Signing", shown)]));
+        }
         for check in status["checks"].as_array().into_iter().flatten() {
             let mark = if check["ok"] == true { "ok" } else { "FAILS" };
             out.push_str(&format!("Check {}: {mark}  {}\n", text(&check["name"]), text(&check["reason"])));

@@ -26,6 +26,7 @@ use crate::logging::Levels;
 use crate::member::Member;
 use crate::metrics::labels::{Label as _, State};
 use crate::metrics::{Build, Metrics};
+use crate::protection::watch::Phase;
 use crate::shell::membership::Membership;
 use crate::shell::{Options, Running, StartError, StateHashes};
 use crate::wiring;
@@ -133,7 +134,7 @@ impl Service {
 
         let metrics =
             Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-        let (joining, membership) = member.map(Joining::prepare).transpose()?.unzip();
+        let (joining, membership) = member.map(|member| Joining::prepare(member, &config.signer, &data)).transpose()?.unzip();
         let (node, running) = open(&config, &data, modules, worker, &metrics, membership)?;
         if let Err(failure) = fund(&node, &accounts) {
             running.stop(STOP_WITHIN);
@@ -233,8 +234,14 @@ impl Service {
     /// A vital thread ended by itself: a bug.
     pub async fn until_told(self, mut signals: Signals) -> Result<Exit, Failure> {
         let reloader = Arc::clone(&self.reloader);
+        let mut signing = self.joined.as_ref().and_then(Joined::signing);
         let ended = loop {
             tokio::select! {
+                why = signing_is_over(&mut signing) => {
+                    break Err(Failure::new(Exit::SigningSafety, why).fix(
+                        "find out who else signs with this key, or whose data directory this is a copy of, before you start this node again",
+                    ));
+                }
                 told = signals.next() => match told {
                     Told::Stop(exit) => break Ok(exit),
                     Told::Reload => reloader.on_signal(),
@@ -271,14 +278,28 @@ impl Service {
         for listener in std::mem::take(&mut self.listeners) {
             drop(listener.await);
         }
-        if let Some(joined) = self.joined.take() {
-            joined.leave().await;
-        }
+        let signer = match self.joined.take() {
+            Some(joined) => joined.leave().await,
+            None => None,
+        };
         if let Some(running) = self.running.take() {
             let left = STOP_WITHIN.saturating_sub(began.elapsed()).max(Duration::from_millis(500));
             drop(tokio::task::spawn_blocking(move || running.stop(left)).await);
         }
+        if let Some(signer) = signer {
+            signer.ended(&self.data);
+        }
         tracing::info!(event = "stopped", ms = began.elapsed().as_millis() as u64, "stopped");
+    }
+}
+
+/// Waits until the node must not sign any more; for ever where it does not sign at all.
+async fn signing_is_over(signing: &mut Option<tokio::sync::watch::Receiver<Phase>>) -> String {
+    let Some(signing) = signing else { return std::future::pending().await };
+    match signing.wait_for(|phase| matches!(phase, Phase::Over(_))).await.as_deref() {
+        Ok(Phase::Over(why)) => why.clone(),
+        // The watch ends with the node.
+        _ => std::future::pending().await,
     }
 }
 

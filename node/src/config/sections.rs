@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{ByteSize, Span};
+use super::units::{AutoSpan, ByteSize, Span};
 
 /// One key as [`KEYS`] lists it.
 #[derive(Clone, Copy, Debug)]
@@ -136,6 +136,13 @@ sections! {
         relay: bool = false;
         /// Relays to be reached through when this node turns out not to be reachable: addresses that end in `/p2p/<peer id>`.
         relays: Vec<String> = Vec::new();
+    }
+
+    /// The key that this node attests with, if it does.
+    signer: Signer {
+        /// How long an attestor listens for its own key before it signs, unless it stopped in order a moment ago. `auto`: half a second
+        /// where the genesis says `dev`, half a minute elsewhere.
+        doppelganger: AutoSpan = AutoSpan(None);
     }
 
     /// How processes are evaluated. Nothing here changes a result: the two ceilings decide which processes are refused.

@@ -14,6 +14,10 @@ pub struct ByteSize(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub Duration);
 
+/// A span of time, or `auto`: the node knows which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct AutoSpan(pub Option<Duration>);
+
 /// A text that is neither.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{found}` is not {wanted}")]
@@ -69,6 +73,36 @@ impl FromStr for Span {
     type Err = BadUnit;
     fn from_str(text: &str) -> Result<Self, BadUnit> {
         parse(text, &SPAN_UNITS, SPAN).map(|ms| Self(Duration::from_millis(ms)))
+    }
+}
+
+const AUTO: &str = "auto";
+
+impl FromStr for AutoSpan {
+    type Err = BadUnit;
+    fn from_str(text: &str) -> Result<Self, BadUnit> {
+        if text == AUTO { Ok(Self(None)) } else { text.parse::<Span>().map(|span| Self(Some(span.0))) }
+    }
+}
+
+impl fmt::Display for AutoSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str(AUTO),
+            Some(span) => Span(span).fmt(f),
+        }
+    }
+}
+
+impl Serialize for AutoSpan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AutoSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -148,6 +182,14 @@ mod tests {
         for text in ["", "MiB", "1.5GiB", "-1", "1 parsec", "99999999999TiB", "18446744073709551616"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_span_may_be_left_to_the_node() {
+        assert_eq!("auto".parse(), Ok(AutoSpan(None)));
+        assert_eq!("30s".parse(), Ok(AutoSpan(Some(Duration::from_secs(30)))));
+        assert!("automatic".parse::<AutoSpan>().is_err() && "30".parse::<AutoSpan>().is_err());
+        assert_eq!((AutoSpan(None).to_string(), AutoSpan(Some(Duration::from_secs(30))).to_string()), ("auto".into(), "30s".into()));
     }
 
     #[test]

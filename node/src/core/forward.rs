@@ -42,6 +42,11 @@ struct Answered {
 }
 
 impl Forwards {
+    /// Whether no client waits for another scheduler's node.
+    pub fn is_quiet(&self) -> bool {
+        self.open.is_empty() && self.seen.is_empty()
+    }
+
     /// Who waits, when they will wait in vain. Numbers go on: an answer to one of these is nobody's. What was answered stays true.
     pub fn abandon(&mut self) -> impl Iterator<Item = Submission> {
         self.asked.retain(|(_, forward)| self.answered.contains_key(forward));

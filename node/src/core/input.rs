@@ -58,6 +58,8 @@ pub enum Input {
         /// There is no room left.
         disk_full: bool,
     },
+    /// What the engine may sign with has changed: it is made anew from the store, at the next quiet moment.
+    Renew,
     /// Some steps of an evaluation job, in order.
     Evaluated(Box<Evaluated>),
     /// Outbox entries of one process, made ready.

@@ -58,6 +58,22 @@ impl Core {
         self.engine_input(now, ao_consensus::Input::Tip(tip), out);
     }
 
+    /// Makes the engine anew, when nobody waits for anything, or when that does not come about in time.
+    pub(super) fn renew_if_quiet(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let Some(by) = self.renewal.filter(|_| self.mode == Mode::Running) else { return };
+        if self.is_quiet() || by <= now {
+            self.renewal = None;
+            let refusal = Rejection::retry(Code::Unavailable, "the engine begins anew; try again in a moment", 1);
+            self.begin_anew(&refusal, None, out);
+        }
+    }
+
+    /// No write is on its way and nobody's request is.
+    fn is_quiet(&self) -> bool {
+        let waits = |process: &Process| !(process.signing.is_empty() && process.queue.is_empty() && process.cron.requests.is_empty());
+        self.batches.at_rest() && self.own.is_empty() && self.forwards.is_quiet() && self.seeks.is_empty() && !self.processes.values().any(waits)
+    }
+
     /// Nothing of a write counts: this life of the core ends.
     pub(super) fn on_write_failed(&mut self, reason: &str, disk_full: bool, out: &mut Vec<Effect>) {
         self.room = if disk_full { Room::Full } else { self.room };

@@ -85,6 +85,12 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
     serde_json::from_str(&read_small(path)?).map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })
 }
 
+/// Deletes a file so that a crash does not bring it back.
+pub(crate) fn remove_durably(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::remove_file(path).and_then(|()| File::open(folder)?.sync_all()).context("delete", path)
+}
+
 /// Writes a JSON file, at once or not at all.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::Damaged { path: path.to_owned(), reason: error.to_string() })?;

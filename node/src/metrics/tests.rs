@@ -69,7 +69,7 @@ fn the_text_is_well_formed_and_names_follow_the_rules() {
 #[test]
 fn golden_names() {
     let expected = "aonode_build_info aonode_compute_failures_total aonode_compute_fuel_total aonode_compute_seconds aonode_db_bytes \
-         aonode_disk_free_bytes aonode_errors_total aonode_event_loop_lag_seconds aonode_health_check_ok aonode_http_rejected_total \
+         aonode_disk_free_bytes aonode_doppelganger_wait_seconds aonode_errors_total aonode_event_loop_lag_seconds aonode_health_check_ok aonode_http_rejected_total \
          aonode_http_request_seconds aonode_http_requests_total aonode_message_stage_seconds aonode_messages_total \
          aonode_module_cache_requests_total aonode_oldest_pending_seconds aonode_outbox_pending aonode_push_attempts_total aonode_ready \
          aonode_replay_behind_slots aonode_state_divergence_total aonode_test_asked aonode_wal_fsync_seconds \

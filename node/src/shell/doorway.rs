@@ -10,7 +10,7 @@ use crate::core::effect::Reply;
 use crate::core::input::Input;
 use crate::error::{Code, Rejection};
 use crate::handle::Node;
-use crate::limits::{ARRIVALS_WAITING_MAX, FRAMES_WAITING_MAX};
+use crate::limits::{ARRIVALS_WAITING_MAX, FRAMES_WAITING_MAX, OVERHEARD_BYTES_MAX};
 use crate::network::seam::{Arrival, Doorway, Order, Replier};
 
 /// How much of what came from outside is still under way.
@@ -44,6 +44,7 @@ impl Doorway for Node {
         let shared = self.shared();
         let task = match arrival {
             Arrival::Engine { from, bytes, judge } => {
+                overhear(shared, &bytes);
                 let Some(place) = Place::take(&shared.doors.engine, ARRIVALS_WAITING_MAX) else {
                     return Err(Box::new(Arrival::Engine { from, bytes, judge }));
                 };
@@ -76,6 +77,19 @@ impl Doorway for Node {
         // A queue that is closed or full: what was dropped is asked for again.
         drop(shared.tasks.push(task));
         Ok(())
+    }
+}
+
+/// Listens for this node's own key: a signature of it that this node did not make was made by somebody who has the key too.
+fn overhear(shared: &Shared, bytes: &[u8]) {
+    let Some(membership) = shared.life.membership.as_deref() else { return };
+    let Some(watch) = membership.watch.as_ref().filter(|_| bytes.len() <= OVERHEARD_BYTES_MAX) else { return };
+    // Almost no message has the key in it.
+    let key = watch.key().0;
+    if bytes.windows(key.len()).any(|part| part == key)
+        && let Some(attestation) = (membership.heard)(bytes)
+    {
+        watch.overhear(&attestation);
     }
 }
 

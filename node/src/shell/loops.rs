@@ -4,9 +4,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use ao_consensus::Timestamp;
 use ao_consensus::schedule::assign_run;
+use ao_consensus::{Frame, Proof, Timestamp};
+use ao_storage::schema::FrameRow;
+use ao_storage::typed::Row as _;
 use ao_storage::{Durability, WriteBatch};
+use ao_types::Canonical as _;
+use bytes::Bytes;
 
 use super::backlog::Backlog;
 use super::membership::{self, Unwritten};
@@ -144,6 +148,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 }
                 let began = Instant::now();
                 let owed = owed(&rows);
+                let confirmed = watched(shared, &rows);
                 let sealed = membership::seal(&mut rows, seals, &guards, &*shared.scheduler, shared.life.membership.as_deref());
                 let written = sealed.and_then(|signatures| Ok((shared.store.write(rows, durability)?, signatures)));
                 if durability == Durability::Synced {
@@ -152,6 +157,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 match written {
                     Ok(((), signatures)) => {
                         shared.settled.through(batch);
+                        confirmed.into_iter().for_each(|row| look_at_signers(shared, &row));
                         shared.metrics.outbox_pending.add(owed);
                         shared.inputs.send(Input::Written { term, batch, signatures });
                     }
@@ -188,6 +194,24 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 }
             }
         }
+    }
+}
+
+/// Frames that a batch confirms, where the node has a key to look after.
+fn watched(shared: &Shared, rows: &WriteBatch) -> Vec<Bytes> {
+    if shared.life.membership.as_ref().is_none_or(|membership| membership.watch.is_none()) {
+        return Vec::new();
+    }
+    let frames = rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Frames);
+    frames.filter_map(|(_, _, row)| row.as_ref().map(|row| Bytes::from(row.clone()))).collect()
+}
+
+/// Who signed what confirms a frame: this node's own key only if this node did.
+fn look_at_signers(shared: &Shared, row: &Bytes) {
+    let watch = shared.life.membership.as_ref().and_then(|membership| membership.watch.as_ref());
+    let Ok(FrameRow { frame, proof: Some(proof), .. }) = FrameRow::decode(row) else { return };
+    if let (Some(watch), Ok(frame), Ok(proof)) = (watch, Frame::decode(&frame), Proof::decode(&proof)) {
+        watch.confirmed(&frame.header, &proof);
     }
 }
 

@@ -18,6 +18,8 @@ use parking_lot::Mutex;
 use crate::core::{Member, Unconfirmed};
 use crate::limits;
 use crate::network::seam::Orders;
+use crate::protection::{Heard, Watch};
+use crate::wiring::engines::Hears;
 
 /// Makes an engine, or says which of its records it cannot read.
 pub type MakeEngine = fn(Setup) -> Result<Box<dyn Consensus>, String>;
@@ -44,6 +46,10 @@ pub struct Membership {
     pub attestor: Option<Arc<dyn SecretKey>>,
     /// What that key is bound by, durably.
     pub protection: Arc<dyn Keeper>,
+    /// Listens for signatures of that key made elsewhere; nobody where there is no key to look after.
+    pub watch: Option<Arc<Watch>>,
+    /// Finds one key's signature in a message of the engine.
+    pub heard: Hears,
     /// Where orders go.
     pub orders: Orders,
     /// What BLS work costs here.
@@ -69,6 +75,25 @@ impl Membership {
         }
     }
 
+    /// The key, while this node may sign with it.
+    pub fn signer(&self) -> Option<Arc<dyn SecretKey>> {
+        let silent = self.watch.as_ref().is_some_and(|watch| !watch.may_sign());
+        self.attestor.clone().filter(|_| !silent)
+    }
+
+    /// Makes what signatures bind this node to durable. A conflict ends the node: whoever made it did not know what this key signed.
+    fn guard(&self, guards: &[Guard]) -> Result<(), Unkept> {
+        let Some(watch) = &self.watch else { return self.protection.record(guards) };
+        if !watch.may_sign() {
+            return Err(Unkept::Silent);
+        }
+        self.protection.record(guards).inspect_err(|unkept| {
+            if let Unkept::Conflict(why) = unkept {
+                watch.give_up(format!("a signature was refused because it contradicts an earlier one: {why}"));
+            }
+        })
+    }
+
     /// Known to nobody else: for coefficients of batches. A signature that is no statement's, so that it is the same at every start.
     pub fn secret(&self) -> [u8; 32] {
         match &self.attestor {
@@ -78,28 +103,69 @@ impl Membership {
     }
 }
 
+/// Why rows were not made durable. Nothing that they guard may be signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unkept {
+    /// They contradict what this key signed. No new attempt can mend that.
+    #[error("{0}")]
+    Conflict(String),
+    /// The store.
+    #[error("{0}")]
+    Failed(String),
+    /// This node only listens for now, or for good.
+    #[error("this node does not sign with its key now")]
+    Silent,
+}
+
 /// The slashing protection as the node uses it. One writer.
 pub trait Keeper: Send + Sync {
     /// Checks rows against those that are there and makes them durable: all or nothing.
     ///
     /// # Errors
     /// A conflict, or a disk that fails: nothing that these rows guard may be signed.
-    fn record(&self, guards: &[Guard]) -> Result<(), String>;
+    fn record(&self, guards: &[Guard]) -> Result<(), Unkept>;
 
     /// Every row of a key.
     ///
     /// # Errors
     /// A disk that fails.
-    fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, String>;
+    fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, Unkept>;
+
+    /// Whether the rows explain a signature of this node's key ([`Heard::is_own`]).
+    ///
+    /// # Errors
+    /// A disk that fails.
+    fn is_own(&self, heard: &Heard, network: &NetworkId) -> Result<bool, Unkept>;
+
+    /// Binds the key by what it signed elsewhere ([`Heard::bind`]).
+    ///
+    /// # Errors
+    /// As [`Keeper::record`].
+    fn bind(&self, heard: &Heard) -> Result<(), Unkept>;
+}
+
+fn unkept<P: Protection>(error: P::Error) -> Unkept {
+    match P::conflict(&error) {
+        Some(conflict) => Unkept::Conflict(conflict.to_string()),
+        None => Unkept::Failed(error.to_string()),
+    }
 }
 
 impl<P: Protection> Keeper for Mutex<P> {
-    fn record(&self, guards: &[Guard]) -> Result<(), String> {
-        self.lock().record(guards).map_err(|error| error.to_string())
+    fn record(&self, guards: &[Guard]) -> Result<(), Unkept> {
+        self.lock().record(guards).map_err(unkept::<P>)
     }
 
-    fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, String> {
-        self.lock().rows(key).map(|(guards, _)| guards).map_err(|error| error.to_string())
+    fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, Unkept> {
+        self.lock().rows(key).map(|(guards, _)| guards).map_err(unkept::<P>)
+    }
+
+    fn is_own(&self, heard: &Heard, network: &NetworkId) -> Result<bool, Unkept> {
+        heard.is_own(&*self.lock(), network).map_err(unkept::<P>)
+    }
+
+    fn bind(&self, heard: &Heard) -> Result<(), Unkept> {
+        heard.bind(&mut *self.lock()).map_err(unkept::<P>)
     }
 }
 
@@ -114,7 +180,7 @@ pub enum Unwritten {
     Seal(#[from] ao_types::SignError),
     /// The slashing protection refuses, or cannot be written.
     #[error("slashing protection: {0}")]
-    Protection(String),
+    Protection(#[from] Unkept),
 }
 
 /// What comes before a batch is written: own frames get their signatures and rows, and what they and the batch's records bind this node's
@@ -136,7 +202,7 @@ pub fn seal(
         signatures.push(signature);
     }
     match membership {
-        Some(membership) if !guards.is_empty() => membership.protection.record(guards).map_err(Unwritten::Protection)?,
+        Some(membership) if !guards.is_empty() => membership.guard(guards)?,
         _ => {}
     }
     Ok(signatures)

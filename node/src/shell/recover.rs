@@ -61,13 +61,13 @@ fn engine<'a>(store: &dyn Store, life: &Life, chains: impl Iterator<Item = &'a R
     let setup = Setup {
         network: membership.network,
         scheme: membership.scheme.clone(),
-        signer: membership.attestor.clone(),
+        signer: membership.signer(),
         own: membership.chains().find(|chain| *chain == life.own),
         peer: membership.peer.clone(),
         secret: membership.secret(),
         params: membership.genesis.consensus.params.clone(),
         records,
-        guards: guards.map_err(|error| corrupt("slashing protection", error))?.unwrap_or_default(),
+        guards: guards.map_err(|error| corrupt("slashing protection", error.to_string()))?.unwrap_or_default(),
         confirmed,
         decided: 0,
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ao_attest::Attest;
 use ao_bft::timeouts::Timeouts;
 use ao_consensus::Solo;
-use ao_types::genesis;
+use ao_types::{Attestation, Canonical as _, genesis};
 
 use crate::shell::membership::MakeEngine;
 
@@ -25,6 +25,29 @@ pub struct Engine {
     pub params: &'static [Param],
     /// Makes it.
     pub make: MakeEngine,
+    /// The signature of one key that a message of another node is about, if it is: this node listens for its own.
+    pub heard: Hears,
+}
+
+/// See [`Engine::heard`].
+pub type Hears = fn(&[u8]) -> Option<Attestation>;
+
+fn share(bytes: &[u8]) -> Option<Attestation> {
+    match ao_attest::wire::Message::decode(bytes) {
+        Ok(ao_attest::wire::Message::Share(attestation)) => Some(attestation),
+        _ => None,
+    }
+}
+
+fn vote(bytes: &[u8]) -> Option<Attestation> {
+    match ao_bft::message::Message::decode(bytes) {
+        Ok(ao_bft::message::Message::Say(ao_bft::driver::Say::Vote(vote), _)) => Some(Attestation {
+            statement: ao_bft::signing::vote_statement(&vote.message),
+            key: vote.message.voter.0,
+            signature: vote.signature.0,
+        }),
+        _ => None,
+    }
 }
 
 /// A number of an engine that a genesis may set.
@@ -93,6 +116,7 @@ pub const ENGINES: &[Engine] = &[
             about: "frame interval that waits for certificates are counted in; frames themselves are as far apart as this machine's costs say",
         }],
         make: |setup| Attest::new(setup).map(|engine| Box::new(engine) as _).map_err(|error| error.to_string()),
+        heard: share,
     },
     Engine {
         name: "bft",
@@ -101,6 +125,7 @@ pub const ENGINES: &[Engine] = &[
         certifies: false,
         params: BFT,
         make: |setup| Ok(Box::new(ao_bft::Engine::new(setup))),
+        heard: vote,
     },
     Engine {
         name: "solo",
@@ -109,6 +134,7 @@ pub const ENGINES: &[Engine] = &[
         certifies: false,
         params: &[],
         make: |setup| Ok(Box::new(Solo::new(&setup))),
+        heard: |_| None,
     },
 ];
 

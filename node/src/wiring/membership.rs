@@ -62,7 +62,7 @@ pub fn membership(
         known: engines::ENGINES.iter().map(|engine| engine.name).collect::<Vec<_>>().join(", "),
     })?;
     found.check(&genesis.consensus.params).map_err(MembershipError::Params)?;
-    let (engine, costly) = (found.make, found.certifies);
+    let costly = found.certifies;
     if let Some(key) = attestor.as_ref().map(|key| key.public()).filter(|key| committee.index_of(key).is_none()) {
         return Err(MembershipError::NoValidator { key });
     }
@@ -74,11 +74,13 @@ pub fn membership(
         committee: committee.clone(),
         genesis,
         origin,
-        engine,
+        engine: found.make,
+        heard: found.heard,
         scheme: scheme.clone(),
         peer,
         attestor,
         protection,
+        watch: None,
         orders,
         costs: if costly { measured(&*scheme)? } else { Costs::default() },
     };

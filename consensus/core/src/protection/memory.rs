@@ -26,15 +26,6 @@ impl MemoryProtection {
         Self::default()
     }
 
-    /// Raises a watermark; never lowers one.
-    pub fn raise(&mut self, watermark: Watermark) {
-        let key = (watermark.0.key, watermark.0.kind, watermark.0.scope.clone());
-        let higher = self.watermarks.get(&key).is_none_or(|old| place(&old.0) < place(&watermark.0));
-        if higher {
-            self.watermarks.insert(key, watermark);
-        }
-    }
-
     /// Puts a row in; what undoes it.
     fn put(&mut self, guard: &Guard) -> Undo {
         match guard {
@@ -102,6 +93,19 @@ impl Protection for MemoryProtection {
             before.push(self.put(guard));
         }
         Ok(())
+    }
+
+    fn raise(&mut self, watermark: &Watermark) -> Result<(), Conflict> {
+        let key = (watermark.0.key, watermark.0.kind, watermark.0.scope.clone());
+        let higher = self.watermarks.get(&key).is_none_or(|old| place(&old.0) < place(&watermark.0));
+        if higher {
+            self.watermarks.insert(key, watermark.clone());
+        }
+        Ok(())
+    }
+
+    fn conflict(error: &Conflict) -> Option<&Conflict> {
+        Some(error)
     }
 
     fn rows(&self, key: &BlsKey) -> Result<(Vec<Guard>, Vec<Watermark>), Conflict> {

@@ -73,8 +73,8 @@ fn one_call_is_all_or_nothing_and_its_rows_bind_each_other() {
 #[test]
 fn watermarks_only_rise() {
     let mut store = MemoryProtection::new();
-    store.raise(Watermark(position(Kind::Prevote, 5, 1)));
-    store.raise(Watermark(position(Kind::Prevote, 4, 9)));
+    store.raise(&Watermark(position(Kind::Prevote, 5, 1))).unwrap();
+    store.raise(&Watermark(position(Kind::Prevote, 4, 9))).unwrap();
     assert_eq!(store.watermark(&position(Kind::Prevote, 0, 0)).unwrap(), Some(Watermark(position(Kind::Prevote, 5, 1))));
     assert!(store.record(&[Guard::Signed(signed(position(Kind::Prevote, 5, 1), 1))]).is_err());
     store.record(&[Guard::Signed(signed(position(Kind::Precommit, 5, 1), 1))]).unwrap();

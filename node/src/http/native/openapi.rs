@@ -157,6 +157,9 @@ fn schemas() -> Value {
             "version": text, "commit": text, "network": text, "engine": text,
             "mode": { "type": "string", "enum": ["serving", "paused", "draining"] },
             "block_height": number, "block_timestamp": number, "items": number, "connections": number,
+            "signing": { "type": ["object", "null"], "properties": {
+                "key": text, "state": { "type": "string", "enum": ["listening", "attesting", "over"] }, "left_ms": number,
+            } },
             "checks": { "type": "array", "items": object(&["name", "ok", "reason"], json!({ "name": text, "ok": flag, "reason": text })) },
         })),
         "Identity": object(&["scheduler", "authority", "module", "engine", "network", "version"], json!({

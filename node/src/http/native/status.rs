@@ -4,11 +4,12 @@ use ao_storage::{Direction, schema};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Code, Rejection};
 use crate::http::reply::{self, Native};
 use crate::http::{App, health};
+use crate::protection::watch::Phase;
 
 /// How the node is.
 pub async fn status(State(app): State<App>) -> Result<Response, Native> {
@@ -19,10 +20,22 @@ pub async fn status(State(app): State<App>) -> Result<Response, Native> {
         "version": crate::VERSION, "commit": crate::COMMIT, "network": identity.network, "engine": identity.engine,
         "mode": health::mode(&app), "block_height": height, "block_timestamp": timestamp, "items": items,
         "connections": app.connections(),
+        "signing": signing(&app),
         "checks": app.checks().iter().map(|check| json!({
             "name": crate::metrics::labels::Label::text(check.check), "ok": check.ok, "reason": check.reason,
         })).collect::<Vec<_>>(),
     })))
+}
+
+/// What the node does with the key that it attests with; `null` if it has none.
+fn signing(app: &App) -> Value {
+    let Some(watch) = app.watch() else { return Value::Null };
+    let (state, left_ms) = match watch.phase() {
+        Phase::Silent { left_ms } => ("listening", left_ms),
+        Phase::Signing => ("attesting", 0),
+        Phase::Over(_) => ("over", 0),
+    };
+    json!({ "key": watch.key(), "state": state, "left_ms": left_ms })
 }
 
 /// Who the node is.

@@ -90,6 +90,8 @@ fn membership(engine: &'static str, n: usize, of: usize, protection: Arc<dyn Kee
         peer: peer(n),
         attestor: Some(Arc::new(secret(n))),
         protection,
+        watch: None,
+        heard: engines::named(engine).unwrap().heard,
         orders: Orders::channel().0,
         // The scheme costs nothing.
         costs: Default::default(),
