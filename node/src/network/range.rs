@@ -58,7 +58,7 @@ pub enum BadRange {
 pub fn authenticate(network: NetworkId, question: &RangeQuestion, bytes: &Bytes) -> Result<Vec<Authentic>, BadRange> {
     let pieces = decode_range(bytes, question.count)?;
     let (mut frames, mut last): (Vec<Authentic>, _) = (Vec::with_capacity(pieces.len()), None);
-    for (sequence, piece) in (question.from..).zip(pieces) {
+    for (sequence, piece) in (question.from..=u64::MAX).zip(pieces) {
         let raw = header_of(&piece)?;
         let header = &raw.header;
         if (header.network_id, header.chain, header.sequence) != (network, question.chain, sequence) {

@@ -77,7 +77,7 @@ impl Server {
 
     fn read_range(&self, question: &RangeQuestion) -> Result<Option<Bytes>, Error> {
         let (mut pieces, mut bytes) = (Vec::new(), 0);
-        for sequence in (question.from..).take(usize::from(question.count)) {
+        for sequence in (question.from..=u64::MAX).take(usize::from(question.count)) {
             let Some(stored) = self.stored(question.chain, sequence)? else { break };
             let Some(piece) = self.piece(stored)? else { break };
             bytes += piece.weight();

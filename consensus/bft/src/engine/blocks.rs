@@ -90,7 +90,7 @@ impl Engine {
 
     pub(super) fn on_want_blocks(&mut self, from: PeerId, height: Height, out: &mut Vec<Effect>) {
         let (mut blocks, mut bytes) = (Vec::new(), 0);
-        for (expected, (found, encoded)) in (height.0..).zip(self.recent.range(height.0..)) {
+        for (expected, (found, encoded)) in (height.0..=u64::MAX).zip(self.recent.range(height.0..)) {
             bytes += encoded.len();
             let room = blocks.len() < SYNC_BLOCKS_MAX && (bytes <= SYNC_BYTES_MAX || blocks.is_empty());
             let Some(decided) = Decided::decode(encoded).ok().filter(|_| *found == expected && room) else { break };

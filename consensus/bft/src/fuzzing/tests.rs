@@ -56,6 +56,9 @@ fn words() -> Vec<Message> {
         Message::Blocks(vec![Decided { block: body, certificate }]),
         Message::Op(Box::new(ControlOp::Ledger(Bytes::from_static(b"an operation")))),
         said(vote(1, VoteType::Precommit, 1, NilOrVal::Nil)),
+        // Nothing follows the last number there is.
+        Message::WantBlocks(Height(u64::MAX)),
+        Message::Tip(Height(u64::MAX)),
     ];
     words.extend(prevotes().map(said));
     words
@@ -75,7 +78,7 @@ fn single_messages() {
 
 #[test]
 fn many_messages() {
-    let samples = [together(&words()), together(&words()[..2]), together(&words()[9..])];
+    let samples = [together(&words()), together(&words()[..2]), together(&words()[9..]), together(&words()[10..12])];
     seeds(env!("CARGO_MANIFEST_DIR"), "engine", &samples);
     damaged(engine, &samples, 200);
 }

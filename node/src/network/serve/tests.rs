@@ -62,6 +62,13 @@ fn a_range_ends_where_its_bytes_end_and_a_large_frame_goes_as_its_header() {
 }
 
 #[test]
+fn nothing_follows_the_last_number_there_is() {
+    let mut author = Author::new(1);
+    let (server, _) = with(&[author.next(&[1; 10])]);
+    assert_eq!(server.range(&RangeQuestion { chain: author.chain(), from: u64::MAX, count: 64 }), Answer::NotFound);
+}
+
+#[test]
 fn a_node_that_lost_a_part_says_that_it_cannot() {
     let mut author = Author::new(1);
     let made: Vec<_> = (0..3).map(|n| author.next(&[n; 10])).collect();
