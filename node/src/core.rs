@@ -198,7 +198,9 @@ impl Core {
             Input::Submit(submission) => self.on_submit(now, *submission, out),
             Input::Signed { term, process, run } if term == self.term => self.on_signed(now, process, run, out),
             Input::Written { term, batch, signatures } if term == self.term => self.on_written(now, batch, signatures, out),
-            Input::WriteFailed { term, reason, disk_full, .. } if term == self.term => self.on_write_failed(&reason, disk_full, out),
+            Input::WriteFailed { term, reason, disk_full, .. } if term == self.term => {
+                self.on_write_failed(&format!("the write failed ({reason})"), disk_full, out)
+            }
             Input::Evaluated(evaluated) if evaluated.term == self.term => self.on_evaluated(now, *evaluated, out),
             Input::Deliveries { term, process, entries, more } if term == self.term => {
                 self.on_deliveries(now, process, entries, more, out);

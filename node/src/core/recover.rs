@@ -80,7 +80,7 @@ impl Core {
         let refusal = if disk_full {
             Rejection::retry(Code::ReadOnly, "the disk is full: this node only reads until there is room", 30)
         } else {
-            Rejection::retry(Code::Unavailable, format!("the write failed ({reason}); nothing of it counts, try again"), 2)
+            Rejection::retry(Code::Unavailable, format!("{reason}; nothing of this counts, try again"), 2)
         };
         self.begin_anew(&refusal, None, out);
     }

@@ -266,6 +266,31 @@ fn a_failed_write_answers_everybody_and_reads_the_store_again() {
 }
 
 #[test]
+fn the_engine_is_made_anew_when_nobody_waits_or_when_that_takes_too_long() {
+    let mut core = running();
+    assert_eq!(names(&step(&mut core, Input::Renew)), ["Recover"]);
+    assert!(step(&mut core, Input::Renew).is_empty(), "not before this recovery is done");
+    assert_eq!(names(&step(&mut core, Input::Recovered(Box::new(empty(1))))), ["Recover"], "what it may sign with may be older than that");
+
+    let mut core = running();
+    let effects = submit(&mut core, message(1, 1));
+    assert!(step(&mut core, Input::Renew).is_empty(), "a message is being signed");
+    let writing = sign(&mut core, &effects);
+    assert_eq!(names(&writing), ["Write"]);
+    assert!(core.next_deadline(NOW).is_some_and(|at| at <= NOW.plus_ms(RENEW_MS_MAX)));
+    let answered = names(&written(&mut core, &writing));
+    assert_eq!(answered.iter().filter(|name| *name == "Reply").count(), 1, "whoever waited has an answer: {answered:?}");
+
+    let mut core = running();
+    submit(&mut core, message(1, 1));
+    step(&mut core, Input::Renew);
+    let mut out = Vec::new();
+    core.handle(NOW.plus_ms(RENEW_MS_MAX), Input::Tick, &mut out);
+    assert_eq!(names(&out), ["Reply", "Recover"], "the signer did not answer in time");
+    assert_eq!(refusal(&out[..1]), Code::Unavailable);
+}
+
+#[test]
 fn a_full_disk_means_reads_only_until_there_is_room() {
     let mut core = running();
     let effects = submit(&mut core, message(1, 1));

@@ -292,7 +292,7 @@ fn catch_up(seed: u64, natures: &[Nature], length: usize) -> (u64, BTreeSet<Peer
                 Nature::Honest | Nature::Slow => honest(count),
                 Nature::Boaster if from + 20 < length as u64 => honest(count),
                 Nature::Boaster => Err(Failure::NotFound),
-                Nature::Short => honest(1 + roll(3) as usize),
+                Nature::Short => honest(count.min(1 + roll(3) as usize)),
                 Nature::Mute => Err(Failure::Timeout),
                 Nature::Refuses => Err(Failure::Busy),
                 Nature::Garbage => Ok(Bytes::from(vec![roll(256) as u8; roll(300) as usize])),
