@@ -202,3 +202,6 @@ pub const DOPPELGANGER_WAIT: std::time::Duration = std::time::Duration::from_sec
 
 /// The same on a development network, whose keys are on one machine.
 pub const DOPPELGANGER_WAIT_DEV: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Newest frames of each chain whose certificates a starting attestor compares with the rows of its slashing protection.
+pub const LOOK_BACK_FRAMES: usize = 64;

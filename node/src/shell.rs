@@ -197,6 +197,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
     let own = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
     let low = options.data_dir.as_deref().is_some_and(|path| loops::is_low(path, options.disk_reserve_bytes, false));
     let life = Life { own, membership: membership.map(Arc::new) };
+    recover::look_back(&*store, &life)?;
     let recovered = recover::read(&*store, &life, 0, low)?;
     let engine = recovered.engine.name();
     options.metrics.outbox_pending.set(i64::try_from(backlog::outbox_entries(&*store)?).unwrap_or(i64::MAX));

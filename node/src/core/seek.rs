@@ -45,6 +45,11 @@ impl Seeks {
         std::mem::replace(self, Self { next, ..Self::default() }).waiting.into_values().map(|seek| seek.submission)
     }
 
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Whether anybody waits for this item.
     pub fn seeks(&self, item: &Id) -> bool {
         self.of(item).next().is_some()

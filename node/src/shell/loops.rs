@@ -4,12 +4,11 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use ao_consensus::Timestamp;
 use ao_consensus::schedule::assign_run;
-use ao_consensus::{Frame, Proof, Timestamp};
 use ao_storage::schema::FrameRow;
 use ao_storage::typed::Row as _;
 use ao_storage::{Durability, WriteBatch};
-use ao_types::Canonical as _;
 use bytes::Bytes;
 
 use super::backlog::Backlog;
@@ -203,15 +202,14 @@ fn watched(shared: &Shared, rows: &WriteBatch) -> Vec<Bytes> {
         return Vec::new();
     }
     let frames = rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Frames);
-    frames.filter_map(|(_, _, row)| row.as_ref().map(|row| Bytes::from(row.clone()))).collect()
+    frames.filter_map(|(_, _, row)| row.clone()).collect()
 }
 
 /// Who signed what confirms a frame: this node's own key only if this node did.
 fn look_at_signers(shared: &Shared, row: &Bytes) {
     let watch = shared.life.membership.as_ref().and_then(|membership| membership.watch.as_ref());
-    let Ok(FrameRow { frame, proof: Some(proof), .. }) = FrameRow::decode(row) else { return };
-    if let (Some(watch), Ok(frame), Ok(proof)) = (watch, Frame::decode(&frame), Proof::decode(&proof)) {
-        watch.confirmed(&frame.header, &proof);
+    if let (Some(watch), Ok(row)) = (watch, FrameRow::decode(row)) {
+        recover::show_signers(watch, &row);
     }
 }
 

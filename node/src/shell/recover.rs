@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ao_consensus::limits::WINDOW;
-use ao_consensus::{Chain, ChainTip, Consensus, Frame, Record, Setup, Solo};
-use ao_storage::schema::{self, FrameKey};
+use ao_consensus::{Chain, ChainTip, Consensus, Frame, Proof, Record, Setup, Solo};
+use ao_storage::schema::{self, FrameKey, FrameRow};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Canonical, Id};
 
@@ -12,7 +12,8 @@ use super::facts;
 use super::membership::Membership;
 use crate::core::Unconfirmed;
 use crate::core::input::{ProcessFacts, Recovered, RecoveredChain, Term};
-use crate::limits::RECOVER_PAGE;
+use crate::limits::{LOOK_BACK_FRAMES, RECOVER_PAGE};
+use crate::protection::Watch;
 
 /// Whose store it is.
 #[derive(Clone)]
@@ -43,6 +44,27 @@ pub fn read(store: &dyn Store, life: &Life, term: Term, low: bool) -> Result<Rec
         monitors,
         low,
     })
+}
+
+/// Shows the watch over this node's key who signed the newest frames here: if the rows of its slashing protection are an older copy than
+/// the store, they are raised before anything is signed. Beside [`read`], and before it.
+pub fn look_back(store: &dyn Store, life: &Life) -> Result<(), Error> {
+    let Some(membership) = &life.membership else { return Ok(()) };
+    let Some(watch) = &membership.watch else { return Ok(()) };
+    for chain in membership.chains() {
+        let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
+        let newest = schema::FRAMES.range(store, &key(0), &key(u64::MAX), Direction::Backward, LOOK_BACK_FRAMES)?;
+        newest.iter().for_each(|(_, row)| show_signers(watch, row));
+    }
+    Ok(())
+}
+
+/// Who signed what confirms a frame: this node's own key only if this node did.
+pub fn show_signers(watch: &Watch, row: &FrameRow) {
+    let proof = row.proof.as_ref().and_then(|proof| Proof::decode(proof).ok());
+    if let (Ok(frame), Some(proof)) = (Frame::decode(&row.frame), proof) {
+        watch.confirmed(&frame.header, &proof);
+    }
 }
 
 /// The engine, from its records, the slashing protection, and where the chains stand.
