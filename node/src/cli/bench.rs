@@ -3,7 +3,7 @@
 //! Every message is posted (answered when its slot is durable), then its result is asked for (answered when it is evaluated). Items are
 //! signed before the clock starts, over persistent connections, by a client inside this process that shares the machine with the node:
 //! figures are of both together. When all is done each process is asked how many messages it counted; a wrong count fails the command.
-//! A whole network is measured by [`network`].
+//! A whole network is measured by `bench/network.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
