@@ -4,9 +4,10 @@
 //! Owns the names and how a level is read. Refuses to wait (`handle/wait.rs`) and to decide (the core): a level is what rows say, so it is
 //! the same in every answer and after every restart. `certified` may be read late after a crash, never too early.
 
-use ao_storage::schema::{self};
-use ao_storage::{Error, Store};
-use ao_types::{Address, Id, Slot};
+use ao_consensus::FrameHeader;
+use ao_storage::schema::{self, FrameKey};
+use ao_storage::{Direction, Error, Store};
+use ao_types::{Address, Canonical as _, Id, Reader, Slot};
 
 /// Levels of order, each above the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,6 +116,53 @@ pub fn chain_of(store: &dyn Store, process: Id) -> Result<Option<(Address, u64)>
     Ok(row.and_then(|row| Address::parse(&row.scheduler).ok()).map(|scheduler| (scheduler, 0)))
 }
 
+/// Where a chain of frames stands at this node: sequences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainStanding {
+    /// The last frame that is here.
+    pub last: Option<u64>,
+    /// The last one that a certificate covers; those of an engine without certificates on frames are confirmed or nothing.
+    pub certified: Option<u64>,
+    /// The last confirmed one.
+    pub confirmed: Option<u64>,
+    /// Frames that are here and wait to be confirmed. Empty ones do not wait: the last of a chain that is silent only acknowledges.
+    pub behind: u64,
+}
+
+/// Frames looked at for the last confirmed one: more than a scheduler sends without a certificate.
+const CHAIN_LOOK: usize = 4 * ao_consensus::limits::WINDOW as usize;
+/// Read at once: a frame may have hundreds of kilobytes.
+const CHAIN_PAGE: usize = 4;
+
+/// Where the chain of a scheduler in its tenure stands.
+///
+/// # Errors
+/// The store's.
+pub fn chain(store: &dyn Store, scheduler: Address, tenure: u64) -> Result<ChainStanding, Error> {
+    let key = |sequence| FrameKey { scheduler, tenure, sequence };
+    let mut found = ChainStanding { certified: schema::CERTIFIED.get(store, &(scheduler, tenure))?, ..ChainStanding::default() };
+    let mut end = u64::MAX;
+    for _ in 0..CHAIN_LOOK / CHAIN_PAGE {
+        let page = schema::FRAMES.range(store, &key(0), &key(end), Direction::Backward, CHAIN_PAGE)?;
+        for (at, row) in &page {
+            found.last = found.last.or(Some(at.sequence));
+            if row.proof.is_some() {
+                found.confirmed = Some(at.sequence);
+                found.certified = found.certified.max(found.confirmed);
+                return Ok(found);
+            }
+            // One that cannot be read is not known to be empty.
+            let header = FrameHeader::read(&mut Reader::new(&row.frame));
+            found.behind += u64::from(header.map_or(true, |header| header.entry_count > 0));
+            end = at.sequence;
+        }
+        if page.len() < CHAIN_PAGE {
+            break;
+        }
+    }
+    Ok(found)
+}
+
 /// Level and evaluation of a slot.
 ///
 /// # Errors
@@ -178,6 +226,42 @@ mod tests {
         schema::CERTIFIED.put(&mut rows, &(scheduler, 0), &1);
         store.write(rows, Durability::Buffered).unwrap();
         assert_eq!(levels(), ["confirmed", "confirmed", "certified", "certified", "received"]);
+    }
+
+    #[test]
+    fn a_chain_stands_where_its_frames_say() {
+        let store = MemoryStore::new();
+        let scheduler = Address::Arweave(Id([9; 32]));
+        let put = |sequences: std::ops::Range<u64>, proof: Option<&'static [u8]>| {
+            let mut rows = WriteBatch::default();
+            for sequence in sequences {
+                let proof = proof.map(Bytes::from_static);
+                let row = schema::FrameRow { frame: Bytes::new(), signature: Bytes::new(), held: Vec::new(), tip: Bytes::new(), proof };
+                schema::FRAMES.put(&mut rows, &FrameKey { scheduler, tenure: 0, sequence }, &row);
+            }
+            store.write(rows, Durability::Buffered).unwrap();
+            chain(&store, scheduler, 0).unwrap()
+        };
+        assert_eq!(put(0..0, None), ChainStanding::default());
+        assert_eq!(put(0..7, Some(b"proof")), ChainStanding { last: Some(6), certified: Some(6), confirmed: Some(6), behind: 0 });
+        let mut rows = WriteBatch::default();
+        schema::CERTIFIED.put(&mut rows, &(scheduler, 0), &8);
+        store.write(rows, Durability::Buffered).unwrap();
+        let standing = put(7..20, None);
+        assert_eq!(standing, ChainStanding { last: Some(19), certified: Some(8), confirmed: Some(6), behind: 13 });
+        // A frame without entries only acknowledges.
+        let tip = ao_consensus::ChainTip::opened(ao_consensus::Chain { scheduler, tenure: 0 });
+        let draft = ao_consensus::Draft::alone(ao_types::NetworkId([0; 32]), Default::default(), ao_consensus::Timestamp(1), (0, [0; 48]));
+        let frame = Bytes::from(tip.build(draft).unwrap().frame.encode());
+        let row = schema::FrameRow { frame, signature: Bytes::new(), held: Vec::new(), tip: Bytes::new(), proof: None };
+        let mut rows = WriteBatch::default();
+        schema::FRAMES.put(&mut rows, &FrameKey { scheduler, tenure: 0, sequence: 20 }, &row);
+        store.write(rows, Durability::Buffered).unwrap();
+        let standing = chain(&store, scheduler, 0).unwrap();
+        assert_eq!((standing.last, standing.behind), (Some(20), 13));
+        // Of a chain that nothing confirms not everything is read.
+        assert_eq!(put(20..20 + CHAIN_LOOK as u64, None).confirmed, None);
+        assert_eq!(chain(&store, scheduler, 1).unwrap().last, None);
     }
 
     #[test]

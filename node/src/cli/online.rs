@@ -7,7 +7,7 @@ use super::args::{Content, DryRun, Eval, Message, Process};
 use super::client::Client;
 use super::context::{self, Context};
 use super::exit::{Exit, Failure};
-use super::output::{pairs, printable};
+use super::output::{pairs, printable, table};
 use super::{items, sending, show};
 use crate::levels::Goal;
 
@@ -42,6 +42,7 @@ pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
             };
             out.push_str(&pairs(&[("Signing", shown)]));
         }
+        out.push_str(&network(&status));
         for check in status["checks"].as_array().into_iter().flatten() {
             let mark = if check["ok"] == true { "ok" } else { "FAILS" };
             out.push_str(&format!("Check {}: {mark}  {}\n", text(&check["name"]), text(&check["reason"])));
@@ -49,6 +50,40 @@ pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
         out
     })?;
     Ok(exit)
+}
+
+/// What a status says of the network; nothing of a node by itself.
+fn network(status: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    };
+    let consensus = &status["consensus"];
+    if consensus.is_null() {
+        return String::new();
+    }
+    let own = match &consensus["own"] {
+        Value::Null => format!("none of {}", text(&consensus["stake"])),
+        own => format!("{} of {}, key {}", text(&own["stake"]), text(&consensus["stake"]), text(&own["key"])),
+    };
+    let mut out = pairs(&[
+        ("Genesis", text(&consensus["network"])),
+        ("Validators", text(&consensus["validators"])),
+        ("Stake", own),
+        ("Peers", format!("{} connected, {} expected", text(&status["peers"]["connected"]), text(&status["peers"]["few"]))),
+        ("Frames", format!("{} here, {} elsewhere", text(&status["frames"]["here"]), text(&status["frames"]["elsewhere"]))),
+    ]);
+    let rows = consensus["chains"].as_array().into_iter().flatten().map(|chain| {
+        let own = if chain["own"] == true { " (own)" } else { "" };
+        let fields = ["sequence", "certified", "confirmed", "behind"].map(|field| text(&chain[field]));
+        std::iter::once(format!("{}{own}", text(&chain["scheduler"]))).chain(fields).collect()
+    });
+    out.push_str(&table(["chain", "frame", "certified", "confirmed", "behind"].into_iter(), rows, false));
+    match consensus["more"].as_u64() {
+        None | Some(0) => format!("{out}\n"),
+        Some(more) => format!("{out}\n… and {more} more chains\n"),
+    }
 }
 
 /// `process`.
@@ -325,6 +360,19 @@ mod tests {
         let trace = json!({ "entries": [entry("a", Value::Null, "pushed"), entry("b", json!("a"), "computed")], "more": true });
         assert_eq!(tree(&trace), "a  slot 1 of P  confirmed, pushed\n  b  slot 1 of P  confirmed, computed, failed\n… and more\n");
         assert_eq!(tree(&json!({})), "in no process's log");
+    }
+
+    #[test]
+    fn a_status_names_stake_peers_and_chains() {
+        assert_eq!(network(&json!({ "consensus": null })), "");
+        let chain = json!({ "scheduler": "S", "own": true, "sequence": 9, "certified": 8, "confirmed": null, "behind": 10 });
+        let consensus = json!({ "network": "ab", "validators": 4, "stake": "400", "own": { "key": "0xk", "stake": "100" },
+            "chains": [chain], "more": 2 });
+        let peers = json!({ "connected": 3, "few": 3 });
+        let said = network(&json!({ "consensus": consensus, "peers": peers, "frames": { "here": 10, "elsewhere": 12 } }));
+        for words in ["100 of 400, key 0xk", "3 connected, 3 expected", "10 here, 12 elsewhere", "S (own)", "and 2 more chains"] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl Core {
     /// No write is on its way and nobody's request is.
     fn is_quiet(&self) -> bool {
         let waits = |process: &Process| !(process.signing.is_empty() && process.queue.is_empty() && process.cron.requests.is_empty());
-        self.batches.at_rest() && self.own.is_empty() && self.forwards.is_quiet() && self.seeks.is_empty() && !self.processes.values().any(waits)
+        self.batches.at_rest()
+            && self.own.is_empty()
+            && self.forwards.is_quiet()
+            && self.seeks.is_empty()
+            && !self.processes.values().any(waits)
     }
 
     /// Nothing of a write counts: this life of the core ends.

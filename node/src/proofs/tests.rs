@@ -60,7 +60,8 @@ fn by(signers: u64) -> SlotProof {
     made(&rosters(NETWORK), Wallet::ed25519_from_seed(&[1; 32]).address(), &secrets)
 }
 
-fn genesis() -> String {
+/// Of one validator, whose operator is the wallet of seed 1.
+pub fn genesis() -> String {
     let key = |n: u8| format!("0x{}", hex::encode([n; 48]));
     let genesis = json!({
         "version": 1, "name": "proven", "chain_id": "proven-1", "time": 1_000, "consensus": { "plugin": "attest", "epoch_len": 10 },

@@ -153,13 +153,29 @@ fn schemas() -> Value {
             "code": { "type": "string", "pattern": "^AON-[0-9]{4}$" }, "message": text, "detail": free,
             "retry_after_s": nullable("integer"), "doc": text,
         })) })),
-        "Status": object(&["version", "network", "engine", "mode", "block_height", "items", "checks"], json!({
+        "Status": object(&["version", "network", "engine", "mode", "block_height", "items", "checks", "consensus", "peers", "frames"], json!({
             "version": text, "commit": text, "network": text, "engine": text,
             "mode": { "type": "string", "enum": ["serving", "paused", "draining"] },
             "block_height": number, "block_timestamp": number, "items": number, "connections": number,
             "signing": { "type": ["object", "null"], "properties": {
                 "key": text, "state": { "type": "string", "enum": ["listening", "attesting", "over"] }, "left_ms": number,
             } },
+            "peers": { "type": ["object", "null"], "required": ["connected", "few"], "properties": { "connected": number, "few": number } },
+            "frames": { "type": ["object", "null"], "required": ["here", "elsewhere"], "properties": { "here": number, "elsewhere": number } },
+            "consensus": {
+                "type": ["object", "null"], "required": ["network", "validators", "stake", "own", "schedules", "chains", "more"],
+                "properties": {
+                    "network": maybe_hash, "validators": number, "stake": text, "schedules": flag, "more": number,
+                    "own": { "type": ["object", "null"], "required": ["key", "stake"], "properties": { "key": text, "stake": text } },
+                    "chains": { "type": "array", "items": object(
+                        &["scheduler", "tenure", "own", "sequence", "certified", "confirmed", "behind"],
+                        json!({
+                            "scheduler": text, "tenure": number, "own": flag, "sequence": nullable("integer"),
+                            "certified": nullable("integer"), "confirmed": nullable("integer"), "behind": number,
+                        }),
+                    ) },
+                },
+            },
             "checks": { "type": "array", "items": object(&["name", "ok", "reason"], json!({ "name": text, "ok": flag, "reason": text })) },
         })),
         "Identity": object(&["scheduler", "authority", "module", "engine", "network", "version"], json!({

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ao_consensus::Evidence;
 use ao_storage::schema;
 use ao_storage::{Durability, Store as _, WriteBatch};
-use ao_types::{Canonical as _, Slot};
+use ao_types::{Canonical as _, Signer as _, Slot};
 
 use super::support::{Script, get, message_item, post, process_item, result};
 use crate::http::Limits;
@@ -157,4 +157,29 @@ async fn evidence_is_listed_page_by_page_and_given_as_it_is() {
     for (id, status) in [("00".repeat(32), 404), ("xx".to_owned(), 400)] {
         assert_eq!(get(&edge, &format!("/v1/evidence/{id}")).await.status, status, "{id}");
     }
+}
+
+#[tokio::test]
+async fn the_status_of_a_member_shows_its_network() {
+    let script = Script::new();
+    let alone = get(&script.app().public(), "/v1/status").await.json();
+    assert!(alone["consensus"].is_null() && alone["peers"].is_null());
+    let app = script.app();
+    app.set_genesis(crate::proofs::tests::genesis().into());
+    let scheduler = super::support::wallet(1).address();
+    let mut rows = WriteBatch::default();
+    for (sequence, proof) in [(0, Some(bytes::Bytes::from_static(b"proof"))), (1, None), (2, None)] {
+        let empty = bytes::Bytes::new;
+        let row = schema::FrameRow { frame: empty(), signature: empty(), held: Vec::new(), tip: empty(), proof };
+        schema::FRAMES.put(&mut rows, &schema::FrameKey { scheduler, tenure: 0, sequence }, &row);
+    }
+    schema::CERTIFIED.put(&mut rows, &(scheduler, 0), &1);
+    script.store.write(rows, Durability::Synced).unwrap();
+    let shown = get(&app.public(), "/v1/status").await.json();
+    let consensus = &shown["consensus"];
+    assert_eq!((consensus["stake"].as_str(), consensus["own"]["stake"].as_str()), (Some("3"), Some("3")), "{consensus}");
+    let chain = serde_json::json!({
+        "scheduler": scheduler.to_string(), "tenure": 0, "own": true, "sequence": 2, "certified": 1, "confirmed": 0, "behind": 2,
+    });
+    assert_eq!(consensus["chains"], serde_json::json!([chain]));
 }
