@@ -232,6 +232,7 @@ fn slots_are_proved_offline() {
     }
     // Which network is meant is the user's to say.
     assert_eq!(home.run(&["verify", &whole]).0, Exit::Usage);
+    assert_eq!(Home::new().run(&["verify", &whole]).0, Exit::Usage, "not even a data directory");
     assert_eq!(home.run(&["verify", &bare, "--genesis-hash", &hash]).0, Exit::Usage, "nothing to compare the hash with");
     assert_eq!(home.run(&["verify", &whole, "--genesis-hash", &"0".repeat(64)]).0, Exit::Verification);
     let (other, _) = ceremony(&[&operators[1].0]);

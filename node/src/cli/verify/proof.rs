@@ -70,7 +70,9 @@ fn trusted(context: &Context<'_>, arguments: &Verify, file: &ProofFile) -> Resul
         (Some(path), _) => return crate::cli::genesis::read(path).map(Ok),
         (None, Some(hash)) => *hash,
         (None, None) => {
-            let pinned = context.layout().ok().map(|layout| layout.pinned_genesis()).transpose()?.flatten();
+            // Without a data directory there is nothing that could be meant.
+            let layout = context.layout().ok().filter(|layout| layout.genesis().exists());
+            let pinned = layout.map(|layout| layout.pinned_genesis()).transpose()?.flatten();
             return pinned.map(Ok).ok_or_else(name_one);
         }
     };
