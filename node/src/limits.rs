@@ -50,6 +50,9 @@ pub const PUSH_PROCESSES_MAX: usize = 16;
 /// Messages, and results with outboxes, whose stages are timed at once; the one that waits longest stays untimed beyond that.
 pub const STAGES_TIMED_MAX: usize = 65_536;
 
+/// Own frames timed until their certificate; of a chain that goes on no more than a window is without.
+pub const FRAMES_TIMED_MAX: usize = 1_024;
+
 /// Processes that are looked at to say what waits. A node with more of them says what waits in the first ones.
 pub const BACKLOG_PROCESSES_MAX: usize = 10_000;
 

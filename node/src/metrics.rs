@@ -14,7 +14,10 @@ use prometheus::{
 
 pub mod labels;
 
-use labels::{Asked, By, Check, ComputeFailure, Found, HttpRejection, Label, Outcome, Stage, State, Waiting};
+use labels::{
+    Asked, By, Check, Checked, ComputeFailure, EvidenceStatus, Fault, Found, HttpRejection, Label, Outcome, Signing, SigningRefusal, Stage,
+    StakeStatus, State, ViewChange, Vote, Waiting,
+};
 
 use crate::error::Code;
 
@@ -23,6 +26,12 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Seconds: from a hot Lua handler (0.1 ms) to a compile or a full queue (30 s).
 const SECONDS: &[f64] = &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Part of all stake: quorums begin above two thirds.
+const RATIO: &[f64] = &[0.5, 0.6, 0.667, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0];
+
+/// Signatures in one sum.
+const SIGNERS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 
 /// What runs: the labels of `aonode_build_info`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +89,29 @@ pub struct Metrics {
     pub state_divergence_total: IntCounter,
     /// How long an attestor still listens for its own key before it signs.
     pub doppelganger_wait_seconds: Gauge,
+    /// Highest decided block; 0 where the engine decides none.
+    pub consensus_height: IntGauge,
+    /// The round in which it was decided.
+    pub consensus_round: IntGauge,
+    /// Rounds that decided nothing.
+    pub consensus_view_changes_total: By<ViewChange, IntCounter>,
+    /// From the publication of an own frame to the certificate that covers it.
+    pub certificate_seconds: Histogram,
+    /// Part of all stake that signed a certificate.
+    pub certificate_weight_ratio: Histogram,
+    votes_total: Vec<By<Signing, IntCounter>>,
+    /// Checks of signatures and sums.
+    pub bls_verify_seconds: By<Checked, Histogram>,
+    /// Signatures added to one sum.
+    pub bls_aggregate_size: Histogram,
+    /// Faults that were shown to this node.
+    pub equivocations_total: By<Fault, IntCounter>,
+    /// Evidence in the store.
+    pub evidence_items: By<EvidenceStatus, IntGauge>,
+    /// Signatures that this node's key did not give.
+    pub signing_refusals_total: By<SigningRefusal, IntCounter>,
+    /// Stake of the committee that is in force.
+    pub stake_units: By<StakeStatus, Gauge>,
     /// Synced writes of the store.
     pub wal_fsync_seconds: Histogram,
     /// Torn tails cut off when the store was opened.
@@ -111,10 +143,13 @@ impl Maker {
     fn histogram(&self, name: &str, help: &str) -> prometheus::Result<Histogram> {
         self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))?)
     }
+    fn histogram_of(&self, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+    }
     fn gauges_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, IntGauge>> {
         By::new(&self.add(IntGaugeVec::new(Opts::new(name, help), &[L::NAME])?)?)
     }
-    fn seconds_gauges_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, Gauge>> {
+    fn float_gauges_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, Gauge>> {
         By::new(&self.add(GaugeVec::new(Opts::new(name, help), &[L::NAME])?)?)
     }
     fn counters_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, IntCounter>> {
@@ -123,6 +158,14 @@ impl Maker {
     fn seconds_by<L: Label>(&self, name: &str, help: &str) -> prometheus::Result<By<L, Histogram>> {
         By::new(&self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), &[L::NAME])?)?)
     }
+}
+
+/// One family with two labels, every child made once.
+fn votes(m: &Maker) -> prometheus::Result<Vec<By<Signing, IntCounter>>> {
+    let opts = Opts::new("aonode_votes_total", "What became of wishes of this node's key to sign.");
+    let family = m.add(IntCounterVec::new(opts, &[Vote::NAME, Signing::NAME])?)?;
+    let of = |kind: &Vote| By::with(|result: Signing| family.get_metric_with_label_values(&[kind.text(), result.text()]));
+    Vote::ALL.iter().map(of).collect()
 }
 
 impl Metrics {
@@ -142,7 +185,7 @@ impl Metrics {
             event_loop_lag_seconds: m.histogram("aonode_event_loop_lag_seconds", "How late the core takes its next input.")?,
             messages_total: m.counters_by("aonode_messages_total", "Messages by the level they reached.")?,
             message_stage_seconds: m.seconds_by("aonode_message_stage_seconds", "Time a message took for a stage, queueing included.")?,
-            oldest_pending_seconds: m.seconds_gauges_by(
+            oldest_pending_seconds: m.float_gauges_by(
                 "aonode_oldest_pending_seconds",
                 "Age of the oldest message that waits for a stage, from its assignment; 0 where none waits.",
             )?,
@@ -161,6 +204,18 @@ impl Metrics {
                 "aonode_doppelganger_wait_seconds",
                 "How long an attestor still listens for its own key before it signs; 0 while it signs, and where there is none.",
             )?)?,
+            consensus_height: m.gauge("aonode_consensus_height", "Highest decided block; 0 where the engine decides none.")?,
+            consensus_round: m.gauge("aonode_consensus_round", "The round in which the highest block was decided.")?,
+            consensus_view_changes_total: m.counters_by("aonode_consensus_view_changes_total", "Rounds that decided nothing.")?,
+            certificate_seconds: m.histogram("aonode_certificate_seconds", "From an own frame to the certificate that covers it.")?,
+            certificate_weight_ratio: m.histogram_of("aonode_certificate_weight_ratio", "Part of all stake in a certificate.", RATIO)?,
+            votes_total: votes(&m)?,
+            bls_verify_seconds: m.seconds_by("aonode_bls_verify_seconds", "Checks of signatures and sums.")?,
+            bls_aggregate_size: m.histogram_of("aonode_bls_aggregate_size", "Signatures added to one sum.", SIGNERS)?,
+            equivocations_total: m.counters_by("aonode_equivocations_total", "Faults that were shown to this node.")?,
+            evidence_items: m.gauges_by("aonode_evidence_items", "Evidence in the store.")?,
+            signing_refusals_total: m.counters_by("aonode_signing_refusals_total", "Signatures that this node's key did not give.")?,
+            stake_units: m.float_gauges_by("aonode_stake_units", "Stake of the committee that is in force.")?,
             wal_fsync_seconds: m.histogram("aonode_wal_fsync_seconds", "Synced writes of the store.")?,
             wal_truncations_total: m.counter("aonode_wal_truncations_total", "Torn tails cut off when the store was opened.")?,
             db_bytes: m.add(IntGaugeVec::new(Opts::new("aonode_db_bytes", "Bytes on disk by table."), &["family"])?)?,
@@ -190,6 +245,11 @@ impl Metrics {
         let code = std::str::from_utf8(&digits).unwrap_or("000");
         self.http_requests_total.with_label_values(&[route, method, code]).inc();
         self.http_request_seconds.with_label_values(&[route]).observe(seconds);
+    }
+
+    /// What became of a wish of this node's key to sign.
+    pub fn vote(&self, kind: Vote, result: Signing) -> &IntCounter {
+        self.votes_total[kind.index()].of(result)
     }
 
     /// Counts one refusal or failure.

@@ -33,6 +33,7 @@ use crate::error::{Code, Rejection};
 use crate::handle::{Event, Identity, Node};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::metrics::labels::EvidenceStatus;
 
 mod backlog;
 pub mod checkpoints;
@@ -52,6 +53,7 @@ pub mod queue;
 pub mod recover;
 pub mod rewind;
 mod stages;
+mod timed;
 pub mod verify;
 pub mod waiters;
 
@@ -186,6 +188,9 @@ pub enum StartError {
     /// The machine that runs modules.
     #[error("the machine does not start: {0}")]
     Machine(String),
+    /// A key of the network's committee is none.
+    #[error("the committee: {0}")]
+    Committee(String),
     /// An embedded part is not as it should be.
     #[error("the embedded module: {0}")]
     Module(String),
@@ -196,11 +201,13 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
     let Parts { store, vm, chain, blocks, items_in_tip, membership, network_id, default_module } = parts;
     let own = ao_consensus::Chain { scheduler: options.scheduler.address(), tenure: 0 };
     let low = options.data_dir.as_deref().is_some_and(|path| loops::is_low(path, options.disk_reserve_bytes, false));
-    let life = Life { own, membership: membership.map(Arc::new) };
+    let membership = membership.map(|membership| membership.metered(&options.metrics)).transpose();
+    let life = Life { own, membership: membership.map_err(|error| StartError::Committee(error.to_string()))?.map(Arc::new) };
     recover::look_back(&*store, &life)?;
     let recovered = recover::read(&*store, &life, 0, low)?;
     let engine = recovered.engine.name();
     options.metrics.outbox_pending.set(i64::try_from(backlog::outbox_entries(&*store)?).unwrap_or(i64::MAX));
+    options.metrics.evidence_items.of(EvidenceStatus::Verified).set(i64::try_from(backlog::evidence(&*store)?).unwrap_or(i64::MAX));
     let now = (options.clock)();
     let member = life.membership.as_ref().map(|membership| membership.for_core(own));
     let core = Core::new(Fixed { network_id, items_in_tip, member }, own, chain.tip(now));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ao_consensus::{Certified, Confirmed, Fetch, Timestamp};
+use ao_consensus::{Certified, Chain, Confirmed, Fetch, Proof, Timestamp};
 use ao_storage::schema;
-use ao_types::{Canonical, Id, Slot};
+use ao_types::{Canonical, Certificate, Committee, Id, Slot, Statement};
 
 use super::batch::Visible;
-use super::effect::Effect;
+use super::effect::{Effect, Proven};
 use super::{Core, Unconfirmed};
 use crate::handle::Event;
 use crate::network::seam::Order;
@@ -58,7 +58,7 @@ impl Core {
     pub(super) fn engine_effect(&mut self, now: Timestamp, effect: ao_consensus::Effect, out: &mut Vec<Effect>) {
         match effect {
             ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
-            ao_consensus::Effect::Certified(certified) => self.on_certified(certified),
+            ao_consensus::Effect::Certified(certified) => self.on_certified(certified, out),
             ao_consensus::Effect::Forked { chain, sequence, frame } => self.on_forked(now, chain, (sequence, frame), out),
             ao_consensus::Effect::Send(to, bytes) => out.push(Effect::Order(Box::new(Order::Engine(to, bytes)))),
             ao_consensus::Effect::Fetch(fetch) => self.on_fetch(now, fetch, out),
@@ -77,8 +77,9 @@ impl Core {
 
     /// The scheduler's next frame carries the certificate; readers hear of the level when they can read it. The row costs no sync: a crash
     /// forgets a level that the engine says again.
-    fn on_certified(&mut self, certified: Certified) {
+    fn on_certified(&mut self, certified: Certified, out: &mut Vec<Effect>) {
         let Certified { chain, sequence, certificates, .. } = certified;
+        let proven = certificates.last().map(|certificate| self.proven(chain, sequence, certificate));
         if chain == self.chain.chain {
             self.own.pace.on_certified(&self.chain, sequence, certificates);
         }
@@ -86,6 +87,7 @@ impl Core {
         if from > sequence {
             return;
         }
+        out.extend(proven.map(Effect::Proven));
         self.certified.insert(chain, sequence);
         let batch = self.batches.buffered();
         schema::CERTIFIED.put(&mut batch.rows, &(chain.scheduler, chain.tenure), &sequence);
@@ -93,6 +95,25 @@ impl Core {
             for entry in &frame.frame.entries {
                 batch.then(Effect::Tell(Event::Certified { process: entry.process, slot: entry.slot }));
             }
+        }
+    }
+
+    /// Who signed it.
+    fn proven(&self, chain: Chain, sequence: u64, certificate: &Certificate) -> Proven {
+        let committee = self.fixed.member.as_ref().map(|member| &member.committee).filter(|one| one.epoch() == certificate.epoch);
+        let stake = |committee: &Arc<Committee>| {
+            let members = certificate.signers.iter().filter_map(|index| committee.member(index));
+            members.map(|member| member.stake.0).fold(0, u128::saturating_add)
+        };
+        let block = match certificate.statement {
+            Statement::Block { height, round, .. } => Some((height, round)),
+            _ => None,
+        };
+        Proven {
+            own: (chain == self.chain.chain).then_some(sequence),
+            signed: committee.map_or(0, stake),
+            total: committee.map_or(0, |committee| committee.total().0),
+            block,
         }
     }
 
@@ -123,6 +144,9 @@ impl Core {
             self.own.pace.on_confirmed(confirmed.sequence);
         } else if let Some(following) = self.others.get_mut(&confirmed.chain) {
             following.confirmed = Some(confirmed.sequence);
+        }
+        if let Proof::Block { certificate, .. } = confirmed.proof.as_ref() {
+            out.push(Effect::Proven(self.proven(confirmed.chain, confirmed.sequence, certificate)));
         }
         let frame = &unconfirmed.frame;
         let mut slots: BTreeMap<Id, Slot> = BTreeMap::new();

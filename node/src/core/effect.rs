@@ -50,6 +50,8 @@ pub enum Effect {
     Place(Box<Submission>),
     /// Look up the facts of a frame again: they are too old, or items were missing.
     LookUpFrame(Box<Received>),
+    /// Who signed a certificate that is new here. For metrics.
+    Proven(Proven),
     /// A fault of a scheduler or attestor was shown. For the log and metrics.
     Fault {
         /// Kind of evidence.
@@ -130,6 +132,19 @@ pub enum Effect {
         /// First, take the frames of this chain from this sequence on out of the store: they can never be confirmed.
         rewind: Option<(Chain, u64)>,
     },
+}
+
+/// See [`Effect::Proven`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proven {
+    /// Sequence of the frame that it covers, if that is one of this scheduler's.
+    pub own: Option<u64>,
+    /// Stake of those who signed
+    pub signed: u128,
+    /// and of their committee; 0 if it is not known.
+    pub total: u128,
+    /// Height and round of the block that was decided with it.
+    pub block: Option<(u64, u32)>,
 }
 
 /// How an attempt to deliver an outbox entry ended.

@@ -36,6 +36,8 @@ label! {
         Received = "received",
         /// It has a slot, durably.
         Assigned = "assigned",
+        /// A certificate covers its frame; engines without certificates on frames go without.
+        Certified = "certified",
         /// The engine confirmed its frame.
         Confirmed = "confirmed",
         /// It was evaluated.
@@ -50,10 +52,12 @@ label! {
 }
 
 label! {
-    /// A stage of the walk, timed from the end of the one before.
+    /// A stage of the walk, timed from the end of the one before; `certify` is the first part of `confirm`.
     Stage = "stage" {
         /// From the arrival of the bytes to a durable slot.
         Assign = "assign",
+        /// From the slot to the certificate.
+        Certify = "certify",
         /// From the slot to the confirmation.
         Confirm = "confirm",
         /// From the confirmation to the durable evaluation, queueing included.
@@ -72,6 +76,94 @@ label! {
         Compute = "compute",
         /// The delivery of what it sent.
         Push = "push",
+    }
+}
+
+label! {
+    /// What contradicts itself; the kinds of evidence.
+    Fault = "kind" {
+        /// Two headers for one place.
+        TwoHeaders = "two-headers",
+        /// Two assignments for one slot.
+        TwoAssignments = "two-assignments",
+        /// Attestations on two branches.
+        TwoBranches = "two-branches",
+        /// A seal that hides a certificate.
+        SealBroken = "seal-broken",
+        /// Certificates that exclude one another.
+        TwoCertificates = "two-certificates",
+        /// Two votes in one round.
+        TwoVotes = "two-votes",
+        /// Two results for one slot.
+        TwoResults = "two-results",
+    }
+}
+
+label! {
+    /// What an attestor's key signs.
+    Vote = "kind" {
+        /// A frame.
+        Attestation = "attestation",
+        /// A step of a round, or a result.
+        Position = "position",
+    }
+}
+
+label! {
+    /// What became of a wish to sign.
+    Signing = "result" {
+        /// Its row is durable: it may be signed.
+        Signed = "signed",
+        /// It is not, so it is not signed.
+        Refused = "refused",
+    }
+}
+
+label! {
+    /// Why a key did not sign.
+    SigningRefusal = "reason" {
+        /// It contradicts what the key signed.
+        Conflict = "conflict",
+        /// The slashing protection could not be written.
+        Failed = "failed",
+        /// The node only listens, for now or for good.
+        Silent = "silent",
+    }
+}
+
+label! {
+    /// Evidence as the store has it.
+    EvidenceStatus = "status" {
+        /// Checked, and kept for good.
+        Verified = "verified",
+    }
+}
+
+label! {
+    /// Whose stake.
+    StakeStatus = "status" {
+        /// Of this node's attestor.
+        Own = "own",
+        /// Of the whole committee.
+        Committee = "committee",
+    }
+}
+
+label! {
+    /// Why a round decided nothing.
+    ViewChange = "reason" {
+        /// Another one had to follow.
+        Undecided = "undecided",
+    }
+}
+
+label! {
+    /// How signatures were checked.
+    Checked = "kind" {
+        /// One, or one sum.
+        Single = "single",
+        /// Several sums at once.
+        Aggregate = "aggregate",
     }
 }
 
@@ -182,13 +274,17 @@ impl<L: Label, M: Clone> By<L, M> {
         &self.children[value.index()]
     }
 
+    pub(super) fn with(child: impl Fn(L) -> prometheus::Result<M>) -> prometheus::Result<Self> {
+        let children = L::ALL.iter().map(|value| child(*value)).collect::<Result<_, _>>()?;
+        Ok(Self { children, values: std::marker::PhantomData })
+    }
+
     pub(super) fn new<B>(vec: &MetricVec<B>) -> prometheus::Result<Self>
     where
         B: MetricVecBuilder<M = M>,
         M: Metric,
     {
-        let children = L::ALL.iter().map(|value| vec.get_metric_with_label_values(&[value.text()])).collect::<Result<_, _>>()?;
-        Ok(Self { children, values: std::marker::PhantomData })
+        Self::with(|value| vec.get_metric_with_label_values(&[value.text()]))
     }
 }
 

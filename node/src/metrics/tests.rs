@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::labels::{Check, Found, HttpRejection, Label, Stage, State, Waiting};
+use super::labels::{Check, Fault, Found, HttpRejection, Label, Signing, Stage, State, Vote, Waiting};
 use super::{Build, Metrics};
 use crate::error::Code;
 
@@ -55,7 +55,8 @@ fn the_text_is_well_formed_and_names_follow_the_rules() {
         assert!(samples > 0, "{name} has no sample");
         assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
         if kind == "histogram" {
-            assert!(name.ends_with("_seconds"), "{name}: base units");
+            let units = ["_seconds", "_ratio", "_size"];
+            assert!(units.iter().any(|unit| name.ends_with(unit)), "{name}: base units");
         }
     }
     assert!(text.contains("aonode_messages_total{state=\"assigned\"} 3\n"), "{text}");
@@ -68,12 +69,15 @@ fn the_text_is_well_formed_and_names_follow_the_rules() {
 /// Names are a contract with dashboards and alerts: this list changes on purpose only.
 #[test]
 fn golden_names() {
-    let expected = "aonode_build_info aonode_compute_failures_total aonode_compute_fuel_total aonode_compute_seconds aonode_db_bytes \
-         aonode_disk_free_bytes aonode_doppelganger_wait_seconds aonode_errors_total aonode_event_loop_lag_seconds aonode_health_check_ok aonode_http_rejected_total \
-         aonode_http_request_seconds aonode_http_requests_total aonode_message_stage_seconds aonode_messages_total \
-         aonode_module_cache_requests_total aonode_oldest_pending_seconds aonode_outbox_pending aonode_push_attempts_total aonode_ready \
-         aonode_replay_behind_slots aonode_state_divergence_total aonode_test_asked aonode_wal_fsync_seconds \
-         aonode_wal_truncations_total aonode_wasm_instances";
+    let expected = "aonode_bls_aggregate_size aonode_bls_verify_seconds aonode_build_info aonode_certificate_seconds \
+         aonode_certificate_weight_ratio aonode_compute_failures_total aonode_compute_fuel_total aonode_compute_seconds \
+         aonode_consensus_height aonode_consensus_round aonode_consensus_view_changes_total aonode_db_bytes aonode_disk_free_bytes \
+         aonode_doppelganger_wait_seconds aonode_equivocations_total aonode_errors_total aonode_event_loop_lag_seconds aonode_evidence_items aonode_health_check_ok \
+         aonode_http_rejected_total aonode_http_request_seconds aonode_http_requests_total aonode_message_stage_seconds \
+         aonode_messages_total aonode_module_cache_requests_total aonode_oldest_pending_seconds aonode_outbox_pending \
+         aonode_push_attempts_total aonode_ready aonode_replay_behind_slots aonode_signing_refusals_total aonode_stake_units \
+         aonode_state_divergence_total aonode_test_asked aonode_votes_total aonode_wal_fsync_seconds aonode_wal_truncations_total \
+         aonode_wasm_instances";
     let text = busy().render();
     let found: Vec<_> = families(&text).into_keys().filter(|name| name.starts_with("aonode_")).collect();
     assert_eq!(found.join(" "), expected.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -93,6 +97,9 @@ fn every_value_of_a_label_is_distinct_and_indexed() {
     check::<Waiting>();
     check::<Found>();
     check::<HttpRejection>();
+    check::<Fault>();
+    check::<Vote>();
+    check::<Signing>();
 }
 
 /// Debian's `prometheus` package brings `promtool`; where it is installed, it has the last word.

@@ -4,6 +4,7 @@
 
 use ao_consensus::Timestamp;
 use ao_storage::schema;
+use ao_storage::typed::{Key, Row, TableOf};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Id, Slot};
 
@@ -84,16 +85,32 @@ impl Backlog {
 /// # Errors
 /// The store cannot answer.
 pub fn outbox_entries(store: &dyn Store) -> Result<u64, Error> {
-    let (mut entries, mut from) = (0, Vec::new());
+    count(store, &schema::OUTBOX, RECOVER_PAGE)
+}
+
+/// Pieces of evidence in the store. Each may be large, so few are in memory at once.
+///
+/// # Errors
+/// The store cannot answer.
+pub fn evidence(store: &dyn Store) -> Result<u64, Error> {
+    count(store, &schema::EVIDENCE, EVIDENCE_PAGE)
+}
+
+/// Rows of a table.
+fn count<K: Key, R: Row>(store: &dyn Store, table: &TableOf<K, R>, rows: usize) -> Result<u64, Error> {
+    let (mut found, mut from) = (0, Vec::new());
     loop {
-        let page = schema::OUTBOX.scan(store, &from, &[], Direction::Forward, RECOVER_PAGE)?;
-        entries += page.len() as u64;
+        let page = table.scan(store, &from, &[], Direction::Forward, rows)?;
+        found += page.len() as u64;
         match page.last() {
-            Some((last, _)) if page.len() == RECOVER_PAGE => from = [&ao_storage::typed::Key::to_bytes(last)[..], &[0]].concat(),
-            _ => return Ok(entries),
+            Some((last, _)) if page.len() == rows => from = [&last.to_bytes()[..], &[0]].concat(),
+            _ => return Ok(found),
         }
     }
 }
+
+/// Pieces of evidence read at once where they are counted.
+const EVIDENCE_PAGE: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -103,6 +120,17 @@ mod tests {
 
     use super::*;
     use crate::metrics::Build;
+
+    #[test]
+    fn evidence_is_counted_page_by_page() {
+        let store = MemoryStore::new();
+        for n in 0..=EVIDENCE_PAGE as u8 * 2 {
+            assert_eq!(evidence(&store).unwrap(), u64::from(n));
+            let mut rows = WriteBatch::default();
+            schema::EVIDENCE.put(&mut rows, &[n; 32], &Bytes::from_static(b"evidence"));
+            store.write(rows, Durability::Buffered).unwrap();
+        }
+    }
 
     /// A log of three slots, assigned at 1000, 2000 and 3000 times `n`, confirmed and evaluated up to (not with) the given ones.
     fn log(batch: &mut WriteBatch, n: u8, confirmed: u64, evaluated: u64, halted: Option<&str>) {

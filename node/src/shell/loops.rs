@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use ao_consensus::Timestamp;
+use ao_consensus::protection::Guard;
 use ao_consensus::schedule::assign_run;
 use ao_storage::schema::FrameRow;
 use ao_storage::typed::Row as _;
@@ -22,7 +23,7 @@ use crate::core::Core;
 use crate::core::effect::Effect;
 use crate::core::input::{Input, Origin};
 use crate::error::{Code, Rejection};
-use crate::metrics::labels::State;
+use crate::metrics::labels::{EvidenceStatus, Signing, State, Vote};
 
 pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
     let mut effects = Vec::new();
@@ -115,7 +116,7 @@ fn carry_out(shared: &Shared, effect: Effect) {
             drop(shared.events.send(event));
         }
         // Seen by `Stages`.
-        Effect::Owed { .. } | Effect::Attempt(_) => {}
+        Effect::Owed { .. } | Effect::Attempt(_) | Effect::Proven(_) => {}
         Effect::Results { process, slot } => shared.results.ready(&process, slot),
         Effect::NoResults { process, why, lasting } => {
             tracing::warn!(event = "not_evaluated", %process, code = why.code.as_str(), reason = %why.message, lasting);
@@ -146,7 +147,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                     shared.inputs.send(Input::Reserve { low: true });
                 }
                 let began = Instant::now();
-                let owed = owed(&rows);
+                let (owed, shown) = (owed(&rows), rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Evidence).count());
                 let confirmed = watched(shared, &rows);
                 let sealed = membership::seal(&mut rows, seals, &guards, &*shared.scheduler, shared.life.membership.as_deref());
                 let written = sealed.and_then(|signatures| Ok((shared.store.write(rows, durability)?, signatures)));
@@ -158,9 +159,15 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                         shared.settled.through(batch);
                         confirmed.into_iter().for_each(|row| look_at_signers(shared, &row));
                         shared.metrics.outbox_pending.add(owed);
+                        shared.metrics.evidence_items.of(EvidenceStatus::Verified).add(shown as i64);
+                        count_votes(shared, &guards, Signing::Signed);
                         shared.inputs.send(Input::Written { term, batch, signatures });
                     }
                     Err(error) => {
+                        if let Unwritten::Protection(unkept) = &error {
+                            count_votes(shared, &guards, Signing::Refused);
+                            shared.metrics.signing_refusals_total.of(unkept.label()).inc();
+                        }
                         let disk_full = matches!(&error, Unwritten::Store(ao_storage::Error::DiskFull(_)));
                         if disk_full {
                             // The watch on the reserve says when there is room again.
@@ -210,6 +217,17 @@ fn look_at_signers(shared: &Shared, row: &Bytes) {
     let watch = shared.life.membership.as_ref().and_then(|membership| membership.watch.as_ref());
     if let (Some(watch), Ok(row)) = (watch, FrameRow::decode(row)) {
         recover::show_signers(watch, &row);
+    }
+}
+
+/// What this node's key signs from now on, or does not.
+fn count_votes(shared: &Shared, guards: &[Guard], result: Signing) {
+    for guard in guards {
+        let kind = match guard {
+            Guard::Chain(_) => Vote::Attestation,
+            Guard::Signed(_) => Vote::Position,
+        };
+        shared.metrics.vote(kind, result).inc();
     }
 }
 

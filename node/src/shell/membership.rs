@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ao_consensus::frame::FrameSignature;
 use ao_consensus::pace::Costs;
 use ao_consensus::protection::{Guard, Protection};
+use ao_consensus::scheme::SchemeError;
 use ao_consensus::{Chain, Consensus, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
 use ao_storage::{WriteBatch, schema};
 use ao_types::hash::sha256;
@@ -15,8 +16,11 @@ use bytes::Bytes;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use super::timed::Timed;
 use crate::core::{Member, Unconfirmed};
 use crate::limits;
+use crate::metrics::Metrics;
+use crate::metrics::labels::{SigningRefusal, StakeStatus};
 use crate::network::seam::Orders;
 use crate::protection::{Heard, Watch};
 use crate::wiring::engines::Hears;
@@ -94,6 +98,21 @@ impl Membership {
         })
     }
 
+    /// The same, with what it costs and weighs in the metrics.
+    ///
+    /// # Errors
+    /// A key of the committee is none.
+    pub fn metered(self, metrics: &Metrics) -> Result<Self, SchemeError> {
+        let own = self.attestor.as_ref().map(|key| key.public());
+        let own = own.and_then(|key| self.committee.index_of(&key)).and_then(|index| self.committee.member(index));
+        metrics.stake_units.of(StakeStatus::Own).set(own.map_or(0.0, |member| member.stake.0 as f64));
+        metrics.stake_units.of(StakeStatus::Committee).set(self.committee.total().0 as f64);
+        let scheme: Arc<dyn Scheme> = Arc::new(Timed::new(self.scheme.clone(), metrics.clone()));
+        let mut rosters = Rosters::new(self.network, scheme.clone(), self.secret());
+        rosters.insert(self.committee.clone())?;
+        Ok(Self { scheme, rosters: Arc::new(rosters), ..self })
+    }
+
     /// Known to nobody else: for coefficients of batches. A signature that is no statement's, so that it is the same at every start.
     pub fn secret(&self) -> [u8; 32] {
         match &self.attestor {
@@ -115,6 +134,17 @@ pub enum Unkept {
     /// This node only listens for now, or for good.
     #[error("this node does not sign with its key now")]
     Silent,
+}
+
+impl Unkept {
+    /// How it is counted.
+    pub fn label(&self) -> SigningRefusal {
+        match self {
+            Self::Conflict(_) => SigningRefusal::Conflict,
+            Self::Failed(_) => SigningRefusal::Failed,
+            Self::Silent => SigningRefusal::Silent,
+        }
+    }
 }
 
 /// The slashing protection as the node uses it. One writer.

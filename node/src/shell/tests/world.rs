@@ -283,7 +283,12 @@ impl World {
                 Effect::RefusedFrame { why, .. } => self.faults.push(why),
                 Effect::Tell(Event::Certified { .. }) => self.certified += 1,
                 Effect::Alarm { what, .. } => self.alarms.push(what),
-                Effect::Tell(_) | Effect::Owed { .. } | Effect::Attempt(_) | Effect::Results { .. } | Effect::NoResults { .. } => {}
+                Effect::Tell(_)
+                | Effect::Owed { .. }
+                | Effect::Attempt(_)
+                | Effect::Proven(_)
+                | Effect::Results { .. }
+                | Effect::NoResults { .. } => {}
                 effect => self.jobs.push_back(Work::Effect(effect)),
             }
         }
