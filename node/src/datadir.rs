@@ -64,6 +64,11 @@ pub fn cache_root() -> Option<PathBuf> {
     xdg("XDG_CACHE_HOME", ".cache").map(|base| base.join("aonode"))
 }
 
+/// Where compiled modules are kept that many directories can share.
+pub fn compiled() -> Option<PathBuf> {
+    cache_root().map(|cache| cache.join("compiled"))
+}
+
 fn xdg(variable: &str, under_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(under_home)))

@@ -118,7 +118,7 @@ impl Home {
 
     /// Where compiled modules are kept: a directory that goes would have them compiled again and again.
     pub fn modules(&self) -> Option<PathBuf> {
-        let folder = self.temporary.then(crate::datadir::cache_root).flatten()?.join("compiled");
+        let folder = self.temporary.then(crate::datadir::compiled).flatten()?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
         Some(folder)
     }

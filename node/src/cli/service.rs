@@ -172,7 +172,7 @@ impl Service {
         let public = if config.api.public_url.is_empty() { api.1.as_str() } else { config.api.public_url.trim_end_matches('/') };
         super::location::publish(&node, &Keys::new(crate::datadir::Layout::clone(&data)).with_role(Role::Scheduler)?, public).await;
         let sampler = Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone() };
-        sampler.look();
+        sampler.look(false);
         listeners.push(tokio::spawn(sampler.run(stop.clone())));
         let ready = began.elapsed();
         tracing::info!(event = "ready", api = %api.1, ms = ready.as_millis() as u64, "the node is ready");
@@ -357,8 +357,12 @@ fn open(
         0 => super::limits::default_reserve(super::limits::disk_bytes(data.root())),
         bytes => bytes,
     };
+    let shared = Some(&config.compute.module_cache).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    if let Some(folder) = &shared {
+        crate::datadir::make_private_folder(folder)?;
+    }
     let machine = ao_vm::Settings {
-        cache: Some(modules.unwrap_or_else(|| data.modules())),
+        cache: Some(modules.or(shared).unwrap_or_else(|| data.modules())),
         runtimes: Some(data.runtimes()),
         memory_limit_max: config.compute.memory_max.0,
         compute_limit_max: config.compute.gas_max,
@@ -403,12 +407,12 @@ struct Sampler {
 
 impl Sampler {
     async fn run(self, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(SAMPLE_EVERY);
+        let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + SAMPLE_EVERY, SAMPLE_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut heard, mut computed) = (Instant::now(), self.computed());
         loop {
             tokio::select! { () = stop.cancelled() => return, _ = tick.tick() => {} }
-            self.look();
+            self.look(true);
             let since = heard.elapsed();
             if since >= HEARTBEAT_EVERY {
                 let now = self.computed();
@@ -422,12 +426,13 @@ impl Sampler {
         self.metrics.messages_total.of(State::Computed).get()
     }
 
-    fn look(&self) {
+    /// Looks at what nobody counts. A node that begins just now has no peers yet: nothing to `tell` an operator.
+    fn look(&self, tell: bool) {
         let mut ready = self.app.mode() == Mode::Serving;
         for check in self.app.checks() {
             self.metrics.health_check_ok.of(check.check).set(i64::from(check.ok));
             ready &= check.ok || !check.vital;
-            if !check.ok {
+            if !check.ok && tell {
                 tracing::warn!(
                     event = "health",
                     check = check.check.text(),

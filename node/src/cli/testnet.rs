@@ -194,11 +194,15 @@ impl Ports {
     fn config(&self, network: &str) -> String {
         let Self { api, admin, metrics, p2p } = self;
         // A laptop that is nearly full should be able to run all of them.
+        // Modules are compiled once for all of them.
+        let cache =
+            datadir::compiled().map(|folder| format!("\n[compute]\nmodule_cache = {}\n", toml::Value::from(&*folder.to_string_lossy())));
+        let cache = cache.unwrap_or_default();
         format!(
             "# Configuration of this node; `aonode start --dump-config` lists every key.\n[network]\nname = \"{network}\"\n\n\
              [api]\nlisten = \"127.0.0.1:{api}\"\n\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\n\
              [p2p]\nlisten = [\"/ip4/127.0.0.1/udp/{p2p}/quic-v1\", \"/ip4/127.0.0.1/tcp/{p2p}\"]\nper_subnet = {NODES_MAX}\n\n\
-             [storage]\nreserve = \"64MiB\"\n"
+             [storage]\nreserve = \"64MiB\"\n{cache}"
         )
     }
 }

@@ -163,6 +163,8 @@ sections! {
         compile_timeout: Span = Span(std::time::Duration::from_secs(60));
         /// Memory of that process.
         compile_memory: ByteSize = ByteSize(1 << 30);
+        /// Folder of compiled modules, which nodes of one user may share; safe to delete. Empty: `modules` in the data directory.
+        module_cache: String = String::new();
         /// Slots of a process between two checkpoints: a restart evaluates at most so many again.
         checkpoint_slots: u64 = 2_000;
         /// Hash the state after every message instead of where a process comes to rest: to compare nodes slot by slot. Costs time.

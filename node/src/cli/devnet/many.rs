@@ -147,13 +147,12 @@ fn stop_all(root: &Path) -> Result<Vec<String>, Failure> {
     let mut running = Vec::new();
     for node in &manifest.nodes {
         if let Some(process) = registry.get(&node.name)?.filter(|process| process.life() != Life::Gone) {
-            process.signal(libc::SIGCONT);
-            process.signal(libc::SIGTERM);
+            process.ask_to_end();
             running.push((node.name.clone(), process));
         }
     }
     for (name, process) in &running {
-        process.stop();
+        process.await_end();
         registry.set(name, None)?;
     }
     Ok(running.into_iter().map(|(name, _)| name).collect())

@@ -82,8 +82,19 @@ impl Process {
 
     /// Asks it to end, and ends it if it does not.
     pub fn stop(&self) {
+        self.ask_to_end();
+        self.await_end();
+    }
+
+    /// Asks it to end. Once: a second signal would have it end at once.
+    pub fn ask_to_end(&self) {
         self.signal(libc::SIGCONT);
-        if self.signal(libc::SIGTERM) && !self.gone_within(STOPPED_WITHIN) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// Waits until it has ended, and ends it if it does not.
+    pub fn await_end(&self) {
+        if !self.gone_within(STOPPED_WITHIN) {
             self.kill();
         }
     }
