@@ -1,6 +1,6 @@
 //! Drives real nodes: processes of the `aonode` binary on loopback, each with its own data directory.
 //!
-//! Owns the life of those processes ([`node`]) and of what watches them ([`prometheus`]), what the suites need from outside the
+//! Owns the life of those processes ([`node`], several as [`network`]) and of what watches them ([`prometheus`]), what the suites need from outside the
 //! repository ([`npm`], [`modules`]), the client side of the tests in Rust ([`client`], [`items`], [`schedule`]) and nothing of the
 //! node's own code: a suite meets a node as a stranger does, through its command line, its sockets and its files. Refuses to sleep: it
 //! waits for lines, answers and exits, each with a deadline that names what never came.
@@ -15,6 +15,7 @@ pub mod cache;
 pub mod client;
 pub mod items;
 pub mod modules;
+pub mod network;
 pub mod node;
 pub mod npm;
 pub mod prometheus;

@@ -263,6 +263,22 @@ impl Node {
         self.signal(libc::SIGHUP)
     }
 
+    /// Stops its clock (SIGSTOP).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(libc::SIGSTOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(libc::SIGCONT)
+    }
+
     fn signal(&self, signal: libc::c_int) -> Result<()> {
         let pid = i32::try_from(self.pid()?)?;
         // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
