@@ -1,7 +1,7 @@
 //! The demonstration behind `aonode devnet`: real processes, real messages, every result checked against what it must be.
 //!
-//! It talks to the node over HTTP as any client does, so what works here works for them. Each step says what it did and what came back;
-//! a step whose result differs fails the command.
+//! It talks to the nodes over HTTP as any client does, so what works here works for them. Each step says what it did and what came back;
+//! a step whose result differs fails the command. This file is what one node does; what several do together is [`across`].
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use crate::cli::client::Client;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{items, online, show};
-use crate::handle::Identity;
 
+pub mod across;
 pub mod modules;
 pub mod wallets;
 
@@ -24,6 +24,8 @@ const PONG: &str = include_str!("demo/pong.lua");
 const ROUNDS: u64 = 5;
 /// Something that happens by itself has happened by then, or never will.
 const SETTLED_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A step that was taken.
 #[derive(Clone, Debug)]
@@ -48,26 +50,53 @@ impl Step {
 /// Hears of every step.
 type Teller<'t> = Box<dyn FnMut(&Step) -> Result<(), Failure> + 't>;
 
+/// A node as clients see it.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    /// What it is called.
+    pub name: String,
+    client: Client,
+    scheduler: String,
+    authority: String,
+    module: String,
+}
+
+impl Seat {
+    /// The node that `client` talks to.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub async fn of(name: &str, client: Client) -> Result<Self, Failure> {
+        let identity = client.get("v1/identity").await?;
+        let text = |field: &str| identity[field].as_str().unwrap_or_default().to_owned();
+        Ok(Self { name: name.to_owned(), scheduler: text("scheduler"), authority: text("authority"), module: text("module"), client })
+    }
+}
+
 /// A demonstration in progress. `tell` hears of every step when it is done.
 pub struct Demo<'t> {
-    client: Client,
+    seats: Vec<Seat>,
     wallet: Wallet,
-    identity: Identity,
     tell: Teller<'t>,
     wrong: usize,
 }
 
 impl<'t> Demo<'t> {
-    /// Against the node `client` talks to, which is `identity`.
-    pub fn new(client: Client, wallet: Wallet, identity: Identity, tell: impl FnMut(&Step) -> Result<(), Failure> + 't) -> Self {
-        Self { client, wallet, identity, tell: Box::new(tell), wrong: 0 }
+    /// Against these nodes; the first is that of [`Demo::one_node`].
+    pub fn new(seats: Vec<Seat>, wallet: Wallet, tell: impl FnMut(&Step) -> Result<(), Failure> + 't) -> Self {
+        Self { seats, wallet, tell: Box::new(tell), wrong: 0 }
     }
 
-    /// Takes every step. Gives how many went wrong.
+    /// How many steps went wrong so far.
+    pub fn wrong(&self) -> usize {
+        self.wrong
+    }
+
+    /// Everything that one node does.
     ///
     /// # Errors
     /// The node could not be asked at all.
-    pub async fn run(mut self, module: Result<bytes::Bytes, modules::Error>) -> Result<usize, Failure> {
+    pub async fn one_node(&mut self, module: Result<bytes::Bytes, modules::Error>) -> Result<(), Failure> {
         let counter = self.counter().await?;
         self.ping_pong().await?;
         match module {
@@ -77,8 +106,15 @@ impl<'t> Demo<'t> {
                 (self.tell)(&Step { what: "a real AOS module in WebAssembly".into(), shown: why, took: Duration::ZERO, wrong: None })?;
             }
         }
-        self.refusal(counter).await?;
-        Ok(self.wrong)
+        self.refusal(counter).await
+    }
+
+    /// Something that happened to the nodes, as a step of its own.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub fn done(&mut self, what: impl Into<String>, began: Instant, shown: &str) -> Result<(), Failure> {
+        self.step(what, began, shown, shown)
     }
 
     fn step(
@@ -94,80 +130,83 @@ impl<'t> Demo<'t> {
         (self.tell)(&Step { what: what.into(), shown, took: began.elapsed(), wrong })
     }
 
-    async fn spawn(&mut self, name: &str, module: &str, source: &str) -> Result<Id, Failure> {
+    /// A process of the scheduler of node `host`, sent to node `at`.
+    async fn spawn(&mut self, name: &str, module: &str, source: &str, (at, host): (usize, usize)) -> Result<Id, Failure> {
         let began = Instant::now();
-        let mut tags = vec![Tag::new("Name", name), Tag::new("Authority", self.identity.messenger.to_string())];
+        let mut tags: Vec<_> = self.seats.iter().map(|seat| Tag::new("Authority", seat.authority.clone())).collect();
+        tags.push(Tag::new("Name", name));
         if !source.is_empty() {
             tags.push(Tag::new("On-Boot", "Data"));
         }
-        let item = items::process(&self.wallet, module, &self.identity.scheduler.to_string(), tags, source.as_bytes().to_vec())?;
-        self.client.submit("v1/processes", &item).await?;
+        let item = items::process(&self.wallet, module, &self.seats[host].scheduler, tags, source.as_bytes().to_vec())?;
+        let client = &self.seats[at].client;
+        client.submit("v1/processes", &item).await?;
         let id = item.id();
-        let boot = self.client.result(&id, &id).await?;
+        let boot = client.result(&id, &id).await?;
         let shown = show::error(&boot).unwrap_or_else(|| id.to_string());
-        self.step(format!("spawn {name}"), began, shown, id.to_string())?;
+        let what = if at == host {
+            format!("spawn {name}")
+        } else {
+            format!("spawn {name} of {} through {}", self.seats[host].name, self.seats[at].name)
+        };
+        self.step(what, began, shown, id.to_string())?;
         Ok(id)
     }
 
-    async fn send(&self, process: Id, action: &str, tags: &[(&str, &str)]) -> Result<Value, Failure> {
+    /// Sends through node `at`, and has the result from it.
+    async fn send(&self, at: usize, process: Id, action: &str, tags: &[(&str, &str)]) -> Result<Value, Failure> {
         let tags = [("Action", action)].iter().chain(tags).map(|(name, value)| Tag::new(*name, *value)).collect();
         let item = items::message(&self.wallet, process, tags, Vec::new())?;
-        self.client.submit("v1/messages", &item).await?;
-        self.client.result(&process, &item.id()).await
+        self.seats[at].client.submit("v1/messages", &item).await?;
+        self.seats[at].client.result(&process, &item.id()).await
     }
 
-    /// The value of an expression in a process, without a trace in its log.
-    async fn peek(&self, process: Id, expression: &str) -> Result<String, Failure> {
+    /// The value of an expression in a process as node `at` has it, without a trace in its log.
+    async fn peek(&self, at: usize, process: Id, expression: &str) -> Result<String, Failure> {
         use ao_types::Signer as _;
         let owner = self.wallet.address().to_string();
         let message = online::dry_message(&process, &owner, &[Tag::new("Action", "Eval")], expression);
-        let result = self.client.dry_run(&process, &message).await?;
+        let result = self.seats[at].client.dry_run(&process, &message).await?;
         Ok(said(&result))
     }
 
-    /// Waits until an expression has the value that messages between processes lead to: woken by the node's events, not by a clock.
-    async fn until(&self, process: Id, expression: &str, expected: &str) -> Result<String, Failure> {
-        let settled = async {
-            let mut events = self.client.stream(&format!("v1/events?process={process}")).await?;
-            loop {
-                let found = self.peek(process, expression).await?;
-                if found == expected {
-                    return Ok(found);
-                }
-                if !matches!(events.chunk().await, Ok(Some(_))) {
-                    return Ok(found);
-                }
+    /// Waits until an expression has, at node `at`, the value that messages between processes and frames between nodes lead to. What it
+    /// had last, if it never does.
+    async fn until(&self, at: usize, process: Id, expression: &str, expected: &str) -> Result<String, Failure> {
+        let last = Instant::now() + SETTLED_WITHIN;
+        loop {
+            match self.peek(at, process, expression).await {
+                Ok(found) if found == expected || Instant::now() > last => return Ok(found),
+                // The process is another node's, and not here yet.
+                Err(failure) if failure.exit != Exit::NotFound || Instant::now() > last => return Err(failure),
+                _ => tokio::time::sleep(LOOK_EVERY).await,
             }
-        };
-        match tokio::time::timeout(SETTLED_WITHIN, settled).await {
-            Ok(found) => found,
-            Err(_) => self.peek(process, expression).await,
         }
     }
 
     async fn counter(&mut self) -> Result<Id, Failure> {
-        let module = self.identity.default_module.to_string();
-        let counter = self.spawn("counter (Lua)", &module, COUNTER).await?;
+        let module = self.seats[0].module.clone();
+        let counter = self.spawn("counter (Lua)", &module, COUNTER, (0, 0)).await?;
         for (quantity, expected) in [("5", "5 added, 5 in all"), ("37", "37 added, 42 in all")] {
             let began = Instant::now();
-            let result = self.send(counter, "Add", &[("Quantity", quantity)]).await?;
+            let result = self.send(0, counter, "Add", &[("Quantity", quantity)]).await?;
             self.step(format!("message counter  Action=Add Quantity={quantity}"), began, said(&result), expected)?;
         }
         let began = Instant::now();
-        let total = self.peek(counter, "Total").await?;
+        let total = self.peek(0, counter, "Total").await?;
         self.step("dry-run counter  Total", began, total, "42")?;
         Ok(counter)
     }
 
     async fn ping_pong(&mut self) -> Result<(), Failure> {
-        let module = self.identity.default_module.to_string();
-        let ping = self.spawn("ping (Lua)", &module, PING).await?;
-        let pong = self.spawn("pong (Lua)", &module, PONG).await?;
+        let module = self.seats[0].module.clone();
+        let ping = self.spawn("ping (Lua)", &module, PING, (0, 0)).await?;
+        let pong = self.spawn("pong (Lua)", &module, PONG, (0, 0)).await?;
         let began = Instant::now();
         let (peer, rounds) = (pong.to_string(), ROUNDS.to_string());
-        self.send(ping, "Start", &[("Peer", &peer), ("Rounds", &rounds)]).await?;
-        let pongs = self.until(ping, "Pongs", &rounds).await?;
-        let pings = self.peek(pong, "Pings").await?;
+        self.send(0, ping, "Start", &[("Peer", &peer), ("Rounds", &rounds)]).await?;
+        let pongs = self.until(0, ping, "Pongs", &rounds).await?;
+        let pings = self.peek(0, pong, "Pings").await?;
         let shown = format!("{pings} pings, {pongs} pongs");
         self.step(format!("ping and pong talk to each other, {ROUNDS} rounds"), began, shown, format!("{ROUNDS} pings, {ROUNDS} pongs"))
     }
@@ -176,20 +215,20 @@ impl<'t> Demo<'t> {
         let began = Instant::now();
         let [signer, _] = wallets::node(wallets::NETWORK).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
         let module = modules::item(code, &signer).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-        let stored = self.client.submit("gateway/tx", &module).await?;
+        let stored = self.seats[0].client.submit("gateway/tx", &module).await?;
         let id = module.id().to_string();
         self.step("upload the AOS 2.0.6 module (wasm64)", began, stored["id"].as_str().unwrap_or_default(), id.clone())?;
-        let aos = self.spawn("aos (WebAssembly)", &id, "").await?;
+        let aos = self.spawn("aos (WebAssembly)", &id, "", (0, 0)).await?;
         for (code, expected) in [("1 + 1", "2"), ("Greeting = 'hello from aos'; return Greeting", "hello from aos")] {
             let began = Instant::now();
-            let evaluated = online::evaluate(&self.client, &self.wallet, aos, code.as_bytes().to_vec()).await?;
+            let evaluated = online::evaluate(&self.seats[0].client, &self.wallet, aos, code.as_bytes().to_vec()).await?;
             self.step(format!("eval aos  {code}"), began, said(&evaluated.result), expected)?;
         }
         let began = Instant::now();
         let mut code = String::new();
         let _ = write!(code, "Send({{ Target = '{counter}', Action = 'Add', Quantity = '58' }})");
-        online::evaluate(&self.client, &self.wallet, aos, code.into_bytes()).await?;
-        let total = self.until(counter, "Total", "100").await?;
+        online::evaluate(&self.seats[0].client, &self.wallet, aos, code.into_bytes()).await?;
+        let total = self.until(0, counter, "Total", "100").await?;
         self.step("aos sends 58 to the counter", began, total, "100")
     }
 
@@ -198,8 +237,8 @@ impl<'t> Demo<'t> {
         let began = Instant::now();
         let stranger = wallets::wallets(wallets::NETWORK).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?.pop();
         let Some(stranger) = stranger else { return Ok(()) };
-        online::evaluate(&self.client, &stranger, counter, b"Total = 0".to_vec()).await?;
-        let shown = match self.peek(counter, "Total").await?.as_str() {
+        online::evaluate(&self.seats[0].client, &stranger, counter, b"Total = 0".to_vec()).await?;
+        let shown = match self.peek(0, counter, "Total").await?.as_str() {
             "0" => "the stranger's code ran",
             _ => "nothing changed",
         };

@@ -197,17 +197,23 @@ pub struct Generate {
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Devnet {
-    /// A network of several processes
+    /// A network that stays when the command ends
     #[command(subcommand)]
     pub verb: Option<DevnetVerb>,
     /// End after the demonstration
     #[arg(long)]
     pub once: bool,
-    /// Port of the HTTP listener on loopback, the two after it for administration and metrics; 0 takes any free ones [default: 7700,
-    /// with --once any free ones]
+    /// How many
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub nodes: u16,
+    /// Who confirms
+    #[arg(long, default_value = "attest", value_name = "ENGINE")]
+    pub plugin: String,
+    /// First port on loopback: each node takes those of a single node, 20 apart; 0 takes any free ones [default: 7700, with --once any
+    /// free ones]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Keep everything in this directory; without it nothing is kept
+    /// Keep everything in this folder; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub persist: Option<PathBuf>,
 }

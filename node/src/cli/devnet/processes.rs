@@ -39,17 +39,44 @@ pub enum Life {
     Gone,
 }
 
+/// How long a process may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ties {
+    /// Until it is stopped, whatever becomes of the command that starts it.
+    None,
+    /// No longer than the thread that starts it: were that killed, the kernel kills this one too.
+    Parent,
+}
+
+/// The child is killed when the thread that spawns it ends, even while it is paused.
+fn die_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only prctl and getppid are called, which are async-signal-safe, on values that were copied in.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            // It may have ended before it was asked for.
+            if u32::try_from(libc::getppid()) == Ok(parent) { Ok(()) } else { Err(std::io::ErrorKind::BrokenPipe.into()) }
+        });
+    }
+}
+
 impl Process {
     /// Starts `aonode start` on a data directory in a process group of its own, its log appended to `log`.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn start(root: &Path, log: &Path) -> Result<Self, Failure> {
+    pub fn start(root: &Path, log: &Path, ties: Ties) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| Failure::new(io_exit(&error), format!("cannot start a node on {}: {error}", root.display()));
         let file = || OpenOptions::new().create(true).append(true).mode(0o600).open(log);
         let mut command = Command::new("/proc/self/exe");
         command.args(["start", "--output", "json", "--datadir"]).arg(root).stdin(Stdio::null());
         command.stdout(file().map_err(failed)?).stderr(file().map_err(failed)?).process_group(0);
+        if ties == Ties::Parent {
+            die_with_parent(&mut command);
+        }
         let child = command.spawn().map_err(failed)?;
         let pid = i32::try_from(child.id()).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
         let began = stat(pid).map(|(_, began)| began);
