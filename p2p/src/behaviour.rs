@@ -3,6 +3,7 @@
 //! Order matters for new connections: each behaviour may refuse one, and the cheap refusals come first.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroU8;
 
 use libp2p::core::upgrade::Version;
@@ -59,6 +60,9 @@ pub(crate) struct Shared<'a> {
 fn setup(what: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Error {
     move |reason| Error::Setup { what, reason: reason.to_string() }
 }
+
+/// In what a node says of itself, between its name and a number that is another one each time it is started.
+pub(crate) const LIFE: char = ';';
 
 fn protocol(name: String) -> Result<StreamProtocol, Error> {
     StreamProtocol::try_from_owned(name).map_err(|error| setup("protocol name")(&error))
@@ -117,8 +121,9 @@ fn behaviour(
         .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
         .with_max_established(Some(config.max_in.saturating_add(config.max_out)));
     let trusted = config.trusted_only.then(|| config.static_peers.iter().map(|known| known.peer.to_libp2p()).collect::<HashSet<_>>());
+    let life = RandomState::new().build_hasher().finish();
     let identify = identify::Config::new(names.protocol("node"), key.public())
-        .with_agent_version(config.agent.clone())
+        .with_agent_version(format!("{}{LIFE}{life:016x}", config.agent))
         .with_push_listen_addr_updates(true);
     let mdns = config
         .mdns

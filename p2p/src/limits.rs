@@ -137,8 +137,9 @@ pub const PENDING_IN_MAX: u32 = 64;
 /// Connections that we are setting up.
 pub const PENDING_OUT_MAX: u32 = 32;
 
-/// Connections to one peer: one each way, when both dial at once.
-pub const CONNECTIONS_PER_PEER: u32 = 2;
+/// Connections to one peer: one each way, when both dial at once, and as many of a life of it that ended without a word and is not known
+/// to be over yet.
+pub const CONNECTIONS_PER_PEER: u32 = 4;
 
 /// New connections a subnet may open at once.
 pub const SUBNET_BURST: u32 = 32;
@@ -176,6 +177,9 @@ pub const LEDGERS_MAX: usize = 4096;
 
 /// Bans remembered; the one that ends first makes room.
 pub const BANS_MAX: usize = 4096;
+
+/// Characters of what a peer says it runs.
+pub const AGENT_CHARS_MAX: usize = 64;
 
 /// Addresses remembered of one peer.
 pub const ADDRESSES_PER_PEER: usize = 8;

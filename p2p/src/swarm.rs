@@ -62,6 +62,8 @@ struct Link {
     /// It said that it is of this network, and the layer above was told of it.
     identified: bool,
     agent: String,
+    /// Which life of the peer was identified.
+    life: Option<String>,
     round_trip: Option<Duration>,
     ping_failures: u32,
 }

@@ -8,12 +8,12 @@ use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, gossipsub, identify, kad, mdns, ping};
 
 use super::{Line, Link, Task};
-use crate::behaviour::BehaviourEvent;
+use crate::behaviour::{BehaviourEvent, LIFE};
 use crate::error::Failure;
 use crate::event::{Direction, Event, Verdict};
 use crate::gossip::{Noticed, Waiting};
 use crate::identity::{self, KnownPeer, NetAddress, PeerId};
-use crate::limits::{ADDRESSES_PER_PEER, BAN_MIN, PING_FAILURES_MAX};
+use crate::limits::{ADDRESSES_PER_PEER, AGENT_CHARS_MAX, BAN_MIN, PING_FAILURES_MAX};
 use crate::metrics::{Outcome, Shed};
 use crate::peers::{BanReason, Offence};
 use crate::requests::{Exchange, Exchanged, Turned, bad_frame};
@@ -149,6 +149,7 @@ impl Task {
             since,
             identified: false,
             agent: String::new(),
+            life: None,
             round_trip: None,
             ping_failures: 0,
         });
@@ -169,7 +170,17 @@ impl Task {
             }
             return;
         }
-        link.agent = info.agent_version.chars().filter(|c| !c.is_control()).take(64).collect();
+        let said: String = info.agent_version.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect();
+        let (agent, life) = said.split_once(LIFE).unwrap_or((&said, ""));
+        let before = link.life.replace(life.to_owned());
+        if before.is_some_and(|before| before != life) {
+            // It ended without a word and began anew, knowing nothing of the old connections and what was agreed on them. They would take
+            // long to time out: all are closed, the new one too, and both begin anew.
+            tracing::debug!(event = "peer_began_anew", %peer, "a peer was started again: it is met anew");
+            let _ = self.swarm.disconnect_peer_id(id);
+            return;
+        }
+        link.agent = agent.to_owned();
         let seen = link.lines.values().next().map(|line| (line.direction, line.address.clone()));
         let first = !std::mem::replace(&mut link.identified, true);
         tracing::debug!(event = "peer_identified", %peer, agent = %link.agent, uptime = ?now, "a peer of this network");

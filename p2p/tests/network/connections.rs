@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ao_p2p::limits::CONNECTIONS_PER_PEER;
 use ao_p2p::{BanReason, Command, Config, Event};
 
 use crate::common::{Node, config, pair, tcp};
@@ -41,12 +42,12 @@ async fn strangers_fill_their_slots_and_not_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_peer_has_two_connections_at_most() {
+async fn one_peer_has_so_many_connections_and_no_more() {
     let node = Node::start(tcp(1)).await;
     let mut greedy = Hostile::new();
     assert!(greedy.is_let_in(&node.address).await);
     let address: libp2p::Multiaddr = node.address.to_string().parse().unwrap();
-    for _ in 0..2 {
+    for _ in 0..CONNECTIONS_PER_PEER {
         let always = libp2p::swarm::dial_opts::DialOpts::peer_id(node_peer(&node))
             .condition(libp2p::swarm::dial_opts::PeerCondition::Always)
             .addresses(vec![address.clone()])
@@ -59,7 +60,8 @@ async fn one_peer_has_two_connections_at_most() {
             matches!(event, ConnectionClosed { .. } | OutgoingConnectionError { .. }).then_some(())
         })
         .await;
-    node.peers_until("two connections", |peers| peers.iter().all(|info| info.connections <= 2) && !peers.is_empty()).await;
+    let most = CONNECTIONS_PER_PEER;
+    node.peers_until("so many connections", |peers| peers.iter().all(|info| info.connections <= most) && !peers.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,4 +138,18 @@ async fn a_dropped_connection_may_come_back() {
     first.disconnected(second.peer).await;
     // the other side wants it, and nothing was done wrong
     first.connected(second.peer).await;
+}
+
+/// A process that is killed says no goodbye. Its next life is met anew at once, not when the old connections have timed out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_begins_anew_is_met_anew() {
+    let (mut first, second) = pair(tcp(1), tcp(2)).await;
+    // the same key in a second process, while the first one's connection still stands
+    let mut again = Node::start(tcp(2)).await;
+    assert_eq!(again.peer, second.peer);
+    again.send(Command::Want(first.known()));
+    first.disconnected(second.peer).await;
+    second.stop().await;
+    first.connected(again.peer).await;
+    again.connected(first.peer).await;
 }
