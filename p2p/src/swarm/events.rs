@@ -181,6 +181,11 @@ impl Task {
             return;
         }
         link.agent = agent.to_owned();
+        // Dialled more than once, by several of its addresses: the first one does. Who dialled closes, so that not both close another one.
+        let dialled = link.lines.iter().filter(|(_, line)| line.direction == Direction::Out && line.transport != RELAY);
+        for (spare, _) in dialled.skip(1) {
+            self.swarm.close_connection(*spare);
+        }
         let seen = link.lines.values().next().map(|line| (line.direction, line.address.clone()));
         let first = !std::mem::replace(&mut link.identified, true);
         tracing::debug!(event = "peer_identified", %peer, agent = %link.agent, uptime = ?now, "a peer of this network");
@@ -316,11 +321,14 @@ fn failed(error: &OutboundFailure) -> (Failure, Option<Offence>) {
     }
 }
 
+/// A connection that another node carries.
+const RELAY: &str = "relay";
+
 fn transport(address: &Multiaddr) -> &'static str {
     let mut found = "tcp";
     for part in address {
         match part {
-            Protocol::P2pCircuit => return "relay",
+            Protocol::P2pCircuit => return RELAY,
             Protocol::QuicV1 => found = "quic",
             _ => {}
         }

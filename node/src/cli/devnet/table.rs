@@ -21,10 +21,11 @@ const PAGE_BYTES_MAX: usize = 8 << 20;
 /// One page of metrics.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Look {
-    peers: u64,
+    peers: usize,
     frames: u64,
     target: u64,
-    certified: u64,
+    /// Certificates seen; `None`: this engine makes none of its own.
+    certified: Option<u64>,
     confirmed: u64,
     /// Upper bound of each bucket and how many observations are at or below it, from assigned to confirmed.
     latency: Vec<(f64, u64)>,
@@ -40,10 +41,9 @@ impl Look {
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
             let count = value.max(0.0) as u64;
             match name {
-                "aonode_p2p_peers" => look.peers += count,
                 "aonode_sync_frames" => look.frames = count,
                 "aonode_sync_target_frames" => look.target = count,
-                "aonode_messages_total" if labels.contains("state=\"certified\"") => look.certified = count,
+                "aonode_certificate_seconds_count" => look.certified = Some(count),
                 "aonode_messages_total" if labels.contains("state=\"confirmed\"") => look.confirmed = count,
                 "aonode_message_stage_seconds_bucket" if labels.contains("stage=\"confirm\"") => {
                     let bound = labels.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
@@ -79,9 +79,14 @@ fn quantile(before: &[(f64, u64)], now: &[(f64, u64)], q: f64) -> Option<f64> {
     Some(low)
 }
 
+fn shown(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".into(), |count| count.to_string())
+}
+
 struct Watched {
     name: String,
-    client: Client,
+    metrics: Client,
+    api: Client,
     /// Newest last; empty while it does not answer.
     looks: VecDeque<Look>,
 }
@@ -99,20 +104,23 @@ impl Table {
     /// An address is none.
     pub fn new(local: &Local) -> Result<Self, Failure> {
         let watched = |node: &crate::cli::testnet::NodeEntry| {
-            let client = Client::new(&node.metrics, ANSWER_WITHIN.min(LOOK_EVERY))?;
-            Ok(Watched { name: node.name.clone(), client, looks: VecDeque::new() })
+            let client = |address: &str| Client::new(address, ANSWER_WITHIN.min(LOOK_EVERY));
+            Ok(Watched { name: node.name.clone(), metrics: client(&node.metrics)?, api: client(&node.api)?, looks: VecDeque::new() })
         };
         Ok(Self { nodes: local.manifest.nodes.iter().map(watched).collect::<Result<_, Failure>>()?, began: Instant::now() })
     }
 
     /// Looks at every node, all at once.
     pub async fn look(&mut self) {
-        let pages = self.nodes.iter().map(|node| node.client.get_at_most("metrics", PAGE_BYTES_MAX));
+        let pages = self.nodes.iter().map(async |node| {
+            let page = node.metrics.get_at_most("metrics", PAGE_BYTES_MAX).await?;
+            let peers = node.api.get("v1/peers").await?;
+            Ok::<_, Failure>(Look { peers: peers["peers"].as_array().map_or(0, Vec::len), ..Look::read(&String::from_utf8_lossy(&page)) })
+        });
         let pages = futures::future::join_all(pages).await;
         for (node, page) in self.nodes.iter_mut().zip(pages) {
             match page {
-                Ok(page) => {
-                    let look = Look::read(&String::from_utf8_lossy(&page));
+                Ok(look) => {
                     // A node that was started anew counts anew.
                     if node.looks.back().is_some_and(|last| last.confirmed > look.confirmed) {
                         node.looks.clear();
@@ -142,7 +150,7 @@ impl Table {
                 return [node.name.as_str(), "away", "", "", "", "", ""].map(str::to_owned).to_vec();
             };
             let frames = if look.frames < look.target { format!("{} of {}", look.frames, look.target) } else { look.frames.to_string() };
-            let numbers = [look.peers.to_string(), frames, look.certified.to_string(), look.confirmed.to_string()];
+            let numbers = [look.peers.to_string(), frames, shown(look.certified), look.confirmed.to_string()];
             [node.name.clone()].into_iter().chain(numbers).chain([Self::latency(node, 0.5), Self::latency(node, 0.99)]).collect()
         });
         output::table(headings.into_iter(), rows, false)
@@ -150,18 +158,17 @@ impl Table {
 
     /// For a log.
     pub fn line(&self) -> String {
-        let all = |what: fn(&Look) -> u64| {
-            let shown = self.nodes.iter().map(|node| node.looks.back().map_or_else(|| "-".to_owned(), |look| what(look).to_string()));
-            shown.collect::<Vec<_>>().join("/")
+        let all = |what: fn(&Look) -> Option<u64>| {
+            self.nodes.iter().map(|node| shown(node.looks.back().and_then(what))).collect::<Vec<_>>().join("/")
         };
         let slow = self.nodes.iter().map(|node| Self::latency(node, 0.99)).collect::<Vec<_>>().join("/");
         format!(
             "{:>4} s  peers {}  frames {}  certified {}  confirmed {}  p99 {slow}",
             self.began.elapsed().as_secs(),
-            all(|look| look.peers),
-            all(|look| look.frames),
+            all(|look| Some(look.peers as u64)),
+            all(|look| Some(look.frames)),
             all(|look| look.certified),
-            all(|look| look.confirmed)
+            all(|look| Some(look.confirmed))
         )
     }
 }
@@ -170,7 +177,7 @@ impl Table {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "# TYPE aonode_p2p_peers gauge\naonode_p2p_peers{direction=\"in\",transport=\"quic\"} 1\naonode_p2p_peers{direction=\"out\",transport=\"quic\"} 2\n\
+    const PAGE: &str = "# TYPE aonode_certificate_seconds histogram\naonode_certificate_seconds_count 2\n\
         aonode_sync_frames 7\naonode_sync_target_frames 9\naonode_messages_total{state=\"confirmed\"} 4\naonode_messages_total{state=\"computed\"} 3\n\
         aonode_message_stage_seconds_bucket{stage=\"confirm\",le=\"0.01\"} 1\naonode_message_stage_seconds_bucket{stage=\"confirm\",le=\"0.1\"} 3\n\
         aonode_message_stage_seconds_bucket{stage=\"confirm\",le=\"+Inf\"} 4\naonode_message_stage_seconds_bucket{stage=\"push\",le=\"0.01\"} 9\nother 3\n";
@@ -178,7 +185,7 @@ mod tests {
     #[test]
     fn a_page_is_read() {
         let look = Look::read(PAGE);
-        assert_eq!((look.peers, look.frames, look.target, look.certified, look.confirmed), (3, 7, 9, 0, 4));
+        assert_eq!((look.frames, look.target, look.certified, look.confirmed), (7, 9, Some(2), 4));
         assert_eq!(look.latency, [(0.01, 1), (0.1, 3), (f64::INFINITY, 4)]);
         assert_eq!(Look::read("aonode_sync_frames many\naonode_sync_frames\n\u{0}"), Look::default());
     }
@@ -197,14 +204,15 @@ mod tests {
     fn who_does_not_answer_is_away() {
         let node = |name: &str, looks: &[Look]| Watched {
             name: name.into(),
-            client: Client::new("http://127.0.0.1:1", Duration::from_secs(1)).unwrap(),
+            metrics: Client::new("http://127.0.0.1:1", Duration::from_secs(1)).unwrap(),
+            api: Client::new("http://127.0.0.1:1", Duration::from_secs(1)).unwrap(),
             looks: looks.iter().cloned().collect(),
         };
-        let table = Table { nodes: vec![node("n1", &[Look::read(PAGE)]), node("n2", &[])], began: Instant::now() };
+        let table = Table { nodes: vec![node("n1", &[Look { peers: 3, ..Look::read(PAGE) }]), node("n2", &[])], began: Instant::now() };
         let text = table.text();
         let rows: Vec<Vec<&str>> =
             text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
-        assert_eq!(rows[1], ["n1", "3", "7 of 9", "0", "4", "55 ms", "100 ms"]);
+        assert_eq!(rows[1], ["n1", "3", "7 of 9", "2", "4", "55 ms", "100 ms"]);
         assert_eq!(rows[2], ["n2", "away"]);
         assert!(table.line().contains("peers 3/-  frames 7/-"), "{}", table.line());
     }
