@@ -1,4 +1,4 @@
-# Two commands matter: `make devnet` runs the node, `make test` checks it. Both set the machine up first (.ci/setup, silent when
+# Two commands matter: `make devnet` runs four nodes, `make test` checks them. Both set the machine up first (.ci/setup, silent when
 # nothing is missing). `make devnet ARGS=--once` ends after the demonstration.
 
 # One folder for every clone and for CI: dependencies compile once per machine, a fresh clone compiles only our own crates.

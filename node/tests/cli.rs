@@ -12,7 +12,7 @@ use aonode::cli::output::Io;
 use aonode::cli::run::{Home, funded};
 use aonode::cli::service::{Service, Setup};
 use aonode::config::Config;
-use aonode::demo::{Demo, modules, wallets};
+use aonode::demo::{Demo, Seat, modules, wallets};
 use serde_json::Value;
 
 /// A development node on free ports with a directory of its own; stops when dropped.
@@ -226,21 +226,17 @@ fn the_demonstration_holds() {
     let client = Client::new(&lab.url, Duration::from_secs(120)).unwrap();
     let told = std::cell::RefCell::new(Vec::new());
     let wrong = runtime.block_on(async {
-        let identity = client.get("v1/identity").await.unwrap();
-        let address = |field: &str| ao_types::Address::parse(identity[field].as_str().unwrap()).unwrap();
-        let identity = aonode::handle::Identity {
-            scheduler: address("scheduler"),
-            messenger: address("authority"),
-            default_module: ao_types::Id::parse(identity["module"].as_str().unwrap()).unwrap(),
-            engine: "solo",
-            network: wallets::NETWORK.into(),
-        };
+        let seat = Seat::of("n1", client).await.unwrap();
         let wallet = wallets::wallets(wallets::NETWORK).unwrap().swap_remove(0);
-        let demo = Demo::new(client, wallet, identity, |step| {
+        let mut demo = Demo::new(vec![seat], wallet, |step| {
             told.borrow_mut().push(step.clone());
             Ok(())
         });
-        demo.run(Err(modules::Error::NoCache)).await.unwrap()
+        demo.one_node(Err(modules::Error::NoCache)).await.unwrap();
+        // What several nodes do together, one can do alone.
+        demo.token().await.unwrap();
+        demo.between_schedulers().await.unwrap();
+        demo.wrong()
     });
     let told = told.into_inner();
     assert_eq!(wrong, 0, "{told:#?}");

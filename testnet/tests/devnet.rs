@@ -1,7 +1,9 @@
 //! `testnet`, `devnet` and `join` as an operator uses them: real processes that outlive the command which started them.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ao_testnet::binary;
 use serde_json::Value;
@@ -11,6 +13,9 @@ const USAGE: i32 = 2;
 const PRECONDITION: i32 = 9;
 const SIGNING_SAFETY: i32 = 11;
 const NOT_READY: i32 = 14;
+const INTERRUPTED: i32 = 130;
+/// A process that was killed is gone long before.
+const ENDED_WITHIN: Duration = Duration::from_secs(60);
 
 struct Lab(tempfile::TempDir);
 
@@ -156,4 +161,65 @@ fn a_generated_network_is_whole_and_nodes_refuse_what_they_cannot_be_part_of() {
         assert_eq!(exit, PRECONDITION, "{err}");
         assert!(err.contains("`nobody-knows`"), "{err}");
     }
+}
+
+/// `aonode devnet` in a terminal of its own, up to the line that says that its nodes are ready.
+struct Foreground {
+    child: std::process::Child,
+    pids: Vec<i64>,
+    /// Read to the end, so that it never waits for room.
+    rest: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Foreground {
+    fn start(lab: &Lab) -> Self {
+        let net = lab.path("net");
+        let mut command = Command::new(binary::aonode().unwrap());
+        command.args(["--output", "json", "devnet", "--port", "0", "--persist", net.to_str().unwrap()]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        let up: Value = serde_json::from_str(&first).unwrap();
+        assert_eq!((up["schema"].as_str(), up["nodes"].as_array().map(Vec::len)), (Some("devnet-up/v1"), Some(4)), "{first}");
+        ao_testnet::say(format_args!("four nodes are ready after {} ms", up["ready_ms"]));
+        let (_, status, _) = lab.devnet(&["status"]);
+        let status: Value = serde_json::from_str(&status).unwrap();
+        let pids = status["items"].as_array().unwrap().iter().map(|row| row["pid"].as_i64().unwrap()).collect();
+        let rest = std::thread::spawn(move || {
+            let mut rest = String::new();
+            lines.read_to_string(&mut rest).unwrap();
+            rest
+        });
+        Self { child, pids, rest: Some(rest) }
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(i64) -> bool) {
+        let began = Instant::now();
+        while !self.pids.iter().all(|pid| holds(*pid)) {
+            assert!(began.elapsed() < ENDED_WITHIN, "{what}: {:?}", self.pids);
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn nodes_end_with_the_command_that_shows_them_even_when_it_is_killed() {
+    let lab = Lab::new();
+    let mut killed = Foreground::start(&lab);
+    assert!(killed.pids.iter().all(|pid| !ended(*pid)));
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    killed.until("the kernel ends the nodes", ended);
+
+    // The same folder, as it was left.
+    let mut told = Foreground::start(&lab);
+    let pid = i32::try_from(told.child.id()).unwrap();
+    // SAFETY: a signal to a child that was not waited for yet, so the id is still its own.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGINT) }, 0);
+    assert_eq!(told.child.wait().unwrap().code(), Some(INTERRUPTED));
+    assert!(told.pids.iter().all(|pid| ended(*pid)), "nothing is left: {:?}", told.pids);
+    let steps = told.rest.take().unwrap().join().unwrap();
+    assert!(steps.lines().all(|line| !line.contains("\"ok\":false")), "{steps}");
+    assert!(lab.path("net/testnet.json").exists(), "what was asked to be kept is kept");
 }
