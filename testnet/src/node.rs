@@ -334,7 +334,7 @@ pub struct Log {
 
 impl Log {
     /// Collects the lines of a stream until it ends.
-    pub(crate) fn follow(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+    pub fn follow(stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (grow, grown) = watch::channel(0);
         let into = Arc::clone(&lines);

@@ -1,35 +1,64 @@
-//! Unmodified `@permaweb/aoconnect` 0.0.98 from npm against a running node: every case of `suites/aoconnect`.
+//! Unmodified `@permaweb/aoconnect` 0.0.98 from npm against running nodes: every case of `suites/aoconnect`, against a node by itself and
+//! against nodes of a network, with either engine.
 //!
-//! `AO_NODE=http://…` runs the same cases against another node; `AO_ONLY=cron,push` runs some of the files.
+//! `AO_NODE=http://…` runs the same cases against another node; `AO_ONLY=cron,push` runs some of the files. `AONODE_FULL=1` asks each of
+//! the four nodes of a network; otherwise one of them.
 
-use ao_testnet::{node::Setup, say, suite};
+use ao_testnet::network::Plan;
+use ao_testnet::{full, node::Setup, say, suite};
 
 /// The acceptance list asks for at least so many.
 const CASES_MIN: usize = 30;
+/// A node that is neither the first nor the last.
+const ONE_OF_FOUR: usize = 2;
+
+/// Runs the suite against a node; every case must pass.
+async fn passes(base: &str, what: &str, log: impl Fn() -> String) {
+    let started = std::time::Instant::now();
+    let outcome = suite::run("aoconnect", base).await.unwrap();
+    say(format_args!("aoconnect 0.0.98 against {what}: {outcome:?} in {:.1} s", started.elapsed().as_secs_f64()));
+    assert_eq!(outcome.failed, 0, "{what}: {outcome:?}; the node's last lines:\n{}", log());
+    assert_eq!(outcome.skipped, 0, "{what}: {outcome:?}");
+    if std::env::var_os("AO_ONLY").is_none() {
+        assert!(outcome.passed >= CASES_MIN, "{what}: {outcome:?}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unmodified_aoconnect_works() {
-    let folder = tempfile::tempdir().unwrap();
-    let own = match std::env::var("AO_NODE") {
-        Ok(_) => None,
-        Err(_) => Some(Setup::new(folder.path().join("data")).start().await.unwrap()),
-    };
-    let base = own.as_ref().map_or_else(|| std::env::var("AO_NODE").unwrap(), |node| node.base().to_owned());
-    let started = std::time::Instant::now();
-    let outcome = suite::run("aoconnect", &base).await.unwrap();
-    say(format_args!("aoconnect 0.0.98 against {base}: {outcome:?} in {:.1} s", started.elapsed().as_secs_f64()));
-    if let Some(mut node) = own {
-        node.alive().unwrap();
-        if outcome.failed > 0 {
-            say(format_args!("the node's last lines:\n{}", node.log().tail(40)));
-        }
-        let (_, status, log) = node.stop().await.unwrap();
-        assert!(status.success() || status.code() == Some(143), "the node ended with {status}:\n{log}");
-        assert!(!log.contains("panicked"), "something panicked:\n{log}");
+    if let Ok(base) = std::env::var("AO_NODE") {
+        return passes(&base, &base, String::new).await;
     }
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
-    assert_eq!(outcome.skipped, 0, "{outcome:?}");
-    if std::env::var_os("AO_ONLY").is_none() {
-        assert!(outcome.passed >= CASES_MIN, "{outcome:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let mut node = Setup::new(folder.path().join("data")).start().await.unwrap();
+    passes(node.base(), "a node by itself", || node.log().tail(40)).await;
+    node.alive().unwrap();
+    let (_, status, log) = node.stop().await.unwrap();
+    assert!(status.success() || status.code() == Some(143), "the node ended with {status}:\n{log}");
+    assert!(!log.contains("panicked"), "something panicked:\n{log}");
+}
+
+async fn every_node_of(engine: &str) {
+    let mut network = Plan::new(engine, 4).start().await.unwrap();
+    let asked = if full() { 0..network.len() } else { ONE_OF_FOUR..ONE_OF_FOUR + 1 };
+    for at in asked {
+        passes(network.api(at), &format!("n{} of four, {engine}", at + 1), || network.tails(20)).await;
+    }
+    network.alive().unwrap();
+    network.stop_all().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unmodified_aoconnect_works_with_attestors() {
+    every_node_of("attest").await;
+}
+
+/// Of all nodes only: that every engine serves the same clients is shown once a night.
+#[tokio::test(flavor = "multi_thread")]
+async fn unmodified_aoconnect_works_with_rounds() {
+    if full() {
+        every_node_of("bft").await;
+    } else {
+        say("skipped: the suite against a network of `bft`: AONODE_FULL=1 runs it");
     }
 }

@@ -25,7 +25,7 @@ pub fn join(context: &mut Context<'_>, join: &Join) -> Result<Exit, Failure> {
         }
         None => {
             let init = Init { force: layout.exists(), kind: Kind::default(), binding: Binding::default() };
-            local::init_for(context, &init, Some(&genesis), join.no_start)?;
+            local::init_for(context, &init, Some(&genesis), join.port, join.no_start)?;
         }
     }
     if join.no_start { Ok(Exit::Ok) } else { run::start(context, &join.start) }

@@ -20,11 +20,17 @@ pub fn init(context: &mut Context<'_>, arguments: &Init) -> Result<Exit, Failure
         None if arguments.binding.genesis_hash.is_some() => return Err(Failure::usage("--genesis-hash says nothing without --genesis")),
         None => None,
     };
-    init_for(context, arguments, genesis.as_ref(), true)
+    init_for(context, arguments, genesis.as_ref(), None, true)
 }
 
-/// The same for a genesis that was checked. `told`: whether the result is printed.
-pub fn init_for(context: &mut Context<'_>, arguments: &Init, genesis: Option<&Genesis>, told: bool) -> Result<Exit, Failure> {
+/// The same for a genesis that was checked, with other ports than the usual ones. `told`: whether the result is printed.
+pub fn init_for(
+    context: &mut Context<'_>,
+    arguments: &Init,
+    genesis: Option<&Genesis>,
+    port: Option<u16>,
+    told: bool,
+) -> Result<Exit, Failure> {
     if let Some(genesis) = genesis {
         context.of_network(&genesis.name)?;
     }
@@ -35,6 +41,9 @@ pub fn init_for(context: &mut Context<'_>, arguments: &Init, genesis: Option<&Ge
     };
     let mut written = config::Config::default();
     written.network.name.clone_from(&network);
+    if let Some(port) = port {
+        move_ports(&mut written, port)?;
+    }
     let data = DataDir::create(layout.root(), &network, &config::annotated(&written), arguments.force)?;
     let bound = genesis.map(|genesis| data.pin_genesis(genesis)).transpose()?;
     data.admin_token()?;
@@ -70,6 +79,26 @@ pub fn init_for(context: &mut Context<'_>, arguments: &Init, genesis: Option<&Ge
         format!("{}\nNext: {next}", pairs(&rows))
     })?;
     Ok(Exit::Ok)
+}
+
+/// Every listener of a new node beside another's: HTTP at `first`, the others as far from it as usual; 0: any free ports.
+fn move_ports(config: &mut config::Config, first: u16) -> Result<(), Failure> {
+    let at = |offset: u16| match first {
+        0 => Ok(0),
+        first => first
+            .checked_add(offset)
+            .ok_or_else(|| Failure::usage(format!("--port {first}: the {offset} ports after it are needed as well"))),
+    };
+    let (api, admin, metrics) = (&mut config.api.listen, &mut config.admin.listen, &mut config.metrics.listen);
+    for (listen, offset) in [(api, 0), (admin, 1), (metrics, 2)] {
+        listen.set_port(at(offset)?);
+    }
+    let usual = super::testnet::P2P_OFFSET + 7700;
+    let p2p = at(super::testnet::P2P_OFFSET)?;
+    for address in &mut config.p2p.listen {
+        *address = address.replace(&format!("/{usual}"), &format!("/{p2p}"));
+    }
+    Ok(())
 }
 
 /// A genesis that a data directory is to be bound to, with the hash it must have.

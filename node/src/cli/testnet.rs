@@ -24,9 +24,9 @@ use crate::protection::DurableProtection;
 /// Nodes of a generated network: ports and memory of one machine end somewhere.
 pub const NODES_MAX: u16 = 64;
 /// Ports of a node begin so far from those of the one before.
-const PORT_STEP: u16 = 20;
+pub const PORT_STEP: u16 = 20;
 /// The peer-to-peer port, from the first port of a node.
-const P2P_OFFSET: u16 = 10;
+pub const P2P_OFFSET: u16 = 10;
 
 /// A generated network: what its `testnet.json` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,3 +1,4 @@
 //! Networks of real processes on loopback: what is sent to one is in every log, with the same results, whatever is killed meanwhile.
 
+mod join;
 mod members;

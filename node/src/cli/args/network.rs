@@ -154,6 +154,10 @@ pub struct Join {
     /// What the genesis must hash to, as its operators say; needed for an address
     #[arg(long, value_name = "HASH")]
     pub genesis_hash: Option<NetworkId>,
+    /// First port of the new node, where another one has the usual ones: HTTP on loopback, the two after it for administration and
+    /// metrics, ten after it for peers; 0 takes any free ones
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
     /// Make the data directory and do not start
     #[arg(long)]
     pub no_start: bool,

@@ -11,7 +11,7 @@ use crate::cli::args::{DevnetVerb, Up};
 use crate::cli::client::Client;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::testnet::NodeEntry;
+use crate::cli::testnet::{NodeEntry, PORT_STEP};
 
 /// `devnet VERB`.
 pub fn verb(context: &mut Context<'_>, verb: &DevnetVerb) -> Result<Exit, Failure> {
@@ -49,14 +49,24 @@ pub fn told(local: &Local, ready_ms: u64) -> String {
     let nodes: Vec<String> = manifest.nodes.iter().map(|node| format!("  {:<4} {}", node.name, node.api)).collect();
     format!(
         "{} nodes are ready after {ready_ms} ms, confirming with `{}`\n{}\nData, logs and keys are in {}\nA node of your own joins them with\n  \
-         aonode join {} --genesis-hash {}",
+         aonode join {} --genesis-hash {} --port {}",
         manifest.nodes.len(),
         manifest.plugin,
         nodes.join("\n"),
         root.display(),
         manifest.nodes[0].api,
-        manifest.genesis_hash
+        manifest.genesis_hash,
+        next_port(&manifest.nodes)
     )
+}
+
+/// The first port after those of the nodes; 0 where they have any ports.
+fn next_port(nodes: &[NodeEntry]) -> u16 {
+    let port = |node: &NodeEntry| node.api.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()).unwrap_or(0);
+    let ports: Vec<u16> = nodes.iter().map(port).collect();
+    let beside = ports.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(PORT_STEP));
+    let last = ports.last().copied().unwrap_or(0);
+    if beside { last.checked_add(PORT_STEP).unwrap_or(0) } else { 0 }
 }
 
 fn down(context: &mut Context<'_>, local: &Local) -> Result<Exit, Failure> {
