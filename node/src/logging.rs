@@ -33,8 +33,9 @@ pub const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// How many different warnings are remembered; beyond it the oldest is forgotten.
 const REPEATS_MAX: usize = 256;
 
-/// Its warnings ask nothing of an operator: that a certificate which two nodes made at once was sent already is the rule, not a fault.
-const GOSSIP: &str = "libp2p_gossipsub";
+/// Its crates' warnings ask nothing of an operator: that a certificate which two nodes made at once was sent already, or that nobody is
+/// known yet, is the rule and no fault.
+const LIBP2P: &str = "libp2p";
 
 /// Where lines go.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
@@ -63,7 +64,7 @@ pub fn check_filter(spec: &str) -> Result<(), String> {
 }
 
 fn targets(spec: &str) -> Result<Targets, String> {
-    let mut targets = Targets::new().with_default(LevelFilter::INFO).with_target(GOSSIP, LevelFilter::ERROR);
+    let mut targets = Targets::new().with_default(LevelFilter::INFO).with_target(LIBP2P, LevelFilter::ERROR);
     for part in spec.split(',').map(str::trim) {
         let (target, level) = part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
         let level = match level.to_ascii_lowercase().as_str() {

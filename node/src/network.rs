@@ -216,7 +216,9 @@ pub fn start(
 ) -> Result<(Handle, Running), StartError> {
     let file = PeersFile::open(settings.peers_file.take());
     file.apply(&mut settings.p2p);
-    let few = settings.p2p.static_peers.len().min(settings.p2p.min_out as usize).max(1);
+    // Who is the only one of a network lacks nobody.
+    let others = usize::from(settings.chains.len() > 1);
+    let few = settings.p2p.static_peers.len().min(settings.p2p.min_out as usize).max(others);
     let server = Arc::new(serve::Server::new(store));
     let tips = settings.chains.iter().map(|chain| server.tip(*chain)).collect::<Result<Vec<_>, _>>()?;
     let (network, events) = ao_p2p::Network::start(settings.p2p.clone())?;

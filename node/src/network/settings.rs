@@ -58,7 +58,10 @@ pub fn p2p(section: &P2p, network: NetworkId, key: NodeKey, bootnodes: &[String]
         let known: KnownPeer = text.parse()?;
         match config.static_peers.iter_mut().find(|other| other.peer == known.peer) {
             _ if known.peer == me => {}
-            Some(other) => other.addresses.extend(known.addresses),
+            Some(other) => {
+                let new = known.addresses.into_iter().filter(|address| !other.addresses.contains(address)).collect::<Vec<_>>();
+                other.addresses.extend(new);
+            }
             None => config.static_peers.push(known),
         }
     }
