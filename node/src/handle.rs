@@ -278,6 +278,16 @@ impl Node {
         answer.await.map_err(|_| stopping())?
     }
 
+    /// Refuses writes from now on below so many bytes of free space; looked at within two seconds.
+    pub fn set_disk_reserve(&self, bytes: u64) {
+        self.shared.disk_reserve_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The node's clock.
+    pub fn clock(&self) -> crate::shell::Now {
+        self.shared.clock.clone()
+    }
+
     /// The store, for readers.
     pub fn store(&self) -> &dyn Store {
         &*self.shared.store

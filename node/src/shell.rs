@@ -63,7 +63,7 @@ use fold::Ground;
 use lanes::Bounds;
 use membership::{Membership, Neighbours};
 use modules::Modules;
-pub use options::{Now, Options, StateHashes, wall_clock};
+pub use options::{Now, Options, StateHashes, skewed_clock, wall_clock};
 use pusher::Pusher;
 use queue::Queue;
 use recover::Life;
@@ -145,7 +145,8 @@ pub struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Now,
     pub(crate) data_dir: Option<PathBuf>,
-    pub(crate) disk_reserve_bytes: u64,
+    /// May change while the node runs.
+    pub(crate) disk_reserve_bytes: AtomicU64,
     pub(crate) low_disk: AtomicBool,
     pub(crate) stopping: AtomicBool,
     /// When the core's loop last turned, ms.
@@ -268,7 +269,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         metrics: options.metrics,
         clock: options.clock,
         data_dir: options.data_dir,
-        disk_reserve_bytes: options.disk_reserve_bytes,
+        disk_reserve_bytes: AtomicU64::new(options.disk_reserve_bytes),
         low_disk: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
         beat: AtomicU64::new(now.0),

@@ -67,12 +67,21 @@ pub async fn wallets(base: &str) -> Result<PathBuf> {
 /// # Errors
 /// node cannot be run, or its report cannot be read. A failed case is no error here: see [`Outcome`].
 pub async fn run(name: &str, base: &str) -> Result<Outcome> {
+    run_only(name, base, &[]).await
+}
+
+/// The same for some of the files; for all if none is named. `AO_ONLY` says it better.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_only(name: &str, base: &str, only: &[&str]) -> Result<Outcome> {
     wallets(base).await?;
     let folder = npm::suites().join(name);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).filter(|path| is_test(path)).collect();
     files.sort();
-    if let Ok(only) = std::env::var("AO_ONLY") {
-        files.retain(|path| only.split(',').any(|topic| path.ends_with(format!("{topic}.test.mjs"))));
+    let asked = std::env::var("AO_ONLY").unwrap_or_else(|_| only.join(","));
+    if !asked.is_empty() {
+        files.retain(|path| asked.split(',').any(|topic| path.ends_with(format!("{topic}.test.mjs"))));
     }
     let report = tempfile::NamedTempFile::new()?;
     let mut command = javascript(base).await?;

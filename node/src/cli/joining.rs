@@ -103,9 +103,8 @@ impl Joining {
     /// An address that cannot be listened on.
     pub fn connect(self, section: &P2p, root: &Path, node: &Node, app: &App) -> Result<Joined, Failure> {
         let refused = |error: String| Failure::new(Exit::Precondition, error).fix("see the section [p2p] of `aonode config show`");
-        let clock: shell::Now = Arc::new(shell::wall_clock);
-        let settings =
-            network::settings_of(section, &self.genesis, self.network, &self.seed, root, clock).map_err(|bad| refused(bad.to_string()))?;
+        let settings = network::settings_of(section, &self.genesis, self.network, &self.seed, root, node.clock())
+            .map_err(|bad| refused(bad.to_string()))?;
         let (handle, running) = network::start(settings, node.shared_store(), self.orders, Arc::new(node.clone()))
             .map_err(|error| refused(error.to_string()))?;
         if let Some(signer) = &self.signer {

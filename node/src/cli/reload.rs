@@ -1,4 +1,5 @@
-//! The configuration read again while the node runs, on SIGHUP or by the operator's listener: log levels, rates, origins.
+//! The configuration read again while the node runs, on SIGHUP or by the operator's listener: log levels, rates,
+//! origins, the reserve on disk.
 //!
 //! All or nothing: a configuration with anything wrong in it changes nothing. Keys that cannot change in a running node are named.
 
@@ -10,8 +11,19 @@ use crate::http::{App, Open, Origins, Reloaded};
 use crate::logging::Levels;
 
 /// Keys that take effect at once; all others wait for a restart.
-pub const RELOADED: [&str; 6] =
-    ["api.cors_origins", "api.reads_per_s", "api.writes_per_s", "api.dry_runs_per_s", "api.burst_s", "log.level"];
+pub const RELOADED: [&str; 8] = [
+    "api.cors_origins",
+    "api.reads_per_s",
+    "api.writes_per_s",
+    "api.dry_runs_per_s",
+    "api.burst_s",
+    "log.level",
+    "storage.reserve",
+    "chain.clock_skew_ms",
+];
+
+/// Applies what concerns the node itself, or says why that cannot be.
+pub type Apply = Box<dyn Fn(&Config) -> Result<(), String> + Send + Sync>;
 
 /// What is needed to read the configuration again and to apply it.
 pub struct Reloader {
@@ -19,6 +31,7 @@ pub struct Reloader {
     loaded: Mutex<Loaded>,
     app: App,
     levels: Option<Levels>,
+    apply: Apply,
 }
 
 /// What `config` says about what may change while listeners are open.
@@ -31,8 +44,8 @@ pub fn open(config: &Config) -> Result<Open, String> {
 
 impl Reloader {
     /// For a node that runs on `loaded`.
-    pub fn new(loaded: Loaded, app: App, levels: Option<Levels>) -> Self {
-        Self { loaded: Mutex::new(loaded), app, levels }
+    pub fn new(loaded: Loaded, app: App, levels: Option<Levels>, apply: Apply) -> Self {
+        Self { loaded: Mutex::new(loaded), app, levels, apply }
     }
 
     /// Reads the configuration again and applies what can be applied. A level that the operator set by hand is the configured one again.
@@ -46,6 +59,7 @@ impl Reloader {
         let (before, after) = (loaded.rows(), again.rows());
         let different = before.into_iter().zip(after).filter(|((_, was, _), (_, is, _))| was != is).map(|((key, ..), _)| key);
         let (changed, needs_restart) = different.partition(|key| RELOADED.contains(&key.as_str()));
+        (self.apply)(&again.config)?;
         if let Some(levels) = &self.levels {
             levels.set(&again.config.log.level)?;
         }
@@ -55,6 +69,8 @@ impl Reloader {
         // What waits for a restart is named again each time until then.
         let mut in_force = loaded.clone();
         in_force.config.log.level.clone_from(&again.config.log.level);
+        in_force.config.storage.reserve = again.config.storage.reserve;
+        in_force.config.chain.clock_skew_ms = again.config.chain.clock_skew_ms;
         let (api, new) = (&mut in_force.config.api, &again.config.api);
         api.cors_origins.clone_from(&new.cors_origins);
         (api.reads_per_s, api.writes_per_s, api.dry_runs_per_s, api.burst_s) =
@@ -103,7 +119,7 @@ mod tests {
         write("[api]\nreads_per_s = 5\n");
         let loaded = Sources { file: Some(file.clone()), ..Sources::default() }.load().unwrap();
         let app = Script::new().app();
-        let reloader = Reloader::new(loaded, app.clone(), None);
+        let reloader = Reloader::new(loaded, app.clone(), None, Box::new(|_| Ok(())));
         assert_eq!(reloader.reload().unwrap(), Reloaded::default());
 
         write("[api]\nreads_per_s = 7\nloopback_free = false\ncors_origins = \"https://app.example\"\n");

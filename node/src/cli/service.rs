@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use ao_storage::{Durability, WriteBatch, rocks, schema};
@@ -134,8 +135,11 @@ impl Service {
 
         let metrics =
             Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
+        let may_skew = config.network.name == crate::demo::wallets::NETWORK || member.as_ref().is_some_and(|member| member.genesis.dev);
+        let skew = Arc::new(AtomicI64::new(0));
+        set_skew(&skew, &config, may_skew).map_err(|reason| Failure::new(Exit::Config, reason))?;
         let (joining, membership) = member.map(|member| Joining::prepare(member, &config.signer, &data)).transpose()?.unzip();
-        let (node, running) = open(&config, &data, modules, worker, &metrics, membership)?;
+        let (node, running) = open(&config, &data, modules, worker, &metrics, (membership, skew.clone()))?;
         if let Err(failure) = fund(&node, &accounts) {
             running.stop(STOP_WITHIN);
             return Err(failure);
@@ -154,7 +158,13 @@ impl Service {
                 return Err(failure);
             }
         };
-        let reloader = Arc::new(Reloader::new(loaded, app.clone(), levels.clone()));
+        let (of, root) = (node.clone(), data.root().to_owned());
+        let apply = move |config: &Config| {
+            set_skew(&skew, config, may_skew)?;
+            of.set_disk_reserve(reserve(config, &root));
+            Ok(())
+        };
+        let reloader = Arc::new(Reloader::new(loaded, app.clone(), levels.clone(), Box::new(apply)));
         let mut listeners = vec![tokio::spawn(http::serve(api.0, app.public(), stop.clone()))];
         let admin_url = admin.as_ref().map(|(_, url)| url.clone());
         if let Some((listener, _)) = admin {
@@ -333,6 +343,24 @@ fn hooks(levels: Option<Levels>, reloader: &Arc<Reloader>, shutdown: Cancellatio
     }
 }
 
+/// Bytes of free space that are kept.
+fn reserve(config: &Config, root: &std::path::Path) -> u64 {
+    match config.storage.reserve.0 {
+        0 => super::limits::default_reserve(super::limits::disk_bytes(root)),
+        bytes => bytes,
+    }
+}
+
+/// A clock that is wrong on purpose is for networks to try things on.
+fn set_skew(skew: &AtomicI64, config: &Config, may_skew: bool) -> Result<(), String> {
+    let wanted = config.chain.clock_skew_ms;
+    if wanted != 0 && !may_skew {
+        return Err("chain.clock_skew_ms is for networks whose genesis is marked `dev`: set it to 0".into());
+    }
+    skew.store(wanted, Ordering::Relaxed);
+    Ok(())
+}
+
 /// The node on its store and machine.
 fn open(
     config: &Config,
@@ -340,7 +368,7 @@ fn open(
     modules: Option<PathBuf>,
     worker: Option<PathBuf>,
     metrics: &Metrics,
-    membership: Option<Membership>,
+    (membership, skew): (Option<Membership>, Arc<AtomicI64>),
 ) -> Result<(Node, Running), Failure> {
     let keys = Keys::new(crate::datadir::Layout::clone(data));
     let signer = |role| keys.with_role(role).map(Arc::new);
@@ -353,10 +381,8 @@ fn open(
     options.checkpoint_slots = config.compute.checkpoint_slots;
     options.state_hashes = if config.compute.hash_every_slot { StateHashes::Every } else { StateHashes::Rest };
     options.data_dir = Some(data.db());
-    options.disk_reserve_bytes = match config.storage.reserve.0 {
-        0 => super::limits::default_reserve(super::limits::disk_bytes(data.root())),
-        bytes => bytes,
-    };
+    options.disk_reserve_bytes = reserve(config, data.root());
+    options.clock = crate::shell::skewed_clock(skew);
     let shared = Some(&config.compute.module_cache).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     if let Some(folder) = &shared {
         crate::datadir::make_private_folder(folder)?;

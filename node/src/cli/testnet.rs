@@ -21,6 +21,8 @@ use crate::demo::wallets;
 use crate::keys::{Keys, Kind, Role, node};
 use crate::protection::DurableProtection;
 
+/// What each node of a generated network keeps free: a laptop that is nearly full should be able to run all of them.
+pub const RESERVE: &str = "64MiB";
 /// Nodes of a generated network: ports and memory of one machine end somewhere.
 pub const NODES_MAX: u16 = 64;
 /// Ports of a node begin so far from those of the one before.
@@ -48,6 +50,8 @@ pub struct NodeEntry {
     pub name: String,
     /// URL of its public listener.
     pub api: String,
+    /// URL of its operator's listener.
+    pub admin: String,
     /// URL of its metrics listener.
     pub metrics: String,
     /// Its multiaddress.
@@ -174,6 +178,7 @@ fn node(
     let entry = NodeEntry {
         name,
         api: format!("http://127.0.0.1:{}", ports.api),
+        admin: format!("http://127.0.0.1:{}", ports.admin),
         metrics: format!("http://127.0.0.1:{}", ports.metrics),
         addr,
         peer: node::peer_id(&*keys.node_seed()?),
@@ -193,7 +198,6 @@ struct Ports {
 impl Ports {
     fn config(&self, network: &str) -> String {
         let Self { api, admin, metrics, p2p } = self;
-        // A laptop that is nearly full should be able to run all of them.
         // Modules are compiled once for all of them.
         let cache =
             datadir::compiled().map(|folder| format!("\n[compute]\nmodule_cache = {}\n", toml::Value::from(&*folder.to_string_lossy())));
@@ -202,7 +206,7 @@ impl Ports {
             "# Configuration of this node; `aonode start --dump-config` lists every key.\n[network]\nname = \"{network}\"\n\n\
              [api]\nlisten = \"127.0.0.1:{api}\"\n\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\n\
              [p2p]\nlisten = [\"/ip4/127.0.0.1/udp/{p2p}/quic-v1\", \"/ip4/127.0.0.1/tcp/{p2p}\"]\nper_subnet = {NODES_MAX}\n\n\
-             [storage]\nreserve = \"64MiB\"\n{cache}"
+             [storage]\nreserve = \"{RESERVE}\"\n{cache}"
         )
     }
 }

@@ -175,6 +175,8 @@ sections! {
     chain: Chain {
         /// Time between blocks.
         block_interval: Span = Span(std::time::Duration::from_secs(2));
+        /// Milliseconds that this node's clock is wrong by, to see what comes of it: on networks for development only.
+        clock_skew_ms: i64 = 0;
     }
 
     /// What is on disk.

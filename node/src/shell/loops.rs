@@ -297,7 +297,7 @@ pub(super) fn is_low(path: &std::path::Path, reserve: u64, was_low: bool) -> boo
 
 /// Room has just fallen below the reserve.
 fn is_short_of_room(shared: &Shared) -> bool {
-    let newly = |path: &std::path::Path| is_low(path, shared.disk_reserve_bytes, false);
+    let newly = |path: &std::path::Path| is_low(path, shared.disk_reserve_bytes.load(Ordering::Relaxed), false);
     !shared.low_disk.load(Ordering::Relaxed) && shared.data_dir.as_deref().is_some_and(newly)
 }
 
@@ -308,7 +308,7 @@ pub(super) fn set_room(shared: &Shared, low: bool) {
     if low == was {
         return;
     }
-    let reserve = shared.disk_reserve_bytes;
+    let reserve = shared.disk_reserve_bytes.load(Ordering::Relaxed);
     tracing::warn!(event = "disk_reserve", low, reserve, "writes are refused while room is below the reserve");
     if low {
         let why = "room on disk is below the reserve: nothing is evaluated until there is more; what was evaluated before can be read";
@@ -323,7 +323,7 @@ pub(super) fn reserve_loop(shared: &Shared) {
     let (mut round, mut waited) = (0_u32, Waited::default());
     while !shared.stopping.load(Ordering::Relaxed) {
         let was = shared.low_disk.load(Ordering::Relaxed);
-        let low = path.as_deref().is_some_and(|path| is_low(path, shared.disk_reserve_bytes, was));
+        let low = path.as_deref().is_some_and(|path| is_low(path, shared.disk_reserve_bytes.load(Ordering::Relaxed), was));
         if let Some(Ok(free)) = path.as_deref().map(ao_storage::free_bytes) {
             shared.metrics.disk_free_bytes.set(free.min(i64::MAX as u64) as i64);
         }

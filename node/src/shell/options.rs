@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ao_consensus::Timestamp;
@@ -85,4 +86,9 @@ pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The machine's clock.
 pub fn wall_clock() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64))
+}
+
+/// The machine's clock, wrong by so many milliseconds: what tells how a node does whose clock is wrong.
+pub fn skewed_clock(skew_ms: Arc<AtomicI64>) -> Now {
+    Arc::new(move || Timestamp(wall_clock().0.saturating_add_signed(skew_ms.load(Ordering::Relaxed))))
 }

@@ -24,6 +24,14 @@ async fn prometheus_watches_a_network() {
     let owner = Person::named("owner");
     let process = clients[0].spawn(&owner, None, &[], " ").await.unwrap();
     agree::settled(&clients, process, 0, SEEN_WITHIN).await.unwrap();
+    // a refusal is in the list too
+    let mut forged = owner.message(process, &[], "forged");
+    let mut bytes = forged.bytes.to_vec();
+    bytes[10] ^= 1;
+    forged.bytes = bytes.into();
+    for client in &clients {
+        client.post("/", &forged).await.unwrap().refusal().unwrap();
+    }
     let targets = metrics(&network);
     for target in &targets {
         exports(&Client::new(target).unwrap().text("/metrics").await.unwrap(), &[Seen::Node, Seen::Network]);

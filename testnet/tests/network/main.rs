@@ -1,4 +1,5 @@
 //! Networks of real processes on loopback: what is sent to one is in every log, with the same results, whatever is killed meanwhile.
 
+mod chaos;
 mod join;
 mod members;

@@ -8,23 +8,24 @@ use ao_testnet::network::{Network, Plan, agree};
 use ao_types::Id;
 
 /// Four nodes of debug builds on a machine that is busy building are slow; none of this waits longer than it must.
-const SETTLED_WITHIN: Duration = Duration::from_secs(120);
+pub const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 const COUNTER: &str = "Total = Total or 0; Handlers.add('add', Handlers.utils.hasMatchingTag('Action', 'Add'), \
                        function(message) Total = Total + 1; print(Total) end)";
 
-struct World {
-    network: Network,
-    clients: Vec<Client>,
-    owner: Person,
+/// Four nodes, and a process of each.
+pub struct World {
+    pub network: Network,
+    pub clients: Vec<Client>,
+    pub owner: Person,
     /// A process of each node's scheduler.
-    processes: Vec<Id>,
+    pub processes: Vec<Id>,
     /// What was acknowledged, by process.
     sent: Vec<Vec<Id>>,
     number: usize,
 }
 
 impl World {
-    async fn new(engine: &str) -> Self {
+    pub async fn new(engine: &str) -> Self {
         let network = Plan::new(engine, 4).start().await.unwrap();
         let clients = network.clients().unwrap();
         let owner = Person::named("owner");
@@ -38,7 +39,7 @@ impl World {
     }
 
     /// A message for the process of node `of`, through node `through`; its result as that node tells it.
-    async fn add(&mut self, of: usize, through: usize) -> serde_json::Value {
+    pub async fn add(&mut self, of: usize, through: usize) -> serde_json::Value {
         self.number += 1;
         let item = self.owner.message(self.processes[of], &[("Action", "Add"), ("Number", &self.number.to_string())], "");
         let result = self.clients[through].call(self.processes[of], &item).await.unwrap();
@@ -47,12 +48,17 @@ impl World {
     }
 
     /// Waits until these nodes agree on everything, and checks it.
-    async fn settle(&self, nodes: &[usize]) {
+    pub async fn settle(&self, nodes: &[usize]) {
+        self.settle_processes(nodes, &[0, 1, 2, 3]).await;
+    }
+
+    /// The same for the processes of some.
+    pub async fn settle_processes(&self, nodes: &[usize], of: &[usize]) {
         let clients: Vec<_> = nodes.iter().map(|at| self.clients[*at].clone()).collect();
-        for (process, sent) in self.processes.iter().zip(&self.sent) {
-            let settled = agree::settled(&clients, *process, sent.len() as u64, SETTLED_WITHIN).await;
+        for (process, sent) in of.iter().map(|at| (self.processes[*at], &self.sent[*at])) {
+            let settled = agree::settled(&clients, process, sent.len() as u64, SETTLED_WITHIN).await;
             settled.unwrap_or_else(|error| panic!("{error:#}\n{}", self.network.tails(10)));
-            agree::check(&clients, *process, sent).await.unwrap();
+            agree::check(&clients, process, sent).await.unwrap();
         }
     }
 }

@@ -244,8 +244,11 @@ pub enum DevnetVerb {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Do harm: kill, restart, pause, resume
-    #[command(subcommand, after_help = "Example:\n  aonode devnet chaos pause n2 --for 10s")]
+    /// Do harm: kill, restart, pause, resume, partition, heal, skew, disk
+    #[command(
+        subcommand,
+        after_help = "Example:\n  aonode devnet chaos pause n2 --for 10s\n  aonode devnet chaos partition n1 n2 --for 30s"
+    )]
     Chaos(Chaos),
     /// Stop it and delete everything of it
     Reset(Folder),
@@ -294,6 +297,39 @@ pub enum Chaos {
     },
     /// Let paused processes go on
     Resume(Victims),
+    /// Cut nodes off from all others of the devnet, in both directions: each side bans the other, as `aonode peers ban` does, which
+    /// needs no root. A node that joined from outside is cut off from nobody, and may carry frames across. Without --for until `heal`
+    Partition {
+        /// Whom
+        #[command(flatten)]
+        victims: Victims,
+        /// How long
+        #[arg(long = "for", value_name = "DUR")]
+        span: Option<Span>,
+    },
+    /// Let all nodes meet again
+    Heal(Folder),
+    /// Put clocks wrong while nodes run, or right again without --ahead and --behind
+    Skew {
+        /// Whose
+        #[command(flatten)]
+        victims: Victims,
+        /// Too fast by
+        #[arg(long, value_name = "DUR", conflicts_with = "behind")]
+        ahead: Option<Span>,
+        /// Too slow by
+        #[arg(long, value_name = "DUR")]
+        behind: Option<Span>,
+    },
+    /// Have a node's disk full, as its reserve sees it, or free again
+    Disk {
+        /// Whose
+        #[command(flatten)]
+        victims: Victims,
+        /// There is room again
+        #[arg(long)]
+        free: bool,
+    },
 }
 
 /// Nodes of a devnet.
