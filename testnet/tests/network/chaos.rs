@@ -1,6 +1,7 @@
 //! `aonode devnet chaos` on a network that works: a partition, a wrong clock, a full disk. Each takes something away, nothing that was
 //! acknowledged is lost, and all is as before when it is over.
 
+use ao_testnet::items::Person;
 use ao_testnet::network::{agree, aonode, peers};
 use ao_testnet::{client, wait};
 
@@ -53,9 +54,10 @@ async fn what_is_taken_away_comes_back() {
     chaos(&world, &["disk", "n3"]).await;
     // Each is another message: one that was taken before the disk was full would be found again.
     let number = std::cell::Cell::new(0);
+    let (owner, process) = (Person::named("owner"), world.processes[2]);
     let another = || {
         number.set(number.get() + 1);
-        world.owner.message(world.processes[2], &[("Action", "Nothing"), ("Number", &format!("disk {}", number.get()))], "")
+        owner.message(process, &[("Action", "Nothing"), ("Number", &format!("disk {}", number.get()))], "")
     };
     let refused = || async {
         let item = another();
