@@ -133,8 +133,9 @@ impl Service {
         let metrics_at = if config.metrics.enabled { Some(bind("metrics.listen", config.metrics.listen).await?) } else { None };
         let token = data.admin_token()?;
 
+        let plugin = member.as_ref().map_or(wiring::ENGINE, |member| &member.genesis.consensus.plugin);
         let metrics =
-            Metrics::new(&Build::new(wiring::ENGINE, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
+            Metrics::new(&Build::new(plugin, &config.network.name)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
         let may_skew = config.network.name == crate::demo::wallets::NETWORK || member.as_ref().is_some_and(|member| member.genesis.dev);
         let skew = Arc::new(AtomicI64::new(0));
         set_skew(&skew, &config, may_skew).map_err(|reason| Failure::new(Exit::Config, reason))?;

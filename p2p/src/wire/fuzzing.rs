@@ -83,8 +83,10 @@ mod tests {
         bytes.into_inner()
     }
 
+    type Target = fn(&[u8]);
+
     /// Whole inputs of each target; they are the seeds in `fuzz/seeds`.
-    fn samples() -> [(&'static str, fn(&[u8]), Vec<Vec<u8>>); 3] {
+    fn samples() -> [(&'static str, Target, Vec<Vec<u8>>); 3] {
         let requests = Kind::ALL.map(|kind| [&[7][..], &written(kind, b"a question")].concat()).to_vec();
         let mut answers = Kind::ALL.map(|kind| [&[kind as u8 - 1, 3][..], &answered(Status::Ok, b"an answer")].concat()).to_vec();
         // A direct message wants none.

@@ -94,6 +94,9 @@ async fn a_node_exports_what_the_list_says() {
     let _ = world.node.stop().await.unwrap();
 }
 
+/// What is on the page of a node only once something was wrong; with it, its row in the list must hold.
+const ONCE_WRONG: [&str; 3] = ["aonode_p2p_bans_total", "aonode_p2p_offences_total", "aonode_p2p_shed_total"];
+
 /// Fails unless a page of metrics has what the list promises of nodes like its own, all of it as the list says, and `promtool` is content.
 fn exports(text: &str, promised: &[Seen]) {
     let (list, found) = (golden(), exported(text));
@@ -110,7 +113,9 @@ fn exports(text: &str, promised: &[Seen]) {
             Some(_) => {}
         }
     }
-    let missing = list.iter().filter(|(name, row)| promised.contains(&row.seen) && !found.contains_key(*name));
+    let missing = list
+        .iter()
+        .filter(|(name, row)| promised.contains(&row.seen) && !found.contains_key(*name) && !ONCE_WRONG.contains(&name.as_str()));
     wrong.extend(missing.map(|(name, _)| format!("{name} is not exported")));
     assert!(wrong.is_empty(), "monitoring/metrics.md and the node differ:\n{}\n\n{text}", wrong.join("\n"));
     if let Some((success, said)) = tool(&["check", "metrics"], &ours(text)) {
