@@ -1,7 +1,7 @@
 //! What the nodes of a devnet are doing, read from their metrics once a second: a table on a terminal, a line elsewhere.
 //!
-//! Counters are of a node's present life, except frames, which are those it has. Latency is of what was confirmed within the last
-//! [`WINDOW`] looks, from assigned to confirmed, estimated from the buckets of a histogram as Prometheus does it.
+//! Counters are of a node's present life, except frames, which are those it has. Latency is of what was confirmed within the last thirty looks,
+//! from assigned to confirmed, estimated from the buckets of a histogram as Prometheus does it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
