@@ -4,6 +4,7 @@ use ao_types::{Id, ItemBuilder, Tag, Wallet};
 use bytes::Bytes;
 
 /// Somebody who signs. Ed25519: fast, and the same content gives the same id in every run.
+#[derive(Clone)]
 pub struct Person(Wallet);
 
 impl Person {

@@ -15,6 +15,7 @@ pub mod cache;
 pub mod client;
 pub mod items;
 pub mod modules;
+pub mod netns;
 pub mod network;
 pub mod node;
 pub mod npm;

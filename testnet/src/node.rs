@@ -28,13 +28,15 @@ pub struct Setup {
     env: Vec<(String, String)>,
     files_max: Option<u64>,
     service: bool,
+    namespace: Option<String>,
 }
 
 impl Setup {
     /// A development node that keeps its data in `folder`.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         let any_port = ["API", "ADMIN", "METRICS"].map(|section| (format!("AONODE_{section}__LISTEN"), "127.0.0.1:0".to_owned()));
-        Self { folder: folder.into(), env: any_port.to_vec(), files_max: None, service: false }.config("log.format", "json")
+        Self { folder: folder.into(), env: any_port.to_vec(), files_max: None, service: false, namespace: None }
+            .config("log.format", "json")
     }
 
     /// Sets `section.key` of the configuration.
@@ -73,6 +75,13 @@ impl Setup {
     #[must_use]
     pub fn service(mut self) -> Self {
         self.service = true;
+        self
+    }
+
+    /// Runs it in a network namespace ([`crate::netns`]).
+    #[must_use]
+    pub fn within(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
         self
     }
 
@@ -120,7 +129,16 @@ impl Setup {
     }
 
     fn launch(&self) -> Result<Life> {
-        let mut command = Command::new(binary::aonode()?);
+        let program = binary::aonode()?;
+        let mut command = match &self.namespace {
+            // It becomes the program: there is one process.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         let verb = if self.service { ["start", "--output", "json", "--datadir"] } else { ["dev", "--output", "json", "--persist"] };
         command.args(verb).arg(&self.folder);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

@@ -1,5 +1,6 @@
 //! Networks of real processes on loopback: what is sent to one is in every log, with the same results, whatever is killed meanwhile.
 
 mod chaos;
+mod faults;
 mod join;
 mod members;
