@@ -36,6 +36,7 @@ pub mod message;
 mod names;
 mod peers;
 mod range;
+mod said;
 pub mod seam;
 mod serve;
 mod servers;

@@ -56,8 +56,8 @@ impl Wires {
                 ip(&["netns", "add", &namespace])?;
             }
             ip(&["-n", &namespace, "link", "set", "lo", "up"])?;
-            for (kind, bridge, address) in [("w", "a", self.wire(at)), ("d", "d", self.desk(at))] {
-                let outside = format!("{}{kind}{at}", self.name);
+            for (kind, bridge, address) in [("wire", "a", self.wire(at)), ("desk", "d", self.desk(at))] {
+                let outside = format!("{}{}{at}", self.name, &kind[..1]);
                 ip(&["link", "add", &outside, "type", "veth", "peer", "name", kind, "netns", &namespace])?;
                 ip(&["link", "set", &outside, "master", &format!("{}{bridge}", self.name), "up"])?;
                 ip(&["-n", &namespace, "addr", "add", &format!("{address}/24"), "dev", kind])?;

@@ -156,3 +156,7 @@ pub const FORWARDS_MAX: usize = 512;
 
 /// Bytes of those that are offered, not sent: kept until their receiver pulled them.
 pub const FORWARD_BYTES_MAX: usize = 64 << 20;
+
+/// Messages of engines remembered as gossiped. What is forgotten is gossiped again, which reaches whoever did not hear it the first time
+/// only when gossip has forgotten it too.
+pub const SAID_MAX: usize = 8192;

@@ -18,6 +18,7 @@ use super::items::{self, Items};
 use super::limits::{ARRIVALS_MAX, HEARD_MAX, LARGE_REMEMBERED, TICK, TIPS_EVERY, TIPS_EVERY_MAX};
 use super::message::{Direct, Tip};
 use super::peers::PeersFile;
+use super::said::Said;
 use super::seam::{Arrival, Doorway, ForwardId, Judge, Order, Verdict};
 use super::servers::Servers;
 use super::spread::{self, Spread};
@@ -74,6 +75,8 @@ pub(super) struct Task {
     /// Arrivals that found no room and must not be lost lightly, oldest first.
     backlog: VecDeque<Arrival>,
     connected: BTreeSet<PeerId>,
+    /// What engines had gossiped.
+    said: Said,
     /// Frames whose body was pulled: once they are stored, others are told.
     large: VecDeque<FrameId>,
     refused: (mpsc::Sender<Refused>, mpsc::Receiver<Refused>),
@@ -117,6 +120,7 @@ impl Task {
             unsent: VecDeque::new(),
             backlog: VecDeque::new(),
             connected: BTreeSet::new(),
+            said: Said::default(),
             large: VecDeque::new(),
             refused: mpsc::channel(HEARD_MAX),
             told: (Vec::new(), Instant::now()),

@@ -48,7 +48,7 @@ impl Task {
                     self.tell(peer, Direct::Engine(bytes).encode());
                 }
             }
-            Order::Engine(To::All, bytes) => self.tell_all(Topic::Votes, bytes, Gossip::Engine, Direct::Engine),
+            Order::Engine(To::All, bytes) => self.tell_kind(bytes),
             Order::Fetch(fetch) => {
                 let holders: Vec<PeerId> = fetch.holders.iter().filter_map(names::from_types).collect();
                 self.sync.fetch(now, &fetch, &holders);
@@ -109,6 +109,19 @@ impl Task {
             let mut peers: Vec<PeerId> = self.connected.iter().copied().collect();
             peers.sort_by_cached_key(|peer| ao_types::hash::sha256(&[&frame.0, &peer.key()]));
             peers.into_iter().take(TELL_MAX).for_each(|peer| self.tell(peer, have.clone()));
+        }
+    }
+
+    /// An engine repeats what may have been lost: the wire was cut, a peer was away. Gossip carries equal bytes only once, so what is said
+    /// again goes to every connected peer by itself.
+    fn tell_kind(&mut self, bytes: Bytes) {
+        if self.said.insert(&bytes) {
+            return self.tell_all(Topic::Votes, bytes, Gossip::Engine, Direct::Engine);
+        }
+        if bytes.len() + HEAD_BYTES <= DIRECT_BYTES_MAX {
+            let data = Direct::Engine(bytes).encode();
+            let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+            peers.into_iter().for_each(|peer| self.tell(peer, data.clone()));
         }
     }
 
