@@ -52,6 +52,8 @@ mod config;
 mod error;
 mod event;
 mod gossip;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod identity;
 pub mod limits;
 mod metrics;

@@ -164,3 +164,27 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ao_consensus::cheap::CheapSecret;
+    use ao_consensus::{Rosters, SecretKey as _};
+    use ao_types::NetworkId;
+
+    use super::*;
+
+    /// The seeds of the engines' fuzz targets: messages as they travel, signed by the first of the cheap keys.
+    #[test]
+    fn a_signature_is_found_in_a_share_and_in_a_vote_and_nowhere_else() {
+        let rosters = Rosters::new(NetworkId([7; 32]), std::sync::Arc::new(ao_consensus::cheap::Cheap), [0; 32]);
+        let holds = |found: Attestation, n: u64| {
+            assert_eq!(found.key, CheapSecret::new(n).public());
+            assert!(rosters.verify_key(&found.key, &found.statement, &found.signature), "{found:?}");
+        };
+        holds(share(include_bytes!("../../../consensus/attest/fuzz/seeds/message/00")).unwrap(), 2);
+        assert_eq!(share(include_bytes!("../../../consensus/attest/fuzz/seeds/message/05")), None);
+        holds(vote(include_bytes!("../../../consensus/bft/fuzz/seeds/message/09")).unwrap(), 1);
+        assert_eq!(vote(include_bytes!("../../../consensus/bft/fuzz/seeds/message/00")), None);
+        assert_eq!((share(b""), vote(b"")), (None, None));
+    }
+}

@@ -163,7 +163,15 @@ impl Task {
     fn on_identified(&mut self, id: libp2p::PeerId, info: identify::Info) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let (peer, now) = (link.peer, self.started.elapsed());
-        if info.protocol_version != self.names.protocol("node") {
+        let spoken = self.names.protocol("node");
+        if info.protocol_version != spoken {
+            let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(64).collect();
+            if let Some(version) = theirs.strip_prefix(spoken.trim_end_matches(|c: char| c.is_ascii_digit())) {
+                tracing::warn!(
+                    event = "peer_version", %peer, theirs = version, ours = %spoken.rsplit('/').next().unwrap_or_default(),
+                    "this peer of our network speaks another version of the protocol and is sent away: upgrade the older of the two nodes"
+                );
+            }
             let now = self.now();
             if let Some(ban) = self.book.ban(peer, BanReason::OtherNetwork, BAN_MIN, now) {
                 self.enforce(ban);

@@ -8,13 +8,13 @@ use libp2p::gossipsub::IdentTopic;
 use libp2p::swarm::SwarmEvent;
 
 use crate::common::{Node, config, only, tcp};
-use crate::hostile::{Hostile, SpeaksEvent, TIPS};
+use crate::hostile::{self, Hostile, SpeaksEvent, TIPS};
 
 /// A node, and somebody who is connected to it and about to misbehave.
 async fn victim(config: Config) -> (Node, Hostile) {
     let judge = |_: Topic, data: &[u8]| if data.starts_with(b"wrong") { Verdict::Reject } else { Verdict::Accept };
     let mut node = Node::with(Config { topics: only(Topic::Tips), ..config }, judge, |_, _| Some(Answer::NotFound)).await;
-    let mut hostile = Hostile::new();
+    let mut hostile = hostile::new();
     hostile.meet(&node.address, TIPS).await;
     node.connected(hostile.peer).await;
     (node, hostile)
@@ -135,7 +135,7 @@ async fn topics_that_do_not_exist() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_does_not_take_what_it_asked_for() {
     let mut node = Node::start(Config { topics: only(Topic::Tips), ..tcp(1) }).await;
-    let mut hostile = Hostile::new();
+    let mut hostile = hostile::new();
     hostile.swarm.behaviour_mut().gossip.subscribe(&IdentTopic::new(TIPS)).unwrap();
     hostile.meet(&node.address, TIPS).await;
     node.connected(hostile.peer).await;
@@ -160,7 +160,7 @@ async fn a_peer_that_does_not_take_what_it_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_not_answered() {
     let mut node = Node::start(Config { request_timeout: Duration::from_millis(100), ..tcp(1) }).await;
-    let mut hostile = Hostile::new();
+    let mut hostile = hostile::new();
     hostile.connect(&node.address).await;
     let peer = hostile.peer;
     // it reads requests and keeps the way back for ever

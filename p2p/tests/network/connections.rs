@@ -6,12 +6,12 @@ use ao_p2p::limits::CONNECTIONS_PER_PEER;
 use ao_p2p::{BanReason, Command, Config, Event};
 
 use crate::common::{Node, config, pair, tcp};
-use crate::hostile::Hostile;
+use crate::hostile::{self, Hostile};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subnet_has_so_many_connections_and_no_more() {
     let node = Node::start(Config { per_subnet: 3, loopback_exempt: false, ..tcp(1) }).await;
-    let mut crowd = [Hostile::new(), Hostile::new(), Hostile::new(), Hostile::new()];
+    let mut crowd = [hostile::new(), hostile::new(), hostile::new(), hostile::new()];
     for (n, one) in crowd.iter_mut().enumerate() {
         assert_eq!(one.is_let_in(&node.address).await, n < 3, "connection {n}");
     }
@@ -30,7 +30,7 @@ fn node_peer(node: &Node) -> libp2p::PeerId {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_fill_their_slots_and_not_ours() {
     let mut node = Node::start(Config { max_in: 2, max_out: 1, min_out: 1, ..tcp(1) }).await;
-    let mut crowd = [Hostile::new(), Hostile::new(), Hostile::new()];
+    let mut crowd = [hostile::new(), hostile::new(), hostile::new()];
     for (n, one) in crowd.iter_mut().enumerate() {
         assert_eq!(one.is_let_in(&node.address).await, n < 2, "connection {n}");
     }
@@ -44,7 +44,7 @@ async fn strangers_fill_their_slots_and_not_ours() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_peer_has_so_many_connections_and_no_more() {
     let node = Node::start(tcp(1)).await;
-    let mut greedy = Hostile::new();
+    let mut greedy = hostile::new();
     assert!(greedy.is_let_in(&node.address).await);
     let address: libp2p::Multiaddr = node.address.to_string().parse().unwrap();
     for _ in 0..CONNECTIONS_PER_PEER {
@@ -67,7 +67,7 @@ async fn one_peer_has_so_many_connections_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ban_outlives_a_restart_and_can_be_lifted() {
     let mut node = Node::start(tcp(1)).await;
-    let mut banned = Hostile::new();
+    let mut banned = hostile::new();
     assert!(banned.is_let_in(&node.address).await);
     node.connected(banned.peer).await;
     node.send(Command::Ban { peer: banned.peer, length: Duration::from_secs(3600) });
@@ -89,7 +89,7 @@ async fn a_ban_outlives_a_restart_and_can_be_lifted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ban_ends_by_itself() {
     let mut node = Node::start(tcp(1)).await;
-    let mut banned = Hostile::new();
+    let mut banned = hostile::new();
     node.send(Command::Ban { peer: banned.peer, length: Duration::from_secs(1) });
     node.banned(banned.peer).await;
     node.wait("the end of a ban", |event| (event == Event::Unbanned(banned.peer)).then_some(())).await;
@@ -101,7 +101,7 @@ async fn only_trusted_peers_where_that_is_asked() {
     let friend = Node::start(tcp(2)).await;
     let mut node = Node::start(Config { trusted_only: true, static_peers: vec![friend.known()], ..tcp(1) }).await;
     node.connected(friend.peer).await;
-    let mut stranger = Hostile::new();
+    let mut stranger = hostile::new();
     assert!(!stranger.is_let_in(&node.address).await);
     let newcomer = Node::start(tcp(3)).await;
     node.send(Command::Want(newcomer.known()));

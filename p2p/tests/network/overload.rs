@@ -7,7 +7,7 @@ use ao_p2p::{Command, Config, Event, Failure, Kind, Network, Offence, RequestId,
 use tokio::time::timeout;
 
 use crate::common::{DEADLINE, Node, config, pair, tcp};
-use crate::hostile::{Hostile, TIPS};
+use crate::hostile::{self, TIPS};
 
 /// Bytes of physical memory of this process, the attackers' included.
 fn resident() -> usize {
@@ -23,7 +23,7 @@ async fn ten_thousand_malformed_messages_a_second() {
     let (mut sent, mut most, mut round, mut banned) = (0_u32, 0, 0_u32, 0);
     while began.elapsed() < Duration::from_secs(3) {
         // a new key as often as the last one is banned
-        let mut hostile = Hostile::new();
+        let mut hostile = hostile::new();
         hostile.meet(&node.address, TIPS).await;
         let peer = hostile.peer;
         let burst = Instant::now();
