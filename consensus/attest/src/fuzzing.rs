@@ -83,11 +83,15 @@ pub fn messages(input: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "../../core/src/fuzzing/tests/seeds.rs"]
+mod seeds;
+#[cfg(test)]
 mod tests {
     use ao_consensus::block::FrameRef;
-    use ao_consensus::fuzzing::{damaged, seeds};
+    use ao_consensus::fuzzing::damaged;
     use ao_types::{Attestation, BlsSignature, Certificate, FrameId, Signers, Statement};
 
+    use super::seeds::seeds;
     use super::*;
 
     fn words() -> Vec<Message> {

@@ -71,4 +71,7 @@ pub fn engine(input: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "../../core/src/fuzzing/tests/seeds.rs"]
+mod seeds;
+#[cfg(test)]
 mod tests;

@@ -1,11 +1,10 @@
 //! What the fuzz targets of `consensus/core/fuzz` run: every place where bytes of strangers are read here, and what must hold there. The
 //! same bodies run in the ordinary tests, over damaged samples (`fuzzing/tests.rs`); the samples are the seeds of the fuzzer.
 //!
-//! Owns [`damaged`] and [`seeds`] as well, which the crates above use for targets of their own. Not part of any node.
+//! Owns [`damaged`] as well, which the crates above use for targets of their own. Not part of any node.
 #![allow(clippy::expect_used, reason = "this is test code: what fails is a finding")]
 
 use std::fmt::Debug;
-use std::path::Path;
 use std::sync::Arc;
 
 use ao_types::codec::Canonical;
@@ -45,24 +44,6 @@ pub fn damaged(target: impl Fn(&[u8]), samples: &[Vec<u8>], rounds: usize) {
             }
             target(&bytes);
         }
-    }
-}
-
-/// The samples of a target as they stand in `fuzz/seeds/TARGET` of a crate, where the fuzzer begins. With `AONODE_SEEDS=write` in the
-/// environment they are written there; otherwise this fails unless they are the same, so that seeds never lag behind the format.
-pub fn seeds(manifest_dir: &str, target: &str, samples: &[Vec<u8>]) {
-    let folder = Path::new(manifest_dir).join("fuzz/seeds").join(target);
-    let write = std::env::var("AONODE_SEEDS").is_ok_and(|how| how == "write");
-    if write {
-        std::fs::create_dir_all(&folder).expect("a folder for seeds");
-    }
-    for (n, sample) in samples.iter().enumerate() {
-        let file = folder.join(format!("{n:02}"));
-        if write {
-            std::fs::write(&file, sample).expect("a seed is written");
-        }
-        let found = std::fs::read(&file).unwrap_or_default();
-        assert!(found == *sample, "{} is not what this test makes: run it with AONODE_SEEDS=write", file.display());
     }
 }
 
@@ -188,5 +169,8 @@ pub fn proof(input: &[u8]) {
     }
 }
 
+#[cfg(test)]
+#[path = "fuzzing/tests/seeds.rs"]
+mod seeds;
 #[cfg(test)]
 mod tests;

@@ -31,3 +31,7 @@ pub fn messages(input: &[u8]) {
         assert_eq!(again, bytes);
     }
 }
+
+#[cfg(test)]
+#[path = "../../../consensus/core/src/fuzzing/tests/seeds.rs"]
+pub mod seeds;

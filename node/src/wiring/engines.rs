@@ -145,6 +145,10 @@ pub fn named(name: &str) -> Option<&'static Engine> {
 
 #[cfg(test)]
 mod tests {
+    use ao_consensus::cheap::CheapSecret;
+    use ao_consensus::{Rosters, SecretKey as _};
+    use ao_types::NetworkId;
+
     use super::*;
 
     #[test]
@@ -163,15 +167,6 @@ mod tests {
             }
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use ao_consensus::cheap::CheapSecret;
-    use ao_consensus::{Rosters, SecretKey as _};
-    use ao_types::NetworkId;
-
-    use super::*;
 
     /// The seeds of the engines' fuzz targets: messages as they travel, signed by the first of the cheap keys.
     #[test]

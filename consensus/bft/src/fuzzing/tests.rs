@@ -2,12 +2,13 @@
 
 use ao_consensus::SecretKey as _;
 use ao_consensus::control::ControlOp;
-use ao_consensus::fuzzing::{damaged, seeds};
+use ao_consensus::fuzzing::damaged;
 use ao_types::{BlsSignature, Certificate, Signers};
 use arc_malachitebft_core_types::{
     NilOrVal, PolkaCertificate, PolkaSignature, Round, RoundCertificate, RoundCertificateType, RoundSignature, SignedMessage, VoteType,
 };
 
+use super::seeds::seeds;
 use super::*;
 use crate::context::{Bft, BlockId, Proposal, Signature, Vote, Voter};
 use crate::driver::Say;

@@ -5,6 +5,7 @@ use ao_types::{BlockValue, BlsSignature, FrameId, Id, ItemBuilder, ResultHash, S
 use bytes::Bytes;
 use serde_json::json;
 
+use super::seeds::seeds;
 use super::*;
 use crate::block::FrameRef;
 use crate::bls::BlsSecret;

@@ -1,10 +1,11 @@
-use ao_consensus::fuzzing::{damaged, seeds};
+use ao_consensus::fuzzing::damaged;
 use ao_p2p::NodeKey;
 use ao_types::Address;
 use proptest::prelude::*;
 
 use super::*;
 use crate::network::fuzzing::messages;
+use crate::network::fuzzing::seeds::seeds;
 use crate::network::tests::frames;
 
 fn chain() -> Chain {
