@@ -39,6 +39,8 @@ pub mod sending;
 pub mod service;
 pub mod show;
 pub mod signals;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod slashing;
 pub mod testnet;
 pub mod verify;
@@ -112,6 +114,8 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Start(start) => run::start(context, &start),
         Command::Dev(dev) => run::dev(context, &dev),
         Command::Devnet(devnet) => devnet::devnet(context, &devnet),
+        #[cfg(feature = "sim")]
+        Command::Sim(verb) => sim::sim(context, &verb),
         Command::Bench(bench) => bench::bench(context, &bench),
     }
 }

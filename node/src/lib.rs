@@ -23,6 +23,8 @@ pub mod network;
 pub mod proofs;
 pub mod protection;
 pub mod shell;
+#[cfg(feature = "sim")]
+mod sim;
 pub mod wiring;
 
 pub use error::{Code, Rejection};

@@ -53,6 +53,7 @@ pub mod queue;
 pub mod recover;
 pub mod rewind;
 mod stages;
+pub mod steady;
 mod timed;
 pub mod verify;
 pub mod waiters;
@@ -95,6 +96,13 @@ pub struct Parts {
 pub struct Inputs(Sender<Note>);
 
 impl Inputs {
+    /// For a core that is driven by hand.
+    #[cfg(feature = "sim")]
+    pub(crate) fn channel() -> (Self, Receiver<Note>) {
+        let (notes, inbox) = std::sync::mpsc::channel();
+        (Self(notes), inbox)
+    }
+
     /// Hands an input over. Nothing happens if the core has ended: then the node is stopping.
     pub fn send(&self, input: Input) {
         self.send_held(input, None);
@@ -234,6 +242,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         idle_max: options.instance_idle_max,
         checkpoint_slots: options.checkpoint_slots,
         hashes: options.state_hashes,
+        chunk: Duration::from_millis(limits::EVALUATION_CHUNK_MS),
         bounds: Bounds {
             logs: options.evaluators.max(1),
             reads: options.readers.max(1),

@@ -79,12 +79,33 @@ impl FaultyStore {
         self.state.lock().crashed = true;
     }
 
+    /// The power fails during the next write.
+    pub fn crash_at_next_write(&self) {
+        let mut state = self.state.lock();
+        state.fault = Fault::CrashAt(state.writes + 1);
+    }
+
+    /// The power fails during the write of this number, or during the next if that is past.
+    pub fn crash_at(&self, write: u64) {
+        self.state.lock().fault = Fault::CrashAt(write);
+    }
+
+    /// There is no room from now on.
+    pub fn fill(&self) {
+        self.state.lock().fault = Fault::FullFrom(0);
+    }
+
     /// There is room again.
     pub fn free_space(&self) {
         let mut state = self.state.lock();
         if matches!(state.fault, Fault::FullFrom(_)) {
             state.fault = Fault::None;
         }
+    }
+
+    /// Nothing will go wrong any more; what has happened, has.
+    pub fn mend(&self) {
+        self.state.lock().fault = Fault::None;
     }
 
     /// Everything that a start after the crash may find, from the least that survives to the most. Without a crash: what one now would

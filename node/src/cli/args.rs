@@ -8,11 +8,15 @@ use crate::config::{Format, Span};
 use crate::keys::{Kind, Role};
 
 mod network;
+#[cfg(feature = "sim")]
+mod simulation;
 
 pub use network::{
     AddValidator, Binding, Chaos, ConsensusVerb, Devnet, DevnetVerb, EvidenceVerb, Folder, Generate, Genesis, GenesisNew, Join, NewEngine,
     Slashing, Testnet, Up, Victims,
 };
+#[cfg(feature = "sim")]
+pub use simulation::{Sim, SimKind, SimLatency, SimOne, SimRun};
 
 /// A peer-to-peer node for AO, decentralised compute on Arweave.
 #[derive(Debug, Parser)]
@@ -193,6 +197,10 @@ pub enum Command {
     /// The configuration: show, check, path
     #[command(subcommand, after_help = "Example:\n  aonode config show --origin")]
     Config(ConfigVerb),
+    /// Simulate networks from seeds: run, replay, shrink, committee
+    #[cfg(feature = "sim")]
+    #[command(subcommand, after_help = "Example:\n  aonode sim run --engine attest --seeds 0..300\n  aonode sim replay 17 --engine bft")]
+    Sim(Sim),
     /// Measure the whole path over HTTP
     #[command(after_help = "Example:\n  aonode bench --processes 64 --messages 10000 --concurrency 32")]
     Bench(Bench),

@@ -47,6 +47,9 @@ impl Core {
             Place::Spawn(_) => self.queue(now, submission.id, submission, out),
             Place::Log { process, .. } => {
                 let process = *process;
+                if let Some(scheduler) = self.other_host(&process, &submission) {
+                    return self.forward(now, scheduler, submission, out);
+                }
                 if submission.facts.process.is_some() || self.processes.contains_key(&process) {
                     self.queue(now, process, submission, out);
                 } else if self.may_seek(&submission) {
@@ -59,6 +62,13 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// Another scheduler, if one hosts the process. A frame that brought the process may have come after the submission was looked up.
+    fn other_host(&self, process: &Id, submission: &Submission) -> Option<ao_types::Address> {
+        let known = self.processes.get(process).map(|known| known.host);
+        let host = known.unwrap_or_else(|| submission.facts.process.as_ref()?.host);
+        host.filter(|host| self.fixed.member.is_some() && *host != self.chain.chain.scheduler)
     }
 
     fn queue(&mut self, now: Timestamp, process: Id, submission: Submission, out: &mut Vec<Effect>) {

@@ -17,7 +17,7 @@ use super::{Inputs, StateHashes};
 use crate::core::effect::Job;
 use crate::core::input::{End, Evaluated, Input, Step, Term};
 use crate::error::{Code, Rejection};
-use crate::limits::{CRON_RUN_MAX, EVALUATION_CHUNK_MS, EVALUATION_RUN_MAX, INSTANCES_MAX, TIDY_AFTER_MS};
+use crate::limits::{CRON_RUN_MAX, EVALUATION_RUN_MAX, INSTANCES_MAX, TIDY_AFTER_MS};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ComputeFailure, Found, State};
 
@@ -79,6 +79,7 @@ pub struct Evaluator {
     idle_max: Duration,
     checkpoint_slots: u64,
     hashes: StateHashes,
+    chunk: Duration,
     metrics: Metrics,
 }
 
@@ -92,6 +93,8 @@ pub struct Habits {
     pub checkpoint_slots: u64,
     /// When state hashes are worked out.
     pub hashes: StateHashes,
+    /// Results wait so long for others before the core gets them.
+    pub chunk: Duration,
     /// Width of the lanes.
     pub bounds: Bounds,
 }
@@ -109,6 +112,7 @@ impl Evaluator {
             idle_max: habits.idle_max,
             checkpoint_slots: habits.checkpoint_slots.max(1),
             hashes: habits.hashes,
+            chunk: habits.chunk,
             metrics,
         }
     }
@@ -425,7 +429,7 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     fn push(&mut self, fold: &mut Fold, mut step: Step) -> Result<(), Stop> {
-        if self.since.elapsed().as_millis() as u64 >= EVALUATION_CHUNK_MS && !self.steps.is_empty() {
+        if self.since.elapsed() >= self.evaluator.chunk && !self.steps.is_empty() {
             self.send(None, None);
             self.since = Instant::now();
         }

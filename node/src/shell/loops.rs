@@ -17,6 +17,7 @@ use super::membership::{self, Unwritten};
 use super::panics::{contained, here};
 use super::pusher::Pusher;
 use super::stages::Stages;
+use super::steady::Steady;
 use super::verify::{Failed, Task};
 use super::{Note, Run, Shared, Write, recover, rewind};
 use crate::core::Core;
@@ -29,8 +30,9 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
     let mut effects = Vec::new();
     let mut stages = Stages::new(shared.metrics.clone());
     let (mut tip, mut looked_at, mut ending) = (shared.chain.tip((shared.clock)()), Timestamp(0), false);
+    let mut clock = Clock { steady: Steady::at((shared.clock)()), read: Instant::now() };
     while !(ending && core.at_rest()) {
-        let now = (shared.clock)();
+        let now = clock.now(shared);
         let wait = core.next_deadline(now).map_or(1_000, |deadline| deadline.since_ms(now)).min(1_000);
         let note = match inbox.recv_timeout(Duration::from_millis(wait)) {
             Ok(note) => note,
@@ -38,7 +40,7 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
             Err(RecvTimeoutError::Timeout) => Note::Input(Input::Tick, Instant::now(), None),
             Err(RecvTimeoutError::Disconnected) => return,
         };
-        let now = (shared.clock)();
+        let now = clock.now(shared);
         shared.beat.store(now.0, Ordering::Relaxed);
         if now.since_ms(looked_at) >= 100 {
             looked_at = now;
@@ -65,6 +67,21 @@ pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>)
             stages.see(at, &effect);
             carry_out(shared, effect);
         }
+    }
+}
+
+/// The machine's clock and its true time, together.
+struct Clock {
+    steady: Steady,
+    read: Instant,
+}
+
+impl Clock {
+    fn now(&mut self, shared: &Shared) -> Timestamp {
+        let passed = self.read.elapsed().as_millis() as u64;
+        // What is less than a millisecond counts next time.
+        self.read += Duration::from_millis(passed);
+        self.steady.now((shared.clock)(), passed)
     }
 }
 

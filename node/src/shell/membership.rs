@@ -28,6 +28,9 @@ use crate::wiring::engines::Hears;
 /// Makes an engine, or says which of its records it cannot read.
 pub type MakeEngine = fn(Setup) -> Result<Box<dyn Consensus>, String>;
 
+/// The same for one node; the simulator's listens to what its engine says.
+pub type Maker = Arc<dyn Fn(Setup) -> Result<Box<dyn Consensus>, String> + Send + Sync>;
+
 /// See the module documentation. Made by the wiring from a genesis and this node's keys.
 pub struct Membership {
     /// The network.
@@ -41,7 +44,7 @@ pub struct Membership {
     /// Control block 0.
     pub origin: OriginUpdate,
     /// Makes the engine that the genesis names.
-    pub engine: MakeEngine,
+    pub engine: Maker,
     /// How attestations are signed.
     pub scheme: Arc<dyn Scheme>,
     /// This node.

@@ -14,8 +14,6 @@ mod network;
 mod rig;
 mod rules;
 mod saving;
-mod script;
-mod world;
 
 use rig::{Rig, message};
 

@@ -74,7 +74,7 @@ pub fn membership(
         committee: committee.clone(),
         genesis,
         origin,
-        engine: found.make,
+        engine: Arc::new(found.make),
         heard: found.heard,
         scheme: scheme.clone(),
         peer,

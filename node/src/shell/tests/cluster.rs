@@ -85,7 +85,7 @@ fn membership(engine: &'static str, n: usize, of: usize, protection: Arc<dyn Kee
         genesis: Arc::new(genesis),
         committee: Arc::new(committee),
         rosters: Arc::new(rosters),
-        engine: engines::named(engine).unwrap().make,
+        engine: Arc::new(engines::named(engine).unwrap().make),
         scheme: Arc::new(Cheap),
         peer: peer(n),
         attestor: Some(Arc::new(secret(n))),

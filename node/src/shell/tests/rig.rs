@@ -9,10 +9,10 @@ use ao_storage::{Direction, MemoryStore, Table};
 use ao_types::{Assignment, DataItem, Evaluation, Invocation, ItemBuilder, Slot, Tag, Verified, Wallet};
 use bytes::Bytes;
 
-use super::script::{FORMAT, Script};
 use super::*;
 use crate::handle::Accepted;
 use crate::metrics::Build;
+use crate::sim::script::{FORMAT, Script};
 use crate::wiring::Setup;
 
 /// Where the clock of every rig stands at first.

@@ -1,0 +1,19 @@
+//! A scheduler that signs two frames for one place, whole branches of them: two nodes with one wallet, one on each side, each with its own
+//! clients. The attestor's key is in one of them only: this member votes once.
+
+use super::{Keys, Leaving, Manner};
+use crate::network::seam::Order;
+
+pub(super) const KEYS: &[Keys] = &[Keys { scheduler: true, attestor: true }, Keys { scheduler: true, attestor: false }];
+
+pub(super) struct Equivocator;
+
+impl Manner for Equivocator {
+    fn leaves(&mut self, order: Order) -> Vec<Leaving> {
+        vec![Leaving::now(order)]
+    }
+
+    fn serves(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,49 @@
+//! One plan from its beginning to its end.
+
+use super::check::Violation;
+use super::cluster::{Cluster, Common};
+use super::plan::Plan;
+use super::timing::Timing;
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The rule that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// Of the whole run.
+    pub trace: [u8; 32],
+    /// How long it took on its own clock, milliseconds.
+    pub elapsed_ms: u64,
+    /// Slots and frames that honest nodes confirmed, frames that they hold for certified.
+    pub counts: (usize, usize, usize),
+    /// How long frames took.
+    pub timing: Timing,
+}
+
+/// Runs a plan.
+pub fn run(plan: &Plan) -> Outcome {
+    finish(Cluster::new(plan.clone()))
+}
+
+/// Runs a plan with an engine of one's own.
+pub fn run_with(plan: &Plan, common: Common) -> Outcome {
+    finish(Cluster::with(plan.clone(), common))
+}
+
+fn finish(cluster: Result<Cluster, Violation>) -> Outcome {
+    match cluster {
+        Ok(mut cluster) => {
+            let violation = cluster.run().err();
+            Outcome {
+                violation,
+                trace: cluster.trace(),
+                elapsed_ms: cluster.elapsed_ms(),
+                counts: cluster.counts(),
+                timing: cluster.timing().clone(),
+            }
+        }
+        Err(violation) => {
+            Outcome { violation: Some(violation), trace: [0; 32], elapsed_ms: 0, counts: (0, 0, 0), timing: Timing::default() }
+        }
+    }
+}

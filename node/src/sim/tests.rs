@@ -1,0 +1,3 @@
+//! The simulator on itself, and the seeds of every `make test`.
+
+mod seeds;
