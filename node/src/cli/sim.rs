@@ -35,10 +35,13 @@ fn wrong(error: impl std::fmt::Display) -> Failure {
 
 /// The plan of a seed.
 fn draw(kind: &SimKind, seed: u64) -> Result<Plan, Failure> {
-    let nodes = if kind.nodes == 0 { 4 + (seed % 4) as usize } else { kind.nodes };
     let known = crate::wiring::engines::named(&kind.engine);
     known.ok_or_else(|| wrong(BadPlan::Engine(kind.engine.clone())))?;
-    let mut plan = Plan::draw(&kind.engine, nodes, seed, Taste::parse(&kind.faults).map_err(wrong)?);
+    let taste = Taste::parse(&kind.faults).map_err(wrong)?;
+    let mut plan = match kind.nodes {
+        0 => Plan::of_seed(&kind.engine, seed, taste),
+        nodes => Plan::draw(&kind.engine, nodes, seed, taste),
+    };
     match kind.latency {
         Some(SimLatency::Lan) => plan.latency = Latency::Lan,
         Some(SimLatency::Wan5) => plan.latency = Latency::Wan5,

@@ -24,7 +24,7 @@ pub struct SimKind {
     /// Consensus engine, as a genesis names it
     #[arg(long, default_value = "attest")]
     pub engine: String,
-    /// Nodes; 0: four to seven, by the seed
+    /// Nodes; 0: one to seven, by the seed
     #[arg(long, default_value_t = 0)]
     pub nodes: usize,
     /// What may go wrong, by names: crashes, net, machine, clocks, byzantine; all, none

@@ -8,8 +8,7 @@ use crate::sim::run::run;
 /// Runs some seeds, of networks of one to seven nodes.
 fn seeds(engine: &str, seeds: Range<u64>) {
     for seed in seeds {
-        let nodes = [4, 4, 5, 4, 7, 4, 3, 1][(seed % 8) as usize];
-        let plan = Plan::draw(engine, nodes, seed, Taste::ALL);
+        let plan = Plan::of_seed(engine, seed, Taste::ALL);
         if let Some(violation) = run(&plan).violation {
             panic!("{violation}\n{}", plan.to_text());
         }
