@@ -235,6 +235,10 @@ impl Core {
 
     /// When to call `handle(Input::Tick)` next, if nothing comes before. `now` in the answer: something is due.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        // While the store is read a tick does nothing, and asking for one would only be asked for again.
+        if self.mode == Mode::Recovering {
+            return None;
+        }
         let retry = self.retries.first().map(|(at, _)| *at);
         let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry, self.renewal];
         let followed = self.others.values().filter_map(Following::next_deadline).min();

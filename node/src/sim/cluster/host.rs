@@ -168,6 +168,11 @@ impl Host {
         self.keys.scheduler && chain.scheduler == self.world.wallet().address()
     }
 
+    /// Whether nothing ever goes between the two: nodes of one member, or a twin and the other side.
+    pub fn is_apart_from(&self, other: &Self) -> bool {
+        self.member == other.member || (self.twin || other.twin) && self.side != other.side
+    }
+
     /// Whether it gives what it has to who asks.
     pub fn serves(&self) -> bool {
         self.up && self.manner.as_ref().is_none_or(|manner| manner.serves())

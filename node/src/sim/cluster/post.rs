@@ -89,9 +89,10 @@ impl Cluster {
     /// Everybody who can be reached is asked for an item: somebody gives it, or all have said that they lack it.
     fn look_for(&mut self, n: usize, id: Id) {
         let own = self.hosts[n].member;
+        let asking = &self.hosts[n];
         let reached = |other: &usize| {
             let host = &self.hosts[*other];
-            host.member != own && host.serves() && self.net.connects(own, host.member) && self.net.connects(host.member, own)
+            !asking.is_apart_from(host) && host.serves() && self.net.connects(own, host.member) && self.net.connects(host.member, own)
         };
         let others: Vec<usize> = (0..self.hosts.len()).filter(reached).collect();
         let has = |other: &usize| schema::ITEMS.contains(&*self.hosts[*other].world.store, &id).unwrap_or(false);
@@ -143,8 +144,7 @@ impl Cluster {
     /// From one node to another, as far as the net lets it.
     pub(super) fn post(&mut self, from: usize, to: usize, parcel: Parcel) {
         let (Some(sender), Some(receiver)) = (self.hosts.get(from), self.hosts.get(to)) else { return };
-        let apart = (sender.twin || receiver.twin) && sender.side != receiver.side;
-        if sender.member == receiver.member || apart {
+        if sender.is_apart_from(receiver) {
             return;
         }
         let (kind, about) = parcel.mark();
