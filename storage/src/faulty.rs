@@ -85,11 +85,6 @@ impl FaultyStore {
         state.fault = Fault::CrashAt(state.writes + 1);
     }
 
-    /// The power fails during the write of this number, or during the next if that is past.
-    pub fn crash_at(&self, write: u64) {
-        self.state.lock().fault = Fault::CrashAt(write);
-    }
-
     /// There is no room from now on.
     pub fn fill(&self) {
         self.state.lock().fault = Fault::FullFrom(0);

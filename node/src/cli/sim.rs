@@ -166,7 +166,7 @@ fn replay(context: &mut Context<'_>, one: &SimOne) -> Result<Exit, Failure> {
     let broken = outcome.violation.as_ref().map_or("none".to_owned(), ToString::to_string);
     let record = json!({
         "plan": plan, "trace": trace, "simulated_ms": outcome.elapsed_ms, "confirmed_slots": outcome.counts.0,
-        "violation": outcome.violation.as_ref().map(ToString::to_string),
+        "violation": outcome.violation.as_ref().map(ToString::to_string), "evidence_ms": outcome.evidence_ms,
     });
     let lines = [
         ("Trace", trace),

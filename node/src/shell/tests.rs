@@ -14,6 +14,7 @@ mod network;
 mod rig;
 mod rules;
 mod saving;
+mod world;
 
 use rig::{Rig, message};
 

@@ -41,12 +41,6 @@ impl Kind {
     /// Every kind.
     pub const ALL: [Self; 6] = [Self::Equivocator, Self::DoubleVoter, Self::Mute, Self::Stale, Self::Withholder, Self::Liar];
 
-    /// By its name.
-    pub fn parse(name: &str) -> Option<Self> {
-        let names = ["equivocator", "double-voter", "mute", "stale", "withholder", "liar"];
-        names.iter().position(|known| *known == name).map(|at| Self::ALL[at])
-    }
-
     /// The keys of its nodes: one, or two for twins.
     pub fn keys(self) -> &'static [Keys] {
         match self {

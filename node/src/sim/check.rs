@@ -8,7 +8,9 @@
 //! | a node by itself | [`node`] | at the end |
 //! | S5 | `World::push`, `Cluster` | at every job and parcel |
 //! | S7 | [`live`] | when the faults are over |
-//! | S8, honest nodes are not blamed | [`blame`] | at every accusation, and when S1 is broken |
+//! | honest nodes are not blamed | [`blame`] | at every accusation |
+//!
+//! S8 speaks of runs in which S1 is broken, which no run here is allowed to be.
 
 pub mod blame;
 pub mod live;

@@ -35,7 +35,7 @@ mod verdict;
 
 use clients::Wish;
 use host::{Host, Seat};
-pub use members::Common;
+use members::Common;
 use net::Net;
 pub use net::WAN5_MEAN_MS;
 use parcel::{Asker, Parcel};
@@ -124,8 +124,7 @@ impl Cluster {
         Self::with(plan, common)
     }
 
-    /// The same with what the nodes have in common given.
-    pub fn with(plan: Plan, common: Common) -> Result<Self, Violation> {
+    fn with(plan: Plan, common: Common) -> Result<Self, Violation> {
         let mut cluster = Self {
             net: Net::of(&plan),
             dice: Dice::of(plan.seed, "run"),
@@ -206,17 +205,6 @@ impl Cluster {
         self.conclude()
     }
 
-    /// So much time passes.
-    #[cfg(test)]
-    pub fn run_for(&mut self, ms: u64) -> Result<(), Violation> {
-        let end = self.now + ms;
-        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= end) {
-            self.step()?;
-        }
-        self.now = end;
-        Ok(())
-    }
-
     /// The next event; true if it found everything done.
     fn step(&mut self) -> Result<bool, Violation> {
         let Some(((at, _), event)) = self.queue.pop_first() else {
@@ -239,10 +227,6 @@ impl Cluster {
             Event::Look => return self.on_look(),
         }
         Ok(false)
-    }
-
-    fn honest(&self) -> Honest<'_> {
-        Honest { bad_keys: &self.common.bad_keys, bad_schedulers: &self.common.bad_schedulers }
     }
 
     /// Nodes of a member.
@@ -275,8 +259,8 @@ impl Cluster {
         self.now - BEGIN_MS
     }
 
-    /// What was accused.
-    pub fn blame(&self) -> &Blame {
-        &self.blame
+    /// How long each piece of evidence took to be at every honest node.
+    pub fn evidence_ms(&self) -> Vec<Option<u64>> {
+        self.blame.spread(self.hosts.iter().filter(|host| host.is_honest()).count())
     }
 }

@@ -204,11 +204,6 @@ impl Plan {
         3 * (total - self.bad_stake()) > 2 * total
     }
 
-    /// Whether the Byzantine stake is so small that nothing may go wrong.
-    pub fn is_safe(&self) -> bool {
-        3 * self.bad_stake() <= self.stakes.iter().sum()
-    }
-
     fn bad_stake(&self) -> u64 {
         let bad = |node: usize| self.byzantine.iter().any(|bad| bad.node == node);
         self.stakes.iter().enumerate().filter(|(node, _)| bad(*node)).map(|(_, stake)| stake).sum()

@@ -1,7 +1,7 @@
 //! One plan from its beginning to its end.
 
 use super::check::Violation;
-use super::cluster::{Cluster, Common};
+use super::cluster::Cluster;
 use super::plan::Plan;
 use super::timing::Timing;
 
@@ -18,16 +18,13 @@ pub struct Outcome {
     pub counts: (usize, usize, usize),
     /// How long frames took.
     pub timing: Timing,
+    /// How long each piece of evidence took from the first honest node to the last, milliseconds; `None`: it did not get there.
+    pub evidence_ms: Vec<Option<u64>>,
 }
 
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Outcome {
     finish(Cluster::new(plan.clone()))
-}
-
-/// Runs a plan with an engine of one's own.
-pub fn run_with(plan: &Plan, common: Common) -> Outcome {
-    finish(Cluster::with(plan.clone(), common))
 }
 
 fn finish(cluster: Result<Cluster, Violation>) -> Outcome {
@@ -40,10 +37,16 @@ fn finish(cluster: Result<Cluster, Violation>) -> Outcome {
                 elapsed_ms: cluster.elapsed_ms(),
                 counts: cluster.counts(),
                 timing: cluster.timing().clone(),
+                evidence_ms: cluster.evidence_ms(),
             }
         }
-        Err(violation) => {
-            Outcome { violation: Some(violation), trace: [0; 32], elapsed_ms: 0, counts: (0, 0, 0), timing: Timing::default() }
-        }
+        Err(violation) => Outcome {
+            violation: Some(violation),
+            trace: [0; 32],
+            elapsed_ms: 0,
+            counts: (0, 0, 0),
+            timing: Timing::default(),
+            evidence_ms: Vec::new(),
+        },
     }
 }

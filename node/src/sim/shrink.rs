@@ -40,7 +40,11 @@ fn smaller(plan: &Plan) -> Vec<Plan> {
     with(&|plan| plan.faults.clear());
     with(&|plan| plan.messages /= 2);
     (0..plan.faults.len()).for_each(|at| with(&|plan| drop(plan.faults.remove(at))));
-    (0..plan.byzantine.len()).for_each(|at| with(&|plan| drop(plan.byzantine.remove(at))));
+    (0..plan.byzantine.len()).for_each(|at| {
+        with(&|plan| {
+            plan.byzantine.remove(at);
+        })
+    });
     with(&|plan| (plan.loss, plan.duplicate) = (0, 0));
     with(&|plan| plan.skew_ms.clear());
     with(&|plan| plan.latency = Latency::Within(1, 20));

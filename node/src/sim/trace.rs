@@ -12,11 +12,6 @@ impl Trace {
         self.0 = sha256(&[&self.0, &now.to_be_bytes(), &(node as u64).to_be_bytes(), &[kind], &about.to_be_bytes()]);
     }
 
-    /// The same with bytes.
-    pub fn add_bytes(&mut self, now: u64, node: usize, kind: u8, bytes: &[u8]) {
-        self.0 = sha256(&[&self.0, &now.to_be_bytes(), &(node as u64).to_be_bytes(), &[kind], bytes]);
-    }
-
     /// It.
     pub fn value(&self) -> [u8; 32] {
         self.0

@@ -299,11 +299,6 @@ impl World {
         &self.scheduler
     }
 
-    /// Its choices.
-    pub fn dice(&mut self) -> &mut Dice {
-        &mut self.dice
-    }
-
     /// Jobs that wait.
     pub fn jobs(&self) -> usize {
         self.jobs.len()
@@ -363,7 +358,7 @@ impl World {
                 Effect::RefusedFrame { why, .. } => self.faults.push(why),
                 Effect::Tell(event) => self.told.push(event),
                 Effect::Alarm { what, .. } => self.alarms.push(what),
-                Effect::Owed { .. } | Effect::Attempt(_) | Effect::Results { .. } | Effect::NoResults { .. } => {}
+                Effect::Owed { .. } | Effect::Proven(_) | Effect::Attempt(_) | Effect::Results { .. } | Effect::NoResults { .. } => {}
                 effect @ (Effect::Sign { .. }
                 | Effect::Write { .. }
                 | Effect::Recover { .. }
@@ -427,45 +422,6 @@ impl World {
             }
             other => self.break_rule("simulator", format!("not a job: {other:?}")),
         }
-    }
-}
-
-/// A node by itself: what tests of crashes drive.
-#[cfg(test)]
-impl World {
-    /// On an honest disk, alone.
-    pub fn new(seed: u64, contents: ao_storage::memory::Contents, fault: ao_storage::faulty::Fault) -> Self {
-        Self::on(ao_storage::faulty::Disk::Honest, seed, contents, fault)
-    }
-
-    /// Alone.
-    pub fn on(disk: ao_storage::faulty::Disk, seed: u64, contents: ao_storage::memory::Contents, fault: ao_storage::faulty::Fault) -> Self {
-        let store = FaultyStore::on(disk, contents, fault);
-        let scheduler = Wallet::ed25519_from_seed(&[1; 32]);
-        Self::start(Start { store, seed, scheduler, membership: None, now: Timestamp(10_000) }).unwrap()
-    }
-
-    /// A moment later: does one thing; false if there is nothing to do.
-    pub fn later(&mut self) -> bool {
-        self.now = self.now.plus_ms(self.dice.below(3) as u64);
-        self.turn()
-    }
-
-    /// Until nothing is left to do, or the power fails. Deliveries that wait get their time.
-    pub fn settle(&mut self) {
-        for _ in 0..200_000 {
-            if self.later() {
-                continue;
-            }
-            match self.deadline() {
-                Some(deadline) => {
-                    self.now = self.now.max(deadline);
-                    self.tick();
-                }
-                None => return assert!(self.broken.is_empty(), "{:?}", self.broken),
-            }
-        }
-        panic!("it does not come to rest");
     }
 }
 

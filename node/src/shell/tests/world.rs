@@ -16,7 +16,6 @@ use ao_types::{DataItem, ItemBuilder, NetworkId, Slot, Tag, Verified, Wallet};
 use bytes::Bytes;
 
 use super::rig::{options, setup};
-use crate::sim::script::Script;
 use super::*;
 use crate::chain::{Block, DevChain, DevGenesis};
 use crate::core::effect::{Effect, Reply};
@@ -27,6 +26,7 @@ use crate::network::seam::{Arrival, Order};
 use crate::shell::fold::Fold;
 use crate::shell::membership::Unwritten;
 use crate::shell::verify::Failed;
+use crate::sim::script::Script;
 
 /// xorshift64*: enough to choose, and the same everywhere.
 pub struct Dice(u64);
@@ -106,7 +106,14 @@ impl World {
         let (notes, inbox) = std::sync::mpsc::channel();
         let ground = Ground { store: store.clone(), vm: Arc::new(Script), modules, blocks: Arc::new(chain.clone()) };
         let bounds = Bounds { logs: 1, reads: 1, reads_waiting: 4, slow: Duration::from_secs(600) };
-        let habits = Habits { bytes_max: 128, idle_max: Duration::MAX, checkpoint_slots: 3, hashes: StateHashes::Rest, chunk: Duration::MAX, bounds };
+        let habits = Habits {
+            bytes_max: 128,
+            idle_max: Duration::MAX,
+            checkpoint_slots: 3,
+            hashes: StateHashes::Rest,
+            chunk: Duration::MAX,
+            bounds,
+        };
         let evaluator = Evaluator::new(ground, Inputs(notes), habits, options.metrics);
         let pusher = Pusher::new(verifier.clone(), options.messenger);
         let own = ao_consensus::Chain { scheduler: scheduler.address(), tenure: 0 };

@@ -1,10 +1,10 @@
-//! Who is accused: nobody who keeps the rules, and at least a third where S1 was broken (S8).
+//! Who is accused: nobody who keeps the rules; and how fast evidence reaches everybody.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ao_consensus::evidence::Offender;
 use ao_consensus::{Evidence, Offence, Rosters};
-use ao_types::{Address, BlsKey, Canonical as _, Committee, PeerId, Stake};
+use ao_types::{Address, BlsKey, Canonical as _, PeerId};
 
 use super::Violation;
 
@@ -13,9 +13,6 @@ use super::Violation;
 pub struct Blame {
     /// When each piece of evidence was first shown, and when each node had it.
     shown: BTreeMap<[u8; 32], (u64, BTreeMap<usize, u64>)>,
-    /// Keys that it convicts.
-    convicted: BTreeSet<BlsKey>,
-    schedulers: BTreeSet<Address>,
 }
 
 /// Who keeps the rules.
@@ -38,10 +35,6 @@ impl Blame {
             Offender::Attestors(keys) => keys.iter().any(|key| !honest.bad_keys.contains(key)),
         };
         Violation::unless(!innocent, "evidence", || format!("{kind} convicts an honest node: {offender:?}"))?;
-        match offender {
-            Offender::Scheduler(address, _) => drop(self.schedulers.insert(address)),
-            Offender::Attestors(keys) => self.convicted.extend(keys),
-        }
         self.shown.entry(evidence.id()).or_insert_with(|| (now, BTreeMap::new()));
         Ok(())
     }
@@ -55,18 +48,6 @@ impl Blame {
     pub fn spread(&self, nodes: usize) -> Vec<Option<u64>> {
         let last = |at: &BTreeMap<usize, u64>| at.values().copied().max();
         self.shown.values().map(|(first, at)| if at.len() >= nodes { Some(last(at)?.saturating_sub(*first)) } else { None }).collect()
-    }
-
-    /// Schedulers that were convicted.
-    pub fn schedulers(&self) -> &BTreeSet<Address> {
-        &self.schedulers
-    }
-
-    /// S8: what was convicted is a third of the stake at least.
-    pub fn is_a_third(&self, committee: &Committee) -> bool {
-        let bad = committee.members().iter().filter(|member| self.convicted.contains(&member.key));
-        let sum: u128 = bad.map(|member| member.stake.0).sum();
-        committee.is_third(Stake(sum))
     }
 }
 

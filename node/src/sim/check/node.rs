@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ao_storage::schema::{self, EvaluationKey, EvaluationRow, OutboxKind, ScheduleRow};
+use ao_storage::schema::{self, EvaluationKey, EvaluationRow, ScheduleRow};
 use ao_storage::{Direction, Store};
-use ao_types::{Assignment, ContentKey, DataItem, Environment, Id, Slot, StateHash, Subject, Verified};
+use ao_types::{Assignment, DataItem, Environment, Id, Slot, StateHash, Subject, Verified};
 use ao_vm::{ModuleSource, Vm as _};
 use bytes::Bytes;
 
@@ -78,8 +78,8 @@ pub fn check_results(store: &Arc<dyn Store>, process: Id) -> Result<(), Violatio
 }
 
 /// Every checkpoint has its body, restores to what it says, and there are not too many. One whose parent went while it was made is passed over
-/// at a start; `whole`: there is none such.
-pub fn check_checkpoints(store: &dyn Store, process: Id, whole: bool) -> Result<(), Violation> {
+/// at a start.
+pub fn check_checkpoints(store: &dyn Store, process: Id) -> Result<(), Violation> {
     let head = schema::EVALUATION_HEADS.get(store, &process)?.ok_or_else(|| broken(format!("{process} is not evaluated")))?;
     let rows = checkpoints::until(store, process, Some((head.slot, head.cron)))?;
     let stored = schema::CHECKPOINTS.prefix(store, &process, Direction::Forward, ROWS_MAX)?.len();
@@ -94,10 +94,7 @@ pub fn check_checkpoints(store: &dyn Store, process: Id, whole: bool) -> Result<
     let nobody = || Subject { id: String::new(), owner: String::new(), tags: Vec::new() };
     let environment = Arc::new(Environment { process: nobody(), module: nobody() });
     for (at, (key, row)) in rows.iter().enumerate() {
-        let Some((chain, _)) = checkpoints::chain(store, &rows, at)? else {
-            Violation::unless(!whole, "S3", || format!("a link before slot {} is gone", key.slot))?;
-            continue;
-        };
+        let Some((chain, _)) = checkpoints::chain(store, &rows, at)? else { continue };
         let restored = |error| Violation::new("S4", format!("the checkpoint of slot {} does not restore: {error:?}", key.slot));
         let mut instance = Script.start(&module, environment.clone(), &chain).map_err(restored)?;
         let root: StateHash = instance.state_hash().map_err(restored)?;
@@ -107,44 +104,4 @@ pub fn check_checkpoints(store: &dyn Store, process: Id, whole: bool) -> Result<
         })?;
     }
     Ok(())
-}
-
-/// Every entry of a process's outbox is in its target's log, once; and no delivery is in this process's log twice.
-pub fn check_outbox(store: &dyn Store, process: Id) -> Result<(), Violation> {
-    for slot in 0..log(store, &process)?.len() as u64 {
-        let row = evaluation(store, process, slot)?;
-        let result: serde_json::Value = serde_json::from_slice(&row.json).map_err(|error| broken(error.to_string()))?;
-        for (index, entry) in (0..).zip(result["Messages"].as_array().into_iter().flatten()) {
-            let key = schema::OutboxKey { process, slot: Slot(slot), cron: 0, kind: OutboxKind::Message, index, part: 0 };
-            let lost = || Violation::new("S7", format!("entry {index} of slot {slot} of {process} went nowhere"));
-            let child = schema::PUSHED.get(store, &key)?.and_then(|pushed| pushed.child).ok_or_else(lost)?;
-            let target = entry["Target"].as_str().and_then(|target| Id::parse(target).ok()).ok_or_else(lost)?;
-            let times = log(store, &target)?.iter().filter(|row| row.item == child).count();
-            Violation::unless(times == 1, "S3", || format!("entry {index} of slot {slot} of {process} stands {times} times in {target}"))?;
-        }
-    }
-    let mut contents = BTreeSet::new();
-    for row in log(store, &process)? {
-        let bytes = schema::ITEMS.get(store, &row.item)?.ok_or_else(|| broken(format!("item {} is gone", row.item)))?;
-        let item = Verified::<DataItem>::reload(bytes).map_err(|error| broken(error.to_string()))?;
-        let new = item.tag("From-Process").is_none() || contents.insert(ContentKey::of(&item).0);
-        Violation::unless(new, "S3", || format!("a delivery is in {process} twice"))?;
-    }
-    Ok(())
-}
-
-/// Everything that must hold where a node has come to rest. `hosted`: it schedules every process itself.
-pub fn at_rest(store: &Arc<dyn Store>, hosted: bool) -> Result<(), Violation> {
-    for process in processes(&**store)? {
-        check_log(&**store, process)?;
-        check_results(store, process)?;
-        check_checkpoints(&**store, process, hosted)?;
-        if hosted {
-            check_outbox(&**store, process)?;
-        }
-    }
-    let owing = schema::OWING.all(&**store, Direction::Forward, 1)?;
-    Violation::unless(owing.is_empty(), "S7", || "somebody is said to owe an evaluation".into())?;
-    let outbox = schema::OUTBOX.all(&**store, Direction::Forward, 1)?;
-    Violation::unless(outbox.is_empty(), "S7", || format!("not delivered: {outbox:?}"))
 }

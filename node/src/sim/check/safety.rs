@@ -31,11 +31,6 @@ impl Ledger {
         self.headers.entry(id).or_insert_with(|| Arc::new(header.clone()));
     }
 
-    /// A header that was seen.
-    pub fn header(&self, id: &FrameId) -> Option<&Arc<FrameHeader>> {
-        self.headers.get(id)
-    }
-
     /// Whether a frame is another, or stands above it.
     pub fn descends(&self, frame: &FrameId, from: &FrameId) -> bool {
         let Some(floor) = self.headers.get(from).map(|header| header.sequence) else { return frame == from };

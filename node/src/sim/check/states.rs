@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ao_consensus::{Confirmation, Frame, Proof, Rosters, proof};
 use ao_storage::schema::{self, EvaluationKey};
 use ao_storage::{Direction, Store};
-use ao_types::{Canonical as _, Id, ResultHash, Slot, StateHash};
+use ao_types::{Canonical as _, Id, ResultHash, StateHash};
 
 use super::safety::Ledger;
 use super::{Violation, node};
@@ -76,10 +76,4 @@ pub fn proofs_stand(store: &dyn Store, rosters: &Rosters) -> Result<usize, Viola
 /// A node's logs hold by themselves, as far as they are confirmed and evaluated.
 pub fn logs_hold(store: &dyn Store) -> Result<(), Violation> {
     node::processes(store)?.into_iter().try_for_each(|process| node::check_log(store, process))
-}
-
-/// An acknowledged item is where its sender was told.
-pub fn acknowledged(store: &dyn Store, item: Id, process: Id, slot: Slot) -> Result<(), Violation> {
-    let there = crate::shell::facts::assigned(store, process, item)?;
-    Violation::unless(there == Some(slot), "S3", || format!("{item} was acknowledged as slot {slot} of {process} and is at {there:?}"))
 }

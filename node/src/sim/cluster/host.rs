@@ -237,7 +237,7 @@ impl Host {
     }
 
     /// What it hands on now.
-    pub fn to_hand_on(&mut self) -> Vec<Parcel> {
+    pub fn hand_on(&mut self) -> Vec<Parcel> {
         let accepted = std::mem::take(&mut *self.accepted.lock());
         let (judged, by) = (&mut self.judged, peer(self.member));
         accepted.into_iter().filter_map(|id| Some(judged.remove(&id)?.handed_on(by.clone(), true))).collect()

@@ -57,11 +57,7 @@ impl Common {
     /// Of a plan.
     pub fn of(plan: &Plan) -> Result<Self, Violation> {
         let engine = engines::named(&plan.engine).ok_or_else(|| wrong(format!("no engine {}", plan.engine)))?;
-        Self::with(plan, engine.make)
-    }
-
-    /// The same with an engine of one's own.
-    pub fn with(plan: &Plan, make: MakeEngine) -> Result<Self, Violation> {
+        let make = engine.make;
         let stake = |n: usize| Stake(plan.stakes.get(n).copied().unwrap_or(1).into());
         let member = |n: usize| Member { key: secret(n).public(), stake: stake(n), address: wallet(n).address(), peer: peer(n) };
         let committee = Committee::new(Epoch(0), (0..plan.nodes()).map(member).collect()).map_err(|error| wrong(error.to_string()))?;
@@ -107,6 +103,8 @@ impl Common {
             peer: peer(n),
             attestor,
             protection: keeper,
+            watch: None,
+            heard: |_| None,
             orders: Orders::channel().0,
             // The scheme costs nothing.
             costs: Default::default(),

@@ -66,12 +66,10 @@ impl Cluster {
     fn ask(&mut self, n: usize, parcel: Parcel) {
         match parcel {
             Parcel::Item { from, bytes } => self.hosts[n].world.arrive(Arrival::Item { from, bytes }),
-            Parcel::Submission { asker, forward, item } => {
-                if self.hosts[n].serves() {
-                    let request = self.hosts[n].world.forwarded(item);
-                    let own = self.hosts[n].asker(n);
-                    self.asked.insert((own, request), Asked::Node(asker, forward));
-                }
+            Parcel::Submission { asker, forward, item } if self.hosts[n].serves() => {
+                let request = self.hosts[n].world.forwarded(item);
+                let own = self.hosts[n].asker(n);
+                self.asked.insert((own, request), Asked::Node(asker, forward));
             }
             Parcel::Forwarded { asker, forward, answer } => {
                 let host = &mut self.hosts[n];

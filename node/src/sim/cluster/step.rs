@@ -19,7 +19,10 @@ impl Cluster {
     pub(super) fn on_turn(&mut self, asker: Asker) -> Result<(), Violation> {
         let n = match self.awake(asker) {
             Ok(n) => n,
-            Err(later) => return Ok(later.into_iter().for_each(|at| self.at(at, Event::Turn(asker)))),
+            Err(later) => {
+                later.into_iter().for_each(|at| self.at(at, Event::Turn(asker)));
+                return Ok(());
+            }
         };
         let host = &mut self.hosts[n];
         host.turn_at = None;
@@ -33,7 +36,10 @@ impl Cluster {
     pub(super) fn on_tick(&mut self, asker: Asker) -> Result<(), Violation> {
         let n = match self.awake(asker) {
             Ok(n) => n,
-            Err(later) => return Ok(later.into_iter().for_each(|at| self.at(at, Event::Tick(asker)))),
+            Err(later) => {
+                later.into_iter().for_each(|at| self.at(at, Event::Tick(asker)));
+                return Ok(());
+            }
         };
         let host = &mut self.hosts[n];
         if host.tick_at != Some(self.now) && host.paused_until != self.now {
@@ -100,7 +106,7 @@ impl Cluster {
                 None => self.leave(n, order)?,
             }
         }
-        for parcel in self.hosts[n].to_hand_on() {
+        for parcel in self.hosts[n].hand_on() {
             self.spread(n, &parcel);
         }
         self.answers(n)?;

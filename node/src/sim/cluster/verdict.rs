@@ -74,7 +74,7 @@ impl Cluster {
         for process in node::processes(&**store)? {
             if schema::EVALUATION_HEADS.get(&**store, &process)?.is_some() {
                 node::check_results(store, process)?;
-                node::check_checkpoints(&**store, process, false)?;
+                node::check_checkpoints(&**store, process)?;
             }
         }
         if self.plan.is_live() {
