@@ -141,7 +141,7 @@ impl Task {
     fn enter(&mut self) -> Result<(), Error> {
         for address in self.config.listen.clone() {
             let listen = self.swarm.listen_on(address.as_libp2p().clone());
-            listen.map_err(|error| Error::Listen { address: address.to_string(), reason: error.to_string() })?;
+            listen.map_err(|error| Error::Listen { address: address.to_string(), reason: in_words(&error) })?;
         }
         for address in &self.config.external {
             self.swarm.add_external_address(address.as_libp2p().clone());
@@ -245,4 +245,10 @@ impl Task {
 /// Seconds since 1970; a clock before that counts as 1970.
 fn unix() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What the system said: errors of libp2p around it may say nothing at all in words.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).find(|text| !text.is_empty()).unwrap_or_else(|| "no reason is given".to_owned())
 }

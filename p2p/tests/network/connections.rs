@@ -153,3 +153,11 @@ async fn a_peer_that_begins_anew_is_met_anew() {
     first.connected(again.peer).await;
     again.connected(first.peer).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_taken_is_named_with_the_reason() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = vec![format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port()).parse().unwrap()];
+    let refused = ao_p2p::Network::start(Config { listen, ..config(1) }).map(drop).unwrap_err().to_string();
+    assert!(refused.contains("cannot listen on /ip4/127.0.0.1/tcp/") && refused.contains("in use"), "{refused}");
+}
