@@ -147,9 +147,7 @@ impl Counts {
             Unread::Oversize => "oversize",
             Unread::Malformed => "malformed",
         };
-        if times > 0 {
-            self.messages.get_or_create(&Message { topic: "any", result }).inc_by(times);
-        }
+        self.messages.get_or_create(&Message { topic: "any", result }).inc_by(times);
     }
 
     pub(crate) fn mesh(&self, topic: &'static str, peers: usize) {
@@ -218,6 +216,10 @@ impl Metrics {
         registry.register("aonode_p2p_subnets_distinct", "Networks (/16, /32) that connected peers are in", c.subnets.clone());
         registry.register("aonode_p2p_exchange_bytes", "Memory held by requests and answers", c.exchange_bytes.clone());
         registry.register_collector(Box::new(scores.clone()));
+        // A family without a sample is not on the page, and a rate needs a zero to begin from.
+        for unread in [Unread::Duplicate, Unread::Oversize, Unread::Malformed] {
+            counts.unread(unread, 0);
+        }
         counts
     }
 
