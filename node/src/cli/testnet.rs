@@ -225,20 +225,43 @@ fn ports(arguments: &Generate) -> Result<Vec<Ports>, Failure> {
             Failure::usage(format!("--port {first}: there are not enough ports above it for {} nodes", arguments.validators))
         });
     }
-    let failed = |error: std::io::Error| Failure::new(super::exit::io_exit(&error), format!("no free port: {error}"));
-    // All are held until all are found, so that none is found twice.
-    let mut held = Vec::new();
+    let mut free = FreePorts::new()?;
     let mut all = Vec::new();
     for _ in 0..arguments.validators {
-        let mut tcp = || -> std::io::Result<u16> {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            let port = listener.local_addr()?.port();
-            held.push(listener);
-            Ok(port)
-        };
-        let (api, admin, metrics) = (tcp().map_err(failed)?, tcp().map_err(failed)?, tcp().map_err(failed)?);
-        let p2p = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).map_err(failed)?.port();
-        all.push(Ports { api, admin, metrics, p2p });
+        all.push(Ports { api: free.take()?, admin: free.take()?, metrics: free.take()?, p2p: free.take()? });
     }
     Ok(all)
+}
+
+/// Where ports are looked for: above those of services, below those that the kernel gives to outgoing connections. A port from there can
+/// be anybody's by the time that a node listens on it, or starts again.
+const PORTS: std::ops::Range<u16> = 10_240..32_768;
+
+/// Finds ports that nobody has, from a place drawn by lot, so that two who look at once find different ones.
+struct FreePorts {
+    next: u16,
+    /// Held until all are found, so that none is found twice.
+    held: Vec<(TcpListener, UdpSocket)>,
+}
+
+impl FreePorts {
+    fn new() -> Result<Self, Failure> {
+        let mut lot = [0; 2];
+        datadir::entropy(&mut lot).map_err(|error| Failure::new(Exit::Bug, format!("no entropy: {error}")))?;
+        Ok(Self { next: PORTS.start + u16::from_le_bytes(lot) % (PORTS.end - PORTS.start), held: Vec::new() })
+    }
+
+    /// One that is free for TCP and for UDP: peers are met on both.
+    fn take(&mut self) -> Result<u16, Failure> {
+        for _ in PORTS {
+            let port = self.next;
+            self.next = if port + 1 < PORTS.end { port + 1 } else { PORTS.start };
+            let address = (Ipv4Addr::LOCALHOST, port);
+            if let (Ok(tcp), Ok(udp)) = (TcpListener::bind(address), UdpSocket::bind(address)) {
+                self.held.push((tcp, udp));
+                return Ok(port);
+            }
+        }
+        Err(Failure::new(Exit::Exhausted, format!("no port from {} to {} is free", PORTS.start, PORTS.end - 1)))
+    }
 }
