@@ -133,7 +133,7 @@ pub enum Command {
     /// One node on an embedded chain with well-known funded keys, to develop on
     #[command(after_help = "Example:\n  aonode dev --port 7700 --persist ./state")]
     Dev(Dev),
-    /// A demonstration that checks itself; and a network of real processes on this machine: up, down, status, logs, chaos
+    /// Four nodes that show what they do; up, down, status, logs, chaos
     #[command(
         after_help = "Example:\n  aonode devnet --once   # ends with 0 if everything was as it should be\n  aonode devnet up --nodes 4"
     )]

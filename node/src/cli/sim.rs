@@ -1,4 +1,4 @@
-//! `sim`: seeds and plans from the command line. What a run is and what must hold in it is [`crate::sim`]'s.
+//! `sim`: seeds and plans from the command line. What a run is and what must hold in it is the module `sim`'s.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
