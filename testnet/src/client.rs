@@ -201,13 +201,19 @@ impl Client {
         output(&answer.json).with_context(|| format!("dry run of {expression}"))
     }
 
-    /// Waits until an expression has a value.
+    /// Waits until an expression has a value. A node that is still behind may not know the process yet.
     ///
     /// # Errors
     /// It does not get it within `within`.
     pub async fn until(&self, owner: &Person, process: Id, expression: &str, value: &str, within: Duration) -> Result<()> {
         let what = format!("{expression} == {value}");
-        wait::until(&what, within, || async { Ok((self.peek(owner, process, expression).await? == value).then_some(())) }).await
+        wait::until(&what, within, || async {
+            match self.peek(owner, process, expression).await {
+                Err(error) if error.to_string().contains("AON-3001") => Ok(None),
+                found => Ok((found? == value).then_some(())),
+            }
+        })
+        .await
     }
 
     /// Metrics as text.

@@ -42,9 +42,13 @@ impl Target {
         hostile.is_let_in(&self.address).await
     }
 
-    /// Whether somebody who identifies as speaking this version of the protocol is let in.
-    pub async fn lets_in_version(&self, version: u32) -> bool {
-        Hostile::of(&format!("{}/node/{version}", self.base)).is_let_in(&self.address).await
+    /// Comes as a node that speaks this version of the protocol, and returns when the connection has ended. Each side says who it is at
+    /// once, so what the other says may be heard before that.
+    pub async fn sends_away_version(&self, version: u32) {
+        let mut stranger = Hostile::of(&format!("{}/node/{version}", self.base));
+        if stranger.is_let_in(&self.address).await {
+            stranger.closed().await;
+        }
     }
 
     /// A request of this kind, framed as it should be.
