@@ -142,6 +142,12 @@ pub const DISK_RESERVE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Seconds after which a core whose loop does not turn counts as dead (`operations.md` §7, `/livez`).
 pub const CORE_SILENT_S_MAX: u64 = 10;
 
+/// Frames of another scheduler's chain that are stored above the last confirmed one. An honest chain needs two windows
+/// (`consensus.md` §15.3); the rest is room for an engine that is behind while this node catches up.
+pub const FRAMES_UNCONFIRMED_MAX: u64 = 8 * ao_consensus::limits::WINDOW;
+
+const _: () = assert!(FRAMES_UNCONFIRMED_MAX < RECOVER_PAGE as u64, "what a lost fork leaves is taken out in one batch");
+
 /// Frames of one chain kept because their predecessor, or an item of theirs, is not here yet.
 pub const FRAMES_KEPT_MAX: usize = 64;
 

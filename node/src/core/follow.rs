@@ -25,7 +25,7 @@ use super::batch::Visible;
 use super::effect::Effect;
 use super::input::{Place, Received, RecoveredChain};
 use super::{Core, Mode, Room, Unconfirmed, ingest};
-use crate::limits::{EVIDENCE_REMEMBERED_MAX, FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX};
+use crate::limits::{EVIDENCE_REMEMBERED_MAX, FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX, FRAMES_UNCONFIRMED_MAX};
 use crate::network::seam::{Held, Judge, Order, Verdict};
 
 /// A chain of another scheduler.
@@ -200,6 +200,13 @@ impl Core {
             }
             Err(refusal) => return self.refuse_frame(now, received, refusal, out),
         };
+        // Whether carried certificates are true is the engine's to say, later: a scheduler that forges them must not fill this node with
+        // frames that nobody will ever confirm.
+        let confirmed = following.confirmed.map_or(0, |last| last.saturating_add(1));
+        if received.header.sequence >= confirmed.saturating_add(FRAMES_UNCONFIRMED_MAX) {
+            following.look = Some(now.plus_ms(FOLLOW_LOOK_MS));
+            return following.keep(received);
+        }
         if !received.missing.is_empty() {
             let order = Order::Items { ids: received.missing.clone(), holders: vec![received.from.clone()] };
             out.push(Effect::Order(Box::new(order)));

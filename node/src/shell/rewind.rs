@@ -18,7 +18,7 @@ use crate::limits::RECOVER_PAGE;
 /// The store's; a frame among them that is confirmed, which no engine may contradict.
 pub fn rewind(store: &dyn Store, chain: Chain, from: u64) -> Result<usize, Error> {
     let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
-    // No more than the window is ever unconfirmed by honest schedulers; what others send is bounded by what engines keep.
+    // No more than FRAMES_UNCONFIRMED_MAX are above a confirmed one, whoever made them.
     let rows = schema::FRAMES.range(store, &key(from), &key(u64::MAX), Direction::Forward, RECOVER_PAGE)?;
     let mut batch = WriteBatch::default();
     let mut lowest: BTreeMap<Id, Slot> = BTreeMap::new();

@@ -285,6 +285,44 @@ fn a_frame_that_breaks_a_rule_is_refused_and_costs_whoever_sent_it() {
 }
 
 #[test]
+fn forged_certificates_fill_no_node() {
+    let mut cluster = Cluster::new("attest", 4, 14);
+    let chain = ao_consensus::Chain { scheduler: wallet(0).address(), tenure: 0 };
+    let mut tip = ao_consensus::ChainTip::opened(chain);
+    let sent = limits::FRAMES_UNCONFIRMED_MAX + 40;
+    for _ in 0..sent {
+        // Carries "certificates" of the frame before: in form they open the window, whatever the signature is.
+        let certificates = tip.recent.back().map(|last| {
+            let statement = ao_types::Statement::Frame { chain, sequence: tip.next_sequence - 1, frame: last.frame };
+            let mut signers = ao_types::Signers::none(4);
+            assert!((0..3).all(|index| signers.insert(index)));
+            ao_types::Certificate { statement, epoch: ao_types::Epoch(0), signers, signature: ao_types::BlsSignature([7; 96]) }
+        });
+        let body = ao_consensus::Body::of(Vec::new());
+        let draft = ao_consensus::Draft {
+            network_id: cluster.network(),
+            epoch: ao_types::Epoch(0),
+            control_height: 0,
+            closed: Vec::new(),
+            certificates: certificates.into_iter().collect(),
+            body: body.clone(),
+            now: ao_consensus::Timestamp(20_000),
+            block: (100, [0; 48]),
+        };
+        let built = tip.build(draft).unwrap();
+        let signature = FrameSignature::sign(&built.id, &wallet(0)).unwrap();
+        let header = ao_consensus::RawHeader { header: built.frame.header, signature };
+        let bytes = Bytes::from(WireFrame { header, body }.encode());
+        tip = built.tip;
+        cluster.worlds[1].arrive(Arrival::Frame { from: peer(2), bytes, judge: Judge::nobody() });
+        while cluster.worlds[1].turn() {}
+    }
+    let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: 0, sequence };
+    let rows = schema::FRAMES.range(&*cluster.worlds[1].store, &key(0), &key(u64::MAX), ao_storage::Direction::Forward, 10_000).unwrap();
+    assert_eq!(rows.len() as u64, limits::FRAMES_UNCONFIRMED_MAX, "of {sent}");
+}
+
+#[test]
 fn a_module_that_any_node_has_is_enough_to_spawn_and_one_that_nobody_has_is_refused() {
     let mut cluster = Cluster::new("attest", 4, 13);
     // Nobody has it yet: the client hears it when all who can be asked have said so.
