@@ -35,6 +35,7 @@ mod confirm;
 pub mod cron;
 pub mod effect;
 mod evaluate;
+mod faults;
 mod follow;
 mod fork;
 mod forward;
@@ -51,6 +52,8 @@ mod seek;
 
 use batch::Batches;
 use effect::Effect;
+use faults::Faults;
+pub use faults::{Charge, charge};
 use follow::Following;
 pub use follow::two_headers;
 use fork::Forks;
@@ -126,8 +129,7 @@ pub struct Core {
     unconfirmed: BTreeMap<(Chain, u64), Unconfirmed>,
     /// Per chain the newest frame that a certificate covers, as the store has it.
     certified: BTreeMap<Chain, u64>,
-    /// Evidence of late, by id.
-    shown: BTreeSet<[u8; 32]>,
+    faults: Faults,
     outbox: Outbox,
     monitors: Monitors,
     /// Processes to be tried again, by time.
@@ -183,7 +185,7 @@ impl Core {
             recent: Recent::since(0),
             unconfirmed: BTreeMap::new(),
             certified: BTreeMap::new(),
-            shown: BTreeSet::new(),
+            faults: Faults::default(),
             outbox: Outbox::default(),
             monitors: Monitors::default(),
             retries: BTreeSet::new(),

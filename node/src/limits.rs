@@ -160,6 +160,12 @@ pub const FOLLOW_LOOK_MS: u64 = 100;
 /// Pieces of evidence that are told once although they come from several sides at once; the store knows the others.
 pub const EVIDENCE_REMEMBERED_MAX: usize = 1024;
 
+/// Pieces of evidence of one kind that are kept of one offender: one convicts, a few show how it went about.
+pub const EVIDENCE_OF_ONE_MAX: usize = 16;
+
+/// Pieces of evidence read at once.
+pub const EVIDENCE_PAGE: usize = 8;
+
 /// Items on their way to other schedulers' nodes at once.
 pub const FORWARDS_MAX: usize = 4096;
 

@@ -25,7 +25,7 @@ use super::batch::Visible;
 use super::effect::Effect;
 use super::input::{Place, Received, RecoveredChain};
 use super::{Core, Mode, Room, Unconfirmed, ingest};
-use crate::limits::{EVIDENCE_REMEMBERED_MAX, FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX, FRAMES_UNCONFIRMED_MAX};
+use crate::limits::{FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX, FRAMES_UNCONFIRMED_MAX};
 use crate::network::seam::{Held, Judge, Order, Verdict};
 
 /// A chain of another scheduler.
@@ -109,21 +109,6 @@ impl Core {
             let tip = ao_consensus::Tip { height: self.tip.height, since: now };
             self.engine_input(now, ao_consensus::Input::Tip(tip), out);
         }
-    }
-
-    /// A fault that was shown is kept for good and told to everybody, once.
-    pub(super) fn on_evidence(&mut self, evidence: Arc<Evidence>, out: &mut Vec<Effect>) {
-        // It may have come from several sides before the first was written.
-        if self.refusal().is_some() || !self.shown.insert(evidence.id()) {
-            return;
-        }
-        if self.shown.len() > EVIDENCE_REMEMBERED_MAX {
-            self.shown.pop_first();
-        }
-        out.push(Effect::Fault { kind: evidence.kind(), id: evidence.id() });
-        let batch = self.batches.synced();
-        schema::EVIDENCE.put(&mut batch.rows, &evidence.id(), &Bytes::from(evidence.encode()));
-        batch.then(Effect::Order(Box::new(Order::Evidence(evidence))));
     }
 
     /// A frame of another scheduler.

@@ -419,6 +419,8 @@ pub struct Recovered {
     pub outbox: Vec<Id>,
     /// Monitored processes.
     pub monitors: Vec<(Id, MonitorRow)>,
+    /// One for each piece of evidence that is kept.
+    pub charges: Vec<super::faults::Charge>,
     /// Room on disk is below the reserve.
     pub low: bool,
 }

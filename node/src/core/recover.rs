@@ -4,6 +4,7 @@ use ao_consensus::{Chain, Origin, Timestamp};
 
 use super::batch::{Batches, Visible};
 use super::effect::{Effect, Reply};
+use super::faults::Faults;
 use super::input::{Batch, Origin as By, Recovered, Submission};
 use super::monitor::Monitors;
 use super::outbox::Outbox;
@@ -16,7 +17,8 @@ use crate::network::seam::Order;
 impl Core {
     /// Begins with what the store holds, and goes on with what is owed: confirmations, evaluations, deliveries.
     pub(super) fn recover(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {
-        let Recovered { next_sequence, engine, chain, others, owing, outbox, monitors, low, .. } = recovered;
+        let Recovered { next_sequence, engine, chain, others, owing, outbox, monitors, charges, low, .. } = recovered;
+        self.faults = Faults::recovered(charges);
         self.engine = engine;
         self.own = self.own.recovered(&chain);
         (self.chain, self.next_sequence, self.mode) = (chain.tip.clone(), next_sequence, Mode::Running);
@@ -125,7 +127,7 @@ impl Core {
         self.resting.clear();
         self.unconfirmed.clear();
         self.certified.clear();
-        self.shown.clear();
+        self.faults = Faults::default();
         self.others.clear();
         self.retries.clear();
         self.outbox = Outbox::default();

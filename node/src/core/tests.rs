@@ -76,6 +76,7 @@ fn empty(term: Term) -> Recovered {
         owing: Vec::new(),
         outbox: Vec::new(),
         monitors: Vec::new(),
+        charges: Vec::new(),
         low: false,
     }
 }

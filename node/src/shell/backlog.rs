@@ -8,7 +8,7 @@ use ao_storage::typed::{Key, Row, TableOf};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Id, Slot};
 
-use crate::limits::{BACKLOG_PROCESSES_MAX, RECOVER_PAGE};
+use crate::limits::{BACKLOG_PROCESSES_MAX, EVIDENCE_PAGE, RECOVER_PAGE};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{Label as _, Waiting};
 
@@ -108,9 +108,6 @@ fn count<K: Key, R: Row>(store: &dyn Store, table: &TableOf<K, R>, rows: usize) 
         }
     }
 }
-
-/// Pieces of evidence read at once where they are counted.
-const EVIDENCE_PAGE: usize = 8;
 
 #[cfg(test)]
 mod tests {

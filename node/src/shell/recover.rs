@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use ao_consensus::limits::WINDOW;
-use ao_consensus::{Chain, ChainTip, Consensus, Frame, Proof, Record, Setup, Solo};
+use ao_consensus::{Chain, ChainTip, Consensus, Evidence, Frame, Proof, Record, Setup, Solo};
 use ao_storage::schema::{self, FrameKey, FrameRow};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Canonical, Id};
 
 use super::facts;
 use super::membership::Membership;
-use crate::core::Unconfirmed;
 use crate::core::input::{ProcessFacts, Recovered, RecoveredChain, Term};
-use crate::limits::{LOOK_BACK_FRAMES, RECOVER_PAGE};
+use crate::core::{Charge, Unconfirmed};
+use crate::limits::{EVIDENCE_PAGE, LOOK_BACK_FRAMES, RECOVER_PAGE};
 use crate::protection::Watch;
 
 /// Whose store it is.
@@ -42,8 +42,23 @@ pub fn read(store: &dyn Store, life: &Life, term: Term, low: bool) -> Result<Rec
         others,
         outbox: outbox(store)?,
         monitors,
+        charges: charges(store)?,
         low,
     })
+}
+
+/// Whom the kept evidence accuses of what. Few: the core keeps so many of one offender.
+fn charges(store: &dyn Store) -> Result<Vec<Charge>, Error> {
+    let (mut found, mut from) = (Vec::new(), Vec::new());
+    loop {
+        let page = schema::EVIDENCE.scan(store, &from, &[], Direction::Forward, EVIDENCE_PAGE)?;
+        // One that cannot be read is of a later version: it accuses nobody here.
+        found.extend(page.iter().filter_map(|(_, bytes)| Evidence::decode(bytes).ok()).map(|evidence| crate::core::charge(&evidence)));
+        match page.last() {
+            Some((last, _)) if page.len() == EVIDENCE_PAGE => from = [&last[..], &[0]].concat(),
+            _ => return Ok(found),
+        }
+    }
 }
 
 /// Shows the watch over this node's key who signed the newest frames here: if the rows of its slashing protection are an older copy than

@@ -5,7 +5,7 @@ use ao_types::{Attestation, BlsKey, BlsSignature, FrameId, Statement};
 
 use super::*;
 use crate::handle::Event;
-use crate::limits::EVIDENCE_REMEMBERED_MAX;
+use crate::limits::{EVIDENCE_OF_ONE_MAX, EVIDENCE_REMEMBERED_MAX};
 
 /// Certifies every frame that it hears of, and confirms none.
 struct Certifier;
@@ -89,5 +89,19 @@ fn a_fault_that_several_show_is_told_once() {
     assert_eq!(faults(&step(&mut core, fault(1))), 0, "it is on its way to the disk");
     assert_eq!(faults(&step(&mut core, fault(2))), 1);
     (3..EVIDENCE_REMEMBERED_MAX as u32 + 10).for_each(|n| drop(step(&mut core, fault(n))));
-    assert_eq!(core.shown.len(), EVIDENCE_REMEMBERED_MAX, "no more are remembered");
+    assert_eq!(core.faults.shown.len(), EVIDENCE_REMEMBERED_MAX, "no more are remembered");
+}
+
+#[test]
+fn of_one_offender_so_many_faults_are_kept_and_no_more() {
+    let kept = |effects: &[Effect]| effects.iter().filter(|effect| matches!(effect, Effect::Fault { .. })).count();
+    let mut core = running();
+    let all: usize = (0..100).map(|n| kept(&step(&mut core, fault(n)))).sum();
+    assert_eq!(all, EVIDENCE_OF_ONE_MAX);
+    // The next life knows what the store has.
+    let Input::Evidence(one) = fault(0) else { unreachable!() };
+    let mut core = super::core();
+    let charges = vec![charge(&one); EVIDENCE_OF_ONE_MAX - 1];
+    step(&mut core, Input::Recovered(Box::new(Recovered { charges, ..empty(0) })));
+    assert_eq!([200, 201].map(|n| kept(&step(&mut core, fault(n)))), [1, 0]);
 }
