@@ -68,13 +68,7 @@ pub fn messages(input: &[u8]) {
     ];
     engine.handle(Timestamp(1), Input::Committee(committee), &mut out);
     engine.handle(Timestamp(1), Input::Origin(Box::new(OriginUpdate { height: 0, time: Timestamp(0), changes })), &mut out);
-    let (mut rest, mut now) = (input, 2);
-    while let Some((length, more)) = rest.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*length)).min(more.len());
-        let (message, behind) = more.split_at(length);
-        engine.handle(Timestamp(now), Input::Peer(peer(now % 5), Bytes::copy_from_slice(message)), &mut out);
-        (rest, now) = (behind, now + 1);
-    }
+    ao_consensus::fuzzing::hear(&mut engine, input, &mut out);
     for tick in 1..5 {
         engine.handle(Timestamp(tick * 10_000), Input::Tick, &mut out);
     }

@@ -59,13 +59,7 @@ pub fn engine(input: &[u8]) {
     let changes = vec![OriginChange::Epoch { epoch: Epoch(0), committee: committee.root(), frame_rate_max: 100 }];
     engine.handle(Timestamp(1), Input::Committee(committee), &mut out);
     engine.handle(Timestamp(1), Input::Origin(Box::new(OriginUpdate { height: 0, time: Timestamp(0), changes })), &mut out);
-    let (mut rest, mut now) = (input, 2);
-    while let Some((length, more)) = rest.split_first_chunk::<2>() {
-        let length = usize::from(u16::from_be_bytes(*length)).min(more.len());
-        let (message, behind) = more.split_at(length);
-        engine.handle(Timestamp(now), Input::Peer(peer(now % 5), Bytes::copy_from_slice(message)), &mut out);
-        (rest, now) = (behind, now + 1);
-    }
+    ao_consensus::fuzzing::hear(&mut engine, input, &mut out);
     engine.handle(Timestamp(10_000), Input::Tick, &mut out);
     assert!(!out.iter().any(|effect| matches!(effect, Effect::Confirmed(_))), "{out:?}");
 }

@@ -1,7 +1,7 @@
 //! What the fuzz targets of `consensus/core/fuzz` run: every place where bytes of strangers are read here, and what must hold there. The
 //! same bodies run in the ordinary tests, over damaged samples (`fuzzing/tests.rs`); the samples are the seeds of the fuzzer.
 //!
-//! Owns [`damaged`] as well, which the crates above use for targets of their own. Not part of any node.
+//! Owns [`damaged`] and [`hear`] as well, which the crates above use for targets of their own. Not part of any node.
 #![allow(clippy::expect_used, reason = "this is test code: what fails is a finding")]
 
 use std::fmt::Debug;
@@ -9,19 +9,34 @@ use std::sync::Arc;
 
 use ao_types::codec::Canonical;
 use ao_types::{Address, Attestation, Certificate, Chain, Committee, Epoch, Genesis, NetworkId, Statement};
+use bytes::Bytes;
 
 use crate::block::{Block, BlockHeader};
 use crate::bls::Bls;
 use crate::cheap::Cheap;
-use crate::contract::committee_of;
 use crate::contract::random::Random;
+use crate::contract::{committee_of, peer};
 use crate::frame::{Chunk, WireFrame};
 use crate::proof::{verify, verify_slot};
 use crate::protection::interchange::{export, import};
 use crate::tip::Built;
-use crate::{Body, ChainTip, Confirmation, ControlOp, Draft, Evidence, Frame, FrameHeader, RawHeader, Rosters, Seal, SlotProof, Timestamp};
+use crate::{
+    Body, ChainTip, Confirmation, Consensus, ControlOp, Draft, Effect, Evidence, Frame, FrameHeader, Input, RawHeader, Rosters, Seal,
+    SlotProof, Timestamp,
+};
 
 const NETWORK: NetworkId = NetworkId([0; 32]);
+
+/// Any messages into an engine, each behind its length in two bytes, from four members and a stranger in turn, a millisecond apart from 2 on.
+pub fn hear(engine: &mut dyn Consensus, input: &[u8], out: &mut Vec<Effect>) {
+    let (mut rest, mut now) = (input, 2);
+    while let Some((length, more)) = rest.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(more.len());
+        let (message, behind) = more.split_at(length);
+        engine.handle(Timestamp(now), Input::Peer(peer(now % 5), Bytes::copy_from_slice(message)), out);
+        (rest, now) = (behind, now + 1);
+    }
+}
 
 /// Runs a target on samples, and on each of them damaged by a fixed generator: a moment of fuzzing in every run of the tests.
 pub fn damaged(target: impl Fn(&[u8]), samples: &[Vec<u8>], rounds: usize) {
