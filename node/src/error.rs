@@ -212,17 +212,25 @@ pub struct Rejection {
     pub message: String,
     /// Seconds after which trying again makes sense.
     pub retry_after_s: Option<u32>,
+    /// Base URL of the node that would take it.
+    #[serde(skip)]
+    pub elsewhere: Option<Box<str>>,
 }
 
 impl Rejection {
     /// A refusal that trying again does not change.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_s: None }
+        Self { code, message: message.into(), retry_after_s: None, elsewhere: None }
     }
 
     /// A refusal that passes.
     pub fn retry(code: Code, message: impl Into<String>, seconds: u32) -> Self {
-        Self { code, message: message.into(), retry_after_s: Some(seconds) }
+        Self { code, message: message.into(), retry_after_s: Some(seconds), elsewhere: None }
+    }
+
+    /// The same, with the node that would take it, if its URL is known.
+    pub fn elsewhere(self, url: Option<String>) -> Self {
+        Self { elsewhere: url.map(String::into_boxed_str), ..self }
     }
 }
 

@@ -17,12 +17,14 @@ use crate::chain::Block;
 use crate::core::effect::{Again, Ask, Reply};
 use crate::core::input::{Input, RequestId};
 use crate::error::{Code, Rejection};
-use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX, RESULT_TRIES_MAX};
+use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, HOSTS_SHOWN_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX, RESULT_TRIES_MAX};
 use crate::metrics::labels::{Check, Stage};
+use crate::network::seam::Order;
 use crate::shell::evaluator::Read;
+use crate::shell::hosts::Host;
 use crate::shell::modules::store_failed;
 use crate::shell::verify::Task;
-use crate::shell::{Shared, facts};
+use crate::shell::{Shared, doorway, facts};
 
 mod wait;
 
@@ -306,6 +308,23 @@ impl Node {
     /// Who this node is.
     pub fn identity(&self) -> &Identity {
         &self.shared.identity
+    }
+
+    /// Who may order the messages of processes that are born through this node: this scheduler unless it schedules nothing, then the others
+    /// of the network, those first that were heard. Whoever names none gets the first. Never empty, at most
+    /// [`HOSTS_SHOWN_MAX`](crate::limits::HOSTS_SHOWN_MAX).
+    pub fn hosts(&self) -> Vec<Host> {
+        let neighbours = &self.shared.verifier.neighbours;
+        let own = Host { scheduler: self.identity().scheduler, authority: Some(self.identity().messenger), url: None };
+        let own = (neighbours.schedules || neighbours.schedulers.is_empty()).then_some(own);
+        own.into_iter().chain(neighbours.hosts.all()).take(HOSTS_SHOWN_MAX).collect()
+    }
+
+    /// Tells peers where this scheduler is reached; `item` is its Scheduler-Location. A node that schedules nothing has nothing to tell.
+    pub fn announce(&self, item: Bytes) {
+        if self.shared.verifier.neighbours.schedules {
+            doorway::order(&self.shared, Order::Location(item));
+        }
     }
 
     /// The chain's tip: height and milliseconds since 1970.

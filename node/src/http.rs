@@ -26,13 +26,13 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Code, Rejection};
 use crate::handle::HealthCheck;
 use crate::metrics::Metrics;
-use crate::metrics::labels::Check;
 use crate::network;
 use crate::protection::Watch;
 
 mod admin;
 pub mod backend;
 pub(crate) mod body;
+mod checks;
 mod cu;
 pub(crate) mod cursor;
 pub mod edge;
@@ -90,6 +90,8 @@ pub struct Inner {
     /// The network between nodes, if this node is part of one.
     network: OnceLock<network::Handle>,
     watch: OnceLock<Arc<Watch>>,
+    /// Since when chains of the network wait.
+    progress: checks::Progress,
     /// The listeners' stop: streams end with it.
     stop: CancellationToken,
 }
@@ -139,6 +141,7 @@ impl App {
             connections: AtomicUsize::new(0),
             network: OnceLock::new(),
             watch: OnceLock::new(),
+            progress: checks::Progress::default(),
             backend,
             limits,
             metrics,
@@ -219,10 +222,10 @@ impl App {
         self.network.get()
     }
 
-    /// How the node is, peers included.
+    /// How the node is, and how it is with its network.
     pub fn checks(&self) -> Vec<HealthCheck> {
         let mut checks = self.backend.health();
-        checks.extend(self.network().map(|network| peers_check(network.connected())));
+        checks.extend(checks::of(self));
         checks
     }
 
@@ -286,19 +289,6 @@ fn place(semaphore: &Arc<Semaphore>, what: &str) -> Result<OwnedSemaphorePermit,
         .clone()
         .try_acquire_owned()
         .map_err(|_| Rejection::retry(Code::Busy, format!("as many {what} as this node allows are under way"), 1))
-}
-
-/// A node without any peer cannot confirm anything; one with few is worth a look.
-fn peers_check((connected, few): (usize, usize)) -> HealthCheck {
-    let ok = connected >= few;
-    HealthCheck {
-        check: Check::Peers,
-        ok,
-        vital: connected == 0,
-        age_s: 0,
-        reason: format!("{connected} peers are connected, {few} are expected"),
-        fix: if ok { "" } else { "look at `aonode peers list`, p2p.static_peers, and whether port 7710 is reachable" },
-    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,9 @@ pub const TURNS_WAITING_MAX: usize = 8 * PUSH_PROCESSES_MAX;
 /// Processes whose cron results are pushed.
 pub const MONITORS_MAX: usize = 1024;
 
+/// Schedulers that one answer names to whoever wants to spawn.
+pub const HOSTS_SHOWN_MAX: usize = 64;
+
 /// Milliseconds between two looks at the crons of a monitored process (the reference's pace).
 pub const MONITOR_INTERVAL_MS: u64 = 10_000;
 

@@ -153,6 +153,11 @@ impl Handle {
         (self.counts.connected.load(Ordering::Relaxed), self.few)
     }
 
+    /// Frames that peers say they have, and those of them that are here.
+    pub fn sync_frames(&self) -> (u64, u64) {
+        (self.counts.sync_target_frames.load(Ordering::Relaxed), self.counts.sync_frames.load(Ordering::Relaxed))
+    }
+
     /// Everything counted below, in the text format 0.0.4 without an end mark, and what is counted here.
     pub fn metrics_text(&self) -> String {
         let mut text = self.network.metrics_text();

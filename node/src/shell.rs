@@ -37,11 +37,12 @@ use crate::metrics::labels::EvidenceStatus;
 
 mod backlog;
 pub mod checkpoints;
-mod doorway;
+pub mod doorway;
 pub mod evaluator;
 pub mod facts;
 pub mod fold;
 pub mod frames;
+pub mod hosts;
 pub mod lanes;
 mod loops;
 pub mod membership;
@@ -160,7 +161,8 @@ pub struct Shared {
     /// When the core's loop last turned, ms.
     pub(crate) beat: AtomicU64,
     settled: Arc<Settled>,
-    verifier: Arc<Verifier>,
+    /// Looks things up for the core; what it knows of the network is for readers too.
+    pub verifier: Arc<Verifier>,
     messenger: Arc<dyn Signer>,
     scheduler: Arc<dyn Signer>,
     life: Life,
@@ -221,7 +223,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
     let member = life.membership.as_ref().map(|membership| membership.for_core(own));
     let core = Core::new(Fixed { network_id, items_in_tip, member }, own, chain.tip(now));
     let neighbours = match &life.membership {
-        Some(membership) => Neighbours::of(membership, own.scheduler),
+        Some(membership) => Neighbours::of(membership, own.scheduler, &*store),
         None => Neighbours::none(network_id),
     };
     let (notes, inbox) = std::sync::mpsc::channel();

@@ -14,17 +14,20 @@ pub struct SchedulerLocation {
     pub url: String,
     /// How long a resolver may keep it, milliseconds.
     pub time_to_live_ms: u64,
+    /// Who signs what the scheduler's processes push: what a new process lists as `Authority`. Not every scheduler says it.
+    pub authority: Option<Address>,
 }
 
 impl SchedulerLocation {
-    /// The tags.
-    pub fn tags(url: &str, time_to_live_ms: u64) -> Vec<Tag> {
+    /// The tags. `Authority` is ours: whoever does not know it passes over it.
+    pub fn tags(url: &str, time_to_live_ms: u64, authority: &Address) -> Vec<Tag> {
         vec![
             Tag::new("Data-Protocol", "ao"),
             Tag::new("Variant", VARIANT_TN1),
             Tag::new("Type", "Scheduler-Location"),
             Tag::new("Url", url),
             Tag::new("Time-To-Live", time_to_live_ms.to_string()),
+            Tag::new("Authority", authority.to_string()),
         ]
     }
 
@@ -36,6 +39,7 @@ impl SchedulerLocation {
             return Err(ViewError::Malformed { tag: "Url", found: cut(url), expected: "a URL of http or https" });
         }
         let time_to_live_ms = number(required(item, "Time-To-Live")?, "Time-To-Live")?;
-        Ok(Self { scheduler: item.address(), url: url.to_owned(), time_to_live_ms })
+        let authority = item.tag("Authority").and_then(|text| Address::parse(text).ok());
+        Ok(Self { scheduler: item.address(), url: url.to_owned(), time_to_live_ms, authority })
     }
 }

@@ -472,9 +472,11 @@ fn checkpoints_and_locations_round_trip() {
         unit: Some("cu".to_owned()),
     };
     assert_eq!(CheckpointRecord::read(&sign(ItemBuilder::new().tags(record.tags()))), Ok(record));
-    let location = sign(ItemBuilder::new().tags(SchedulerLocation::tags("http://127.0.0.1:7700", 60_000)));
-    let expected = SchedulerLocation { scheduler: wallet().address(), url: "http://127.0.0.1:7700".to_owned(), time_to_live_ms: 60_000 };
+    let location = sign(ItemBuilder::new().tags(SchedulerLocation::tags("http://127.0.0.1:7700", 60_000, &wallet().address())));
+    let url = "http://127.0.0.1:7700".to_owned();
+    let (scheduler, authority) = (wallet().address(), Some(wallet().address()));
+    let expected = SchedulerLocation { scheduler, url, time_to_live_ms: 60_000, authority };
     assert_eq!(SchedulerLocation::read(&location), Ok(expected));
-    let other = sign(ItemBuilder::new().tags(SchedulerLocation::tags("ftp://x", 1)));
+    let other = sign(ItemBuilder::new().tags(SchedulerLocation::tags("ftp://x", 1, &wallet().address())));
     assert!(SchedulerLocation::read(&other).is_err());
 }

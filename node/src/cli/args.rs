@@ -314,7 +314,7 @@ pub enum Process {
         /// Module item; the node's embedded Lua module when left out
         #[arg(long, value_name = "ID", allow_hyphen_values = true)]
         module: Option<String>,
-        /// Address that orders its messages; the node's own when left out
+        /// Address that orders its messages; the node's own when left out, or one of its network if it schedules nothing
         #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
         scheduler: Option<String>,
         /// What it carries.

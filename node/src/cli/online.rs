@@ -52,6 +52,22 @@ pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
+/// Who orders a new process's messages, and its tags with whom it trusts. Pushed messages are only trusted from an authority; without one
+/// the process would hear nobody but its owner.
+fn hosted(identity: &Value, scheduler: Option<String>, mut tags: Vec<Tag>) -> Result<(String, Vec<Tag>), Failure> {
+    let hosts = identity["hosts"].as_array().map_or(&[][..], Vec::as_slice);
+    let scheduler = scheduler.or_else(|| hosts.first()?["scheduler"].as_str().map(str::to_owned)).unwrap_or_default();
+    if !tags.iter().any(|tag| tag.name == "Authority") {
+        let host = hosts.iter().find(|host| host["scheduler"] == scheduler.as_str());
+        let authority = host.and_then(|host| host["authority"].as_str()).ok_or_else(|| {
+            let what = format!("the node does not know who signs what processes of scheduler {scheduler} push");
+            Failure::new(Exit::NotReady, what).fix("try again in a moment, or say who: --tag Authority=ADDRESS")
+        })?;
+        tags.push(Tag::new("Authority", authority));
+    }
+    Ok((scheduler, tags))
+}
+
 /// What a status says of the network; nothing of a node by itself.
 fn network(status: &Value) -> String {
     let text = |value: &Value| match value {
@@ -93,14 +109,8 @@ pub async fn process(context: &mut Context<'_>, verb: Process) -> Result<Exit, F
         Process::Spawn { module, scheduler, content, wait } => {
             let (wallet, tags, data) = content_of(context, &content, None)?;
             let identity = client.get("v1/identity").await?;
-            let or_nodes_own =
-                |given: Option<String>, field: &str| given.or_else(|| identity[field].as_str().map(str::to_owned)).unwrap_or_default();
-            let (module, scheduler) = (or_nodes_own(module, "module"), or_nodes_own(scheduler, "scheduler"));
-            // Pushed messages are only trusted from an authority; without one the process would hear nobody but its owner.
-            let mut tags = tags;
-            if !tags.iter().any(|tag| tag.name == "Authority") {
-                tags.push(Tag::new("Authority", or_nodes_own(None, "authority")));
-            }
+            let module = module.or_else(|| identity["module"].as_str().map(str::to_owned)).unwrap_or_default();
+            let (scheduler, tags) = hosted(&identity, scheduler, tags)?;
             let item = items::process(&wallet, &module, &scheduler, tags, data)?;
             let accepted = sending::send(&client, "v1/processes", &item, wait.then_some(Goal::Computed)).await?;
             let id = item.id();

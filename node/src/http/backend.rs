@@ -12,6 +12,7 @@ use crate::chain::Block;
 use crate::error::Rejection;
 use crate::handle::{Accepted, AssignRequest, Event, HealthCheck, Identity, Node, Reached, StoredEvaluation, Via};
 use crate::levels::Goal;
+use crate::shell::hosts::Host;
 
 /// An answer that comes later.
 pub type Later<'a, T> = BoxFuture<'a, Result<T, Rejection>>;
@@ -32,6 +33,7 @@ pub trait Backend: Send + Sync + 'static {
     fn state(&self, process: Id, at: Option<Slot>) -> Later<'_, (Bytes, Slot)>;
     fn store(&self) -> &dyn Store;
     fn identity(&self) -> &Identity;
+    fn hosts(&self) -> Vec<Host>;
     fn tip(&self) -> (u64, u64);
     fn block(&self, height: u64) -> Option<Block>;
     fn health(&self) -> Vec<HealthCheck>;
@@ -77,6 +79,9 @@ impl Backend for Node {
     }
     fn identity(&self) -> &Identity {
         Self::identity(self)
+    }
+    fn hosts(&self) -> Vec<Host> {
+        Self::hosts(self)
     }
     fn tip(&self) -> (u64, u64) {
         Self::tip(self)

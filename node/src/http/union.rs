@@ -32,11 +32,14 @@ async fn information(State(app): State<App>, uri: Uri) -> Result<Response, Legac
         return Ok(reply::json(&trace::page(&app, &query).await?));
     }
     let identity = app.backend.identity();
+    // Clients read here what the processes they spawn are to name.
+    let host = app.backend.hosts().into_iter().next();
+    let (scheduler, authority) = host.map_or((identity.scheduler, None), |host| (host.scheduler, host.authority));
     let mut info = gateway::info(&app)?;
     for (name, value) in [
         ("timestamp", json!(su::now_ms().to_string())),
-        ("address", json!(identity.scheduler.to_string())),
-        ("authority", json!(identity.messenger.to_string())),
+        ("address", json!(scheduler.to_string())),
+        ("authority", json!(authority.unwrap_or(identity.messenger).to_string())),
         ("module", json!(identity.default_module)),
         ("engine", json!(identity.engine)),
     ] {

@@ -228,6 +228,12 @@ label! {
         Chain = "chain",
         /// Enough peers are connected.
         Peers = "peers",
+        /// What peers have is here.
+        Sync = "sync",
+        /// What is scheduled is confirmed.
+        Quorum = "quorum",
+        /// The attestor's key may sign.
+        Signer = "signer",
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! gossip    [version 1][kind 1][…]     a whole frame, a header, an engine's words, evidence
-//! direct    [version 1][kind 1][…]     an engine's words, tips of chains, "I have that body"
+//! direct    [version 1][kind 1][…]     an engine's words, tips of chains, "I have that body", where a scheduler is reached
 //! question  [version 1][…]             a range of frames, a chunk of a body, a part of an item
 //! forward   [version 1][kind 1][…]     a client's item on its way to its scheduler
 //! ```
@@ -163,6 +163,8 @@ pub enum Direct {
     Have(Place),
     /// Canonical bytes of an [`ao_consensus::Evidence`] that is too large for gossip.
     Evidence(Bytes),
+    /// The newest Scheduler-Location item of the sender's scheduler.
+    Location(Bytes),
 }
 
 impl Direct {
@@ -177,6 +179,7 @@ impl Direct {
             }
             Self::Have(place) => framed(3, &place.encode()),
             Self::Evidence(bytes) => framed(4, bytes),
+            Self::Location(bytes) => framed(5, bytes),
         }
     }
 
@@ -192,6 +195,7 @@ impl Direct {
             2 => Self::Tips(reader.list("tips", TIPS_MAX)?),
             3 => Self::Have(Place::read(&mut reader)?),
             4 => return Ok(Self::Evidence(rest(bytes, &reader))),
+            5 => return Ok(Self::Location(rest(bytes, &reader))),
             found => return Err(CodecError::Kind { what: "kind of direct message", found }),
         };
         reader.finish()?;
@@ -461,6 +465,7 @@ pub fn decode_receipt(bytes: &[u8]) -> Result<Receipt, CodecError> {
             code: Code::ALL.into_iter().find(|known| known.as_str().as_bytes() == code).unwrap_or(Code::Internal),
             message: message.to_owned(),
             retry_after_s: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
+            elsewhere: None,
         })
     } else {
         Ok(Accepted {

@@ -62,6 +62,8 @@ pub enum Order {
     },
     /// A fault that was shown: to be gossiped. It is stored.
     Evidence(Arc<Evidence>),
+    /// Where this node's scheduler is reached: every peer is told, now and whenever one connects.
+    Location(Bytes),
     /// A peer did what honest ones do not.
     Penalise(PeerId, Offence),
     /// An item for a process that this peer schedules. Answered by [`Arrival::Forwarded`].
@@ -150,6 +152,13 @@ pub enum Arrival {
         bytes: Bytes,
         /// Where the verdict goes.
         judge: Judge,
+    },
+    /// Where the sender's scheduler is reached: a Scheduler-Location item. Hostile.
+    Location {
+        /// Who sent it.
+        from: PeerId,
+        /// Raw ANS-104 bytes.
+        bytes: Bytes,
     },
     /// Another node's client sent this, and this node schedules the process. It is never forwarded again. Hostile.
     Submission {

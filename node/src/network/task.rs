@@ -80,6 +80,8 @@ pub(super) struct Task {
     /// Frames whose body was pulled: once they are stored, others are told.
     large: VecDeque<FrameId>,
     refused: (mpsc::Sender<Refused>, mpsc::Receiver<Refused>),
+    /// Where this node's scheduler is reached, as peers are told.
+    location: Option<Bytes>,
     /// What peers were told last, and when.
     told: (Vec<Tip>, Instant),
     /// Something happened that the state machines may want to act on. Most gossip and most messages of engines are nothing to them.
@@ -123,6 +125,7 @@ impl Task {
             said: Said::default(),
             large: VecDeque::new(),
             refused: mpsc::channel(HEARD_MAX),
+            location: None,
             told: (Vec::new(), Instant::now()),
             due: true,
         }
@@ -168,8 +171,7 @@ impl Task {
         let tips = self.sync.tips();
         if told >= TIPS_EVERY_MAX || (told >= TIPS_EVERY && tips != self.told.0) {
             let bytes = Direct::Tips(tips.clone()).encode();
-            let peers: Vec<PeerId> = self.connected.iter().copied().collect();
-            peers.into_iter().for_each(|peer| self.tell(peer, bytes.clone()));
+            self.tell_connected(&bytes);
             self.told = (tips, Instant::now());
         }
         let (target, here) = self.sync.progress();
@@ -342,6 +344,9 @@ impl Task {
                 self.connected.insert(peer);
                 let tips = Direct::Tips(self.sync.tips()).encode();
                 self.tell(peer, tips);
+                if let Some(location) = self.location.clone() {
+                    self.tell(peer, location);
+                }
             }
             Event::Disconnected(peer) => {
                 self.connected.remove(&peer);

@@ -163,6 +163,23 @@ async fn a_late_node_catches_up_from_several_and_passes_large_bodies_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_scheduler_is_reached_is_told_to_those_who_are_connected_and_those_who_come() {
+    let author = Author::new(1);
+    let one = Rig::start(1, author.chain(), &[], &[]);
+    let mut early = Rig::start(2, author.chain(), &[], &[&one]);
+    one.meets(1).await;
+    one.give(Order::Location(Bytes::from_static(b"here")));
+    let mut late = Rig::start(3, author.chain(), &[], &[&one]);
+    for rig in [&mut early, &mut late] {
+        let Arrival::Location { from, bytes } = rig.next("location").await else { panic!("nothing else is said") };
+        assert_eq!((from, bytes), (one.name(), Bytes::from_static(b"here")));
+    }
+    for rig in [one, early, late] {
+        rig.running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn engines_items_and_forwarded_items_find_their_way() {
     let mut author = Author::new(1);
     let wallet = ao_types::Wallet::ed25519_from_seed(&[8; 32]);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Shared;
 use super::frames::{self, Taken};
+use super::hosts;
 use super::verify::Task;
 use crate::core::effect::Reply;
 use crate::core::input::Input;
@@ -72,6 +73,7 @@ impl Doorway for Node {
             Arrival::Frame { from, bytes, judge } => Task::Frame { from, bytes, judge, place: Some(place) },
             Arrival::Evidence { from, bytes, judge } => Task::Evidence { from, bytes, judge, place: Some(place) },
             Arrival::Item { bytes, .. } => Task::Wanted { bytes, place: Some(place) },
+            Arrival::Location { from, bytes } => Task::Location { from, bytes, place: Some(place) },
             Arrival::Engine { .. } | Arrival::Forwarded { .. } | Arrival::Nobody { .. } | Arrival::Submission { .. } => return Ok(()),
         };
         // A queue that is closed or full: what was dropped is asked for again.
@@ -122,6 +124,7 @@ pub fn take(shared: &Shared, task: Task) -> Option<Task> {
     let (taken, place) = match task {
         Task::Frame { from, bytes, judge, place } => (frames::take_frame(&shared.verifier, from, &bytes, judge), place),
         Task::Evidence { from, bytes, judge, place } => (frames::take_evidence(&shared.verifier, from, &bytes, judge), place),
+        Task::Location { from, bytes, place } => (hosts::take(&shared.verifier, from, bytes), place),
         task => return Some(task),
     };
     let Taken { input, penalty } = taken;

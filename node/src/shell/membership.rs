@@ -9,13 +9,14 @@ use ao_consensus::pace::Costs;
 use ao_consensus::protection::{Guard, Protection};
 use ao_consensus::scheme::SchemeError;
 use ao_consensus::{Chain, Consensus, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
-use ao_storage::{WriteBatch, schema};
+use ao_storage::{Store, WriteBatch, schema};
 use ao_types::hash::sha256;
 use ao_types::{Address, BlsKey, Canonical, Committee, Genesis, Id, NetworkId, PeerId, Signer};
 use bytes::Bytes;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use super::hosts::Hosts;
 use super::timed::Timed;
 use crate::core::{Member, Unconfirmed};
 use crate::limits;
@@ -251,6 +252,8 @@ pub struct Neighbours {
     pub schedulers: BTreeSet<Address>,
     /// To check evidence with; nobody's on a network of one.
     pub rosters: Option<Arc<Rosters>>,
+    /// Where they are reached.
+    pub hosts: Hosts,
     /// Processes that were forwarded to be born elsewhere, and may not have come back in a frame yet.
     born: Mutex<LruCache<Id, Address>>,
 }
@@ -258,14 +261,16 @@ pub struct Neighbours {
 impl Neighbours {
     /// On a network of one.
     pub fn none(network: NetworkId) -> Self {
-        Self { network, schedules: true, schedulers: BTreeSet::new(), rosters: None, born: Self::cache() }
+        Self { network, schedules: true, schedulers: BTreeSet::new(), rosters: None, hosts: Hosts::default(), born: Self::cache() }
     }
 
-    /// Of a network.
-    pub fn of(membership: &Membership, own: Address) -> Self {
+    /// Of a network, with what the store has of the others.
+    pub fn of(membership: &Membership, own: Address, store: &dyn Store) -> Self {
         let mut schedulers: BTreeSet<Address> = membership.chains().map(|chain| chain.scheduler).collect();
         let schedules = schedulers.remove(&own);
-        Self { network: membership.network, schedules, schedulers, rosters: Some(membership.rosters.clone()), born: Self::cache() }
+        let hosts = Hosts::read(store, &schedulers);
+        let rosters = Some(membership.rosters.clone());
+        Self { network: membership.network, schedules, schedulers, rosters, hosts, born: Self::cache() }
     }
 
     fn cache() -> Mutex<LruCache<Id, Address>> {

@@ -93,6 +93,15 @@ pub enum Task {
         /// Its place among what came from outside.
         place: Option<Room>,
     },
+    /// Where a scheduler says that it is reached.
+    Location {
+        /// Who sent it.
+        from: PeerId,
+        /// As it came.
+        bytes: Bytes,
+        /// Its place among what came from outside.
+        place: Option<Room>,
+    },
     /// The facts around a process.
     Process(Again),
 }
@@ -104,7 +113,7 @@ impl Task {
             Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(Origin::Request(*request)),
             Self::Process(again) => again.request.map(Origin::Request),
             Self::LookUp(submission) | Self::Place(submission) => Some(submission.origin),
-            Self::LookUpFrame(_) | Self::Frame { .. } | Self::Evidence { .. } | Self::Wanted { .. } => None,
+            Self::LookUpFrame(_) | Self::Frame { .. } | Self::Evidence { .. } | Self::Wanted { .. } | Self::Location { .. } => None,
         }
     }
 }
@@ -115,7 +124,7 @@ pub struct Failed {
     /// Who must hear of it.
     pub asker: Option<Origin>,
     /// Why.
-    pub refusal: Rejection,
+    pub refusal: Box<Rejection>,
 }
 
 /// See the module documentation. Shared by the workers.
@@ -138,7 +147,7 @@ impl Verifier {
     /// Does one task: an input for the core, or an answer for whoever waits.
     pub fn work(&self, task: Task) -> Result<Input, Failed> {
         let asker = task.asker();
-        self.input(task).map_err(|refusal| Failed { asker, refusal })
+        self.input(task).map_err(|refusal| Failed { asker, refusal: Box::new(refusal) })
     }
 
     fn input(&self, task: Task) -> Result<Input, Rejection> {
@@ -175,25 +184,17 @@ impl Verifier {
                 let received = frames::again(self, *received).map_err(|error| store_failed(&error))?;
                 Ok(Input::Received(Box::new(received)))
             }
-            Task::Wanted { bytes, .. } => {
-                let item = verified(bytes)?;
-                let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
-                let (id, index) = (item.id(), Some(indexed(&item)));
-                let mut submission = Submission {
-                    origin: Origin::Frame,
-                    item: Some(item),
-                    id,
-                    place: Place::Store,
-                    index,
-                    push: false,
-                    facts,
-                    sought: false,
-                };
-                submission.facts = self.facts(&submission)?;
-                Ok(Input::Submit(Box::new(submission)))
+            Task::Wanted { bytes, .. } => self.kept(verified(bytes)?),
+            Task::Frame { .. } | Task::Evidence { .. } | Task::Location { .. } => {
+                Err(Rejection::new(Code::Internal, "what comes from outside is taken apart"))
             }
-            Task::Frame { .. } | Task::Evidence { .. } => Err(Rejection::new(Code::Internal, "what comes from outside is taken apart")),
         }
+    }
+
+    /// An item that is stored, in no log, and asked about by nobody.
+    pub fn kept(&self, item: Verified<DataItem>) -> Result<Input, Rejection> {
+        let placed = self.placed(Origin::Frame, item, Place::Store, false)?;
+        Ok(Input::Submit(Box::new(placed)))
     }
 
     fn around(&self, again: Again) -> Result<Input, Rejection> {
@@ -327,7 +328,7 @@ impl Verifier {
         let submission = self.existing(Origin::Request(request), assign.item, assign.process, assign.exclude)?;
         if let Place::Elsewhere { scheduler } = &submission.place {
             let text = format!("{scheduler} schedules process {}: ask its node to assign the item", assign.process);
-            return Err(Rejection::new(Code::NotOurs, text));
+            return Err(Rejection::new(Code::NotOurs, text).elsewhere(self.neighbours.hosts.of(scheduler).url));
         }
         if !submission.facts.stored {
             return Err(Rejection::new(Code::ItemUnknown, format!("item {} is not known here", assign.item)));

@@ -35,7 +35,7 @@ use crate::shell::modules::Modules;
 use crate::shell::pusher::Pusher;
 use crate::shell::recover::{self, Life};
 use crate::shell::verify::{Failed, Task, Verifier};
-use crate::shell::{Inputs, Note, StateHashes, frames, rewind};
+use crate::shell::{Inputs, Note, StateHashes, frames, hosts, rewind};
 use crate::{Metrics, limits};
 
 /// Bytes of instances that a node keeps: so few that they go and come back.
@@ -138,7 +138,7 @@ impl World {
             settled: settled.clone(),
             scheduler: scheduler.address(),
             neighbours: Arc::new(match &membership {
-                Some(membership) => Neighbours::of(membership, scheduler.address()),
+                Some(membership) => Neighbours::of(membership, scheduler.address(), &*store),
                 None => Neighbours::none(NetworkId([0; 32])),
             }),
         });
@@ -216,6 +216,7 @@ impl World {
             Arrival::Frame { from, bytes, judge } => Work::Task(Task::Frame { from, bytes, judge, place: None }),
             Arrival::Evidence { from, bytes, judge } => Work::Task(Task::Evidence { from, bytes, judge, place: None }),
             Arrival::Item { bytes, .. } => Work::Task(Task::Wanted { bytes, place: None }),
+            Arrival::Location { from, bytes } => Work::Task(Task::Location { from, bytes, place: None }),
             Arrival::Engine { from, bytes, judge } => Work::Input(Input::Peer(from, bytes, judge)),
             Arrival::Forwarded { forward, answer } => Work::Input(Input::Forwarded { forward, answer }),
             Arrival::Nobody { item, denied } => Work::Input(Input::Nobody { item, denied }),
@@ -308,11 +309,12 @@ impl World {
         let task = match task {
             Task::Frame { from, bytes, judge, .. } => return self.taken(frames::take_frame(&self.verifier, from, &bytes, judge)),
             Task::Evidence { from, bytes, judge, .. } => return self.taken(frames::take_evidence(&self.verifier, from, &bytes, judge)),
+            Task::Location { from, bytes, .. } => return self.taken(hosts::take(&self.verifier, from, bytes)),
             task => task,
         };
         match self.verifier.work(task) {
             Ok(input) => self.push(Work::Input(input)),
-            Err(Failed { asker: Some(Origin::Request(request)), refusal }) => self.answer(request, Err(refusal)),
+            Err(Failed { asker: Some(Origin::Request(request)), refusal }) => self.answer(request, Err(*refusal)),
             Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), .. }) => {
                 self.push(Work::Input(Input::Undelivered { term, process: key.process }));
             }

@@ -138,7 +138,15 @@ async fn one_terminal_starts_a_network_and_another_joins_it() {
 
     let said = desk.run(&rest.iter().map(filled).collect::<Vec<_>>().join("\n")).await;
     assert!(said.contains(&process), "the process is listed: {said}");
-    assert_eq!(said.lines().last(), Some("5"), "{said}\n{}", log.tail(20));
+    let [.., printed, spawned] = &said.lines().collect::<Vec<_>>()[..] else { panic!("{said}\n{}", log.tail(20)) };
+    assert_eq!(*printed, "5", "{said}\n{}", log.tail(20));
+    // A node that schedules nothing has its processes with one that does.
+    let identity = here.get("/v1/identity").await.unwrap().json;
+    let born = || async { Ok(here.get(&format!("/v1/processes/{spawned}")).await?.json["confirmed_slot"].is_u64().then_some(())) };
+    wait::until("the process that was spawned here is confirmed", READY_WITHIN, born).await.unwrap();
+    let born = here.get(&format!("/v1/processes/{spawned}")).await.unwrap().json;
+    assert_eq!(born["scheduler"], identity["scheduler"]);
+    assert_ne!(born["scheduler"], identity["wallet"]);
     // Asked of whom it may be asked: the process's owner, whose key is the first terminal's.
     for endpoint in [own, network] {
         let ask = format!("aonode dry-run {process} --action Eval --data 'return Total' --datadir net/n1 --endpoint {endpoint}");

@@ -178,8 +178,12 @@ fn schemas() -> Value {
             },
             "checks": { "type": "array", "items": object(&["name", "ok", "reason"], json!({ "name": text, "ok": flag, "reason": text })) },
         })),
-        "Identity": object(&["scheduler", "authority", "module", "engine", "network", "version"], json!({
-            "scheduler": text, "authority": text, "module": id, "engine": text, "network": text, "version": text,
+        "Identity": object(&["scheduler", "authority", "module", "engine", "network", "version", "wallet", "hosts"], json!({
+            "scheduler": text, "authority": nullable("string"), "module": id, "engine": text, "network": text, "version": text, "wallet": text,
+            "hosts": { "type": "array", "items": object(
+                &["scheduler", "authority", "url"],
+                json!({ "scheduler": text, "authority": nullable("string"), "url": nullable("string") }),
+            ) },
         })),
         "Peers": object(&["peer", "few", "peers"], json!({
             "peer": nullable("string"), "few": number,

@@ -80,12 +80,23 @@ fn consensus(store: &dyn Store, genesis: &[u8], own: Address) -> Result<Value, R
     }))
 }
 
-/// Who the node is.
+/// Who the node is. `scheduler` and `authority` are what a process that is spawned through it names: its own, or those of another node of
+/// its network if it schedules nothing; `hosts` are all that it knows, `wallet` is its own in any case.
 pub async fn identity(State(app): State<App>) -> Response {
     let identity = app.backend.identity();
+    let hosts: Vec<Value> = app
+        .backend
+        .hosts()
+        .into_iter()
+        .map(|host| {
+            let authority = host.authority.map(|authority| authority.to_string());
+            json!({ "scheduler": host.scheduler.to_string(), "authority": authority, "url": host.url })
+        })
+        .collect();
     reply::json(&json!({
-        "scheduler": identity.scheduler.to_string(), "authority": identity.messenger.to_string(), "module": identity.default_module,
+        "scheduler": hosts[0]["scheduler"], "authority": hosts[0]["authority"], "module": identity.default_module,
         "engine": identity.engine, "network": identity.network, "version": crate::VERSION,
+        "wallet": identity.scheduler.to_string(), "hosts": hosts,
     }))
 }
 

@@ -30,6 +30,7 @@ use crate::http::{App, Edge, Limits, Rates};
 use crate::levels::{self, Goal};
 use crate::metrics::labels::Check;
 use crate::metrics::{Build, Metrics};
+use crate::shell::hosts::Host;
 
 /// When the script's chain and log begin, ms.
 pub const START: u64 = 1_795_345_080_000;
@@ -303,6 +304,9 @@ impl Backend for Script {
     fn assign(&self, request: AssignRequest) -> Later<'_, Accepted> {
         self.call(format!("assign exclude={:?} base_layer={}", request.exclude, request.base_layer));
         async move {
+            if request.process == Id([0xee; 32]) {
+                return Err(Rejection::new(Code::NotOurs, "scripted: another's").elsewhere(Some("http://there:1/".into())));
+            }
             let bytes = schema::ITEMS.get(&self.store, &request.item).unwrap();
             let bytes = bytes.ok_or_else(|| Rejection::new(Code::ItemUnknown, format!("item {} is not known here", request.item)))?;
             let item = DataItem::parse(bytes, Profile::Archive).unwrap();
@@ -381,6 +385,9 @@ impl Backend for Script {
     }
     fn identity(&self) -> &Identity {
         &self.identity
+    }
+    fn hosts(&self) -> Vec<Host> {
+        vec![Host { scheduler: self.identity.scheduler, authority: Some(self.identity.messenger), url: None }]
     }
     fn tip(&self) -> (u64, u64) {
         (HEIGHT + 100, START + 200_000)

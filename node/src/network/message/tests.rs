@@ -33,9 +33,14 @@ fn every_message_comes_back() {
     }
     let tip = Tip { chain: chain(), next: 7, last: FrameId([1; 32]) };
     let words = Bytes::from_static(b"share");
-    for direct in
-        [Direct::Engine(words.clone()), Direct::Tips(vec![tip; 3]), Direct::Tips(vec![]), Direct::Have(place()), Direct::Evidence(words)]
-    {
+    for direct in [
+        Direct::Engine(words.clone()),
+        Direct::Tips(vec![tip; 3]),
+        Direct::Tips(vec![]),
+        Direct::Have(place()),
+        Direct::Evidence(words.clone()),
+        Direct::Location(words),
+    ] {
         assert_eq!(Direct::decode(&direct.encode()), Ok(direct));
     }
     let range = RangeQuestion { chain: chain(), from: 5, count: 64 };

@@ -101,6 +101,7 @@ impl Task {
         match Direct::decode(data) {
             Ok(Direct::Engine(bytes)) => self.may_arrive(Arrival::Engine { from: name, bytes, judge: Judge::nobody() }),
             Ok(Direct::Evidence(bytes)) => self.may_arrive(Arrival::Evidence { from: name, bytes, judge: Judge::nobody() }),
+            Ok(Direct::Location(bytes)) => self.may_arrive(Arrival::Location { from: name, bytes }),
             Ok(Direct::Tips(tips)) => {
                 self.sync.claimed(from, &tips);
                 self.due = true;

@@ -63,6 +63,11 @@ impl Task {
                 self.due = true;
             }
             Order::Evidence(evidence) => self.evidence(&evidence),
+            Order::Location(item) => {
+                let location = Direct::Location(item).encode();
+                self.location = Some(location.clone());
+                self.tell_connected(&location);
+            }
             Order::Penalise(peer, fault) => {
                 if let Some(peer) = names::from_types(&peer) {
                     self.send(Command::Penalise { peer, offence: offence(fault) });
@@ -119,10 +124,13 @@ impl Task {
             return self.tell_all(Topic::Votes, bytes, Gossip::Engine, Direct::Engine);
         }
         if bytes.len() + HEAD_BYTES <= DIRECT_BYTES_MAX {
-            let data = Direct::Engine(bytes).encode();
-            let peers: Vec<PeerId> = self.connected.iter().copied().collect();
-            peers.into_iter().for_each(|peer| self.tell(peer, data.clone()));
+            self.tell_connected(&Direct::Engine(bytes).encode());
         }
+    }
+
+    pub(super) fn tell_connected(&mut self, data: &Bytes) {
+        let peers: Vec<PeerId> = self.connected.iter().copied().collect();
+        peers.into_iter().for_each(|peer| self.tell(peer, data.clone()));
     }
 
     fn evidence(&mut self, evidence: &Evidence) {
@@ -134,9 +142,7 @@ impl Task {
         if bytes.len() + HEAD_BYTES <= GOSSIP_BYTES_MAX {
             self.send(Command::Publish { topic, data: gossip(bytes).encode() });
         } else if bytes.len() + HEAD_BYTES <= DIRECT_BYTES_MAX {
-            let data = direct(bytes).encode();
-            let peers: Vec<PeerId> = self.connected.iter().copied().collect();
-            peers.into_iter().for_each(|peer| self.tell(peer, data.clone()));
+            self.tell_connected(&direct(bytes).encode());
         } else {
             tracing::error!(
                 event = "message_oversize",

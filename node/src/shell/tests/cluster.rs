@@ -287,7 +287,7 @@ impl Cluster {
                 }
             }
             Order::Penalise(peer, _) => self.penalties.push((peer, n)),
-            Order::Stored(_) | Order::TurnedBack { .. } => {}
+            Order::Stored(_) | Order::TurnedBack { .. } | Order::Location(_) => {}
         }
     }
 

@@ -99,7 +99,7 @@ impl World {
             settled: settled.clone(),
             scheduler: scheduler.address(),
             neighbours: Arc::new(match &membership {
-                Some(membership) => Neighbours::of(membership, scheduler.address()),
+                Some(membership) => Neighbours::of(membership, scheduler.address(), &*store),
                 None => Neighbours::none(NetworkId([0; 32])),
             }),
         });
@@ -205,6 +205,7 @@ impl World {
             Arrival::Frame { from, bytes, judge } => self.jobs.push_back(Work::Task(Task::Frame { from, bytes, judge, place: None })),
             Arrival::Evidence { from, bytes, judge } => self.jobs.push_back(Work::Task(Task::Evidence { from, bytes, judge, place: None })),
             Arrival::Item { bytes, .. } => self.jobs.push_back(Work::Task(Task::Wanted { bytes, place: None })),
+            Arrival::Location { from, bytes } => self.jobs.push_back(Work::Task(Task::Location { from, bytes, place: None })),
             Arrival::Engine { from, bytes, judge } => self.jobs.push_back(Work::Input(Input::Peer(from, bytes, judge))),
             Arrival::Forwarded { forward, answer } => self.jobs.push_back(Work::Input(Input::Forwarded { forward, answer })),
             Arrival::Nobody { item, denied } => self.jobs.push_back(Work::Input(Input::Nobody { item, denied })),
@@ -249,11 +250,12 @@ impl World {
         let task = match task {
             Task::Frame { from, bytes, judge, .. } => return self.taken(frames::take_frame(&self.verifier, from, &bytes, judge)),
             Task::Evidence { from, bytes, judge, .. } => return self.taken(frames::take_evidence(&self.verifier, from, &bytes, judge)),
+            Task::Location { from, bytes, .. } => return self.taken(hosts::take(&self.verifier, from, bytes)),
             task => task,
         };
         match self.verifier.work(task) {
             Ok(input) => self.jobs.push_back(Work::Input(input)),
-            Err(Failed { asker: Some(Origin::Request(RequestId(request))), refusal }) => drop(self.replies.insert(request, Err(refusal))),
+            Err(Failed { asker: Some(Origin::Request(RequestId(request))), refusal }) => drop(self.replies.insert(request, Err(*refusal))),
             Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), .. }) => {
                 self.jobs.push_back(Work::Input(Input::Undelivered { term, process: key.process }));
             }

@@ -81,7 +81,7 @@ impl Cluster {
                     blame::on_blamed(&peer, self.is_honest_peer(&peer), offence, &why).map_err(|broken| broken.at(n))?;
                 }
             }
-            Order::Stored(_) | Order::TurnedBack { .. } => {}
+            Order::Stored(_) | Order::TurnedBack { .. } | Order::Location(_) => {}
         }
         Ok(())
     }
