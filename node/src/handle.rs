@@ -312,7 +312,7 @@ impl Node {
 
     /// Who may order the messages of processes that are born through this node: this scheduler unless it schedules nothing, then the others
     /// of the network, those first that were heard. Whoever names none gets the first. Never empty, at most
-    /// [`HOSTS_SHOWN_MAX`](crate::limits::HOSTS_SHOWN_MAX).
+    /// [`HOSTS_SHOWN_MAX`].
     pub fn hosts(&self) -> Vec<Host> {
         let neighbours = &self.shared.verifier.neighbours;
         let own = Host { scheduler: self.identity().scheduler, authority: Some(self.identity().messenger), url: None };
