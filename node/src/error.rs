@@ -128,7 +128,7 @@ impl Code {
             Self::ProcessUnknown => "This node does not know the process. Check the id and that it was spawned on this network.",
             Self::MessageUnknown => "The message is not in this process's log. Check both ids.",
             Self::ItemUnknown => "This node does not have the item. Upload it first, for example with `POST /tx`.",
-            Self::NotOurs => "Another scheduler orders this process. Follow `Location`.",
+            Self::NotOurs => "Another scheduler orders this process, and the node that was asked on its behalf is not its own.",
             Self::ModuleRefused => "The module's format, encoding or extension is not supported here. The message lists what is.",
             Self::LimitExceeded => "The process asks for more than this node's limit. Ask for less or use another node.",
             Self::MonitorState => "The monitor exists already, or there is none to remove.",
@@ -192,7 +192,7 @@ impl Code {
             Self::UriTooLong => 414,
             Self::MediaUnsupported => 415,
             Self::ModuleRefused | Self::Contradiction => 422,
-            Self::NotOurs => 307,
+            Self::NotOurs => 421,
             Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
@@ -212,25 +212,17 @@ pub struct Rejection {
     pub message: String,
     /// Seconds after which trying again makes sense.
     pub retry_after_s: Option<u32>,
-    /// Base URL of the node that would take it.
-    #[serde(skip)]
-    pub elsewhere: Option<Box<str>>,
 }
 
 impl Rejection {
     /// A refusal that trying again does not change.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_s: None, elsewhere: None }
+        Self { code, message: message.into(), retry_after_s: None }
     }
 
     /// A refusal that passes.
     pub fn retry(code: Code, message: impl Into<String>, seconds: u32) -> Self {
-        Self { code, message: message.into(), retry_after_s: Some(seconds), elsewhere: None }
-    }
-
-    /// The same, with the node that would take it, if its URL is known.
-    pub fn elsewhere(self, url: Option<String>) -> Self {
-        Self { elsewhere: url.map(String::into_boxed_str), ..self }
+        Self { code, message: message.into(), retry_after_s: Some(seconds) }
     }
 }
 

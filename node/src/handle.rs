@@ -76,7 +76,7 @@ pub enum Via {
 }
 
 /// `POST ?process-id=P&assign=M`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignRequest {
     /// The process that gets the item.
     pub process: Id,
@@ -186,7 +186,7 @@ impl Node {
 
     /// Assigns an existing item to a process.
     pub async fn assign(&self, request: AssignRequest) -> Result<Accepted, Rejection> {
-        accepted(self.ask(0, |id| Task::Assign { request: id, assign: request }).await?)
+        accepted(self.ask(0, |id| Task::Assign { request: id, assign: request, forwarded: false }).await?)
     }
 
     /// The result of a message; waits while it is being evaluated. `message` may be the process id (the boot). A message that repeats an

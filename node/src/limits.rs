@@ -68,6 +68,12 @@ pub const TURNS_WAITING_MAX: usize = 8 * PUSH_PROCESSES_MAX;
 /// Processes whose cron results are pushed.
 pub const MONITORS_MAX: usize = 1024;
 
+/// Fields of an item that an assignment can leave out; an item has fewer.
+pub const EXCLUDED_MAX: usize = 32;
+
+/// Bytes of the name of one.
+pub const EXCLUDED_BYTES_MAX: usize = 64;
+
 /// Schedulers that one answer names to whoever wants to spawn.
 pub const HOSTS_SHOWN_MAX: usize = 64;
 

@@ -12,11 +12,11 @@ use ao_types::Id;
 
 use super::Core;
 use super::effect::{Effect, Reply};
-use super::input::{Origin, RequestId, Submission};
+use super::input::{Origin, Place, RequestId, Submission};
 use crate::error::{Code, Rejection};
-use crate::handle::Accepted;
+use crate::handle::{Accepted, AssignRequest};
 use crate::limits::{FORWARD_SEEN_MS, FORWARDS_MAX};
-use crate::network::seam::{ForwardId, Order};
+use crate::network::seam::{ForwardId, Load, Order};
 
 /// Items that another node was asked to take.
 #[derive(Debug, Default)]
@@ -84,9 +84,17 @@ impl Core {
             let text = format!("{scheduler} schedules this process, and is no scheduler of this network");
             return self.refuse(now, submission, Rejection::new(Code::NotOurs, text), out);
         };
-        let Some(item) = submission.item.as_ref().map(|item| item.as_bytes().clone()) else {
-            let text = format!("{scheduler} schedules this process: only its node assigns an item that is stored");
-            return self.refuse(now, submission, Rejection::new(Code::NotOurs, text), out);
+        let load = match (&submission.item, &submission.place) {
+            (Some(item), _) => Load::Item(item.as_bytes().clone()),
+            (None, Place::Elsewhere { assign: Some(assign), .. }) => Load::Assign(assign.clone()),
+            (None, Place::Log { process, exclude, .. }) => {
+                let (item, exclude) = (submission.id, exclude.clone());
+                Load::Assign(AssignRequest { process: *process, item, exclude, base_layer: false })
+            }
+            (None, _) => {
+                let text = format!("{scheduler} schedules this process, and there is nothing to tell its node");
+                return self.refuse(now, submission, Rejection::new(Code::NotOurs, text), out);
+            }
         };
         if self.forwards.open.len() + self.forwards.answered.len() >= FORWARDS_MAX {
             let text = format!("{FORWARDS_MAX} items are on their way to other nodes; try again in a moment");
@@ -98,7 +106,7 @@ impl Core {
             self.forwards.asked.insert((submission.id, forward));
         }
         self.forwards.open.insert(forward, submission);
-        out.push(Effect::Order(Box::new(Order::Forward { forward, to, item })));
+        out.push(Effect::Order(Box::new(Order::Forward { forward, to, load })));
     }
 
     pub(super) fn on_forwarded(&mut self, now: Timestamp, forward: ForwardId, answer: Result<Accepted, Rejection>, out: &mut Vec<Effect>) {

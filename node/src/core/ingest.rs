@@ -32,7 +32,7 @@ impl Core {
         }
         match &submission.place {
             Place::Store => self.store_item(now, submission, out),
-            Place::Elsewhere { scheduler } => {
+            Place::Elsewhere { scheduler, .. } => {
                 let scheduler = *scheduler;
                 self.forward(now, scheduler, submission, out);
             }

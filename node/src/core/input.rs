@@ -10,6 +10,7 @@ use super::cron::Point;
 use crate::chain::Block;
 use crate::error::Rejection;
 use crate::handle::Accepted;
+use crate::handle::AssignRequest;
 use crate::network::seam::{ForwardId, Judge};
 
 /// Number of a life of the core: one more after every reset. Answers to questions of an earlier life are dropped.
@@ -208,6 +209,8 @@ pub enum Place {
     Elsewhere {
         /// Who schedules the process.
         scheduler: Address,
+        /// For an item that is stored: what its node is asked.
+        assign: Option<AssignRequest>,
     },
     /// It cannot be told: these items are not here. Others may have them.
     Lacking {

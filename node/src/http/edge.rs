@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING, LOCATION, ORIGIN, VARY,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING, ORIGIN, VARY,
 };
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -26,7 +26,7 @@ use tracing::field::Empty;
 
 use super::limits::{HEADER_BYTES_MAX, URI_BYTES_MAX};
 use super::rate::{Buckets, Kind};
-use super::reply::{Elsewhere, Legacy, Native};
+use super::reply::{Legacy, Native};
 use super::{App, admin, traceparent};
 use crate::error::{Code, Rejection};
 use crate::metrics::labels::HttpRejection;
@@ -106,7 +106,6 @@ impl Edge {
         let began = Instant::now();
         let method = request.method().clone();
         let path = normal(request.uri().path());
-        let target = request.uri().clone();
         let id = self.request_id(request.headers());
         let span = tracing::info_span!("http", request = id.to_str().unwrap_or_default(), %method, %path, trace = Empty, parent = Empty);
         if let Some((trace, parent)) = traceparent::of(request.headers()) {
@@ -133,11 +132,7 @@ impl Edge {
         let _entered = span.enter();
         tracing::debug!(event = "http_request", %peer, status = status.as_u16(), ms = seconds * 1e3, code = code.map(Code::as_str));
 
-        let elsewhere = response.extensions_mut().remove::<Elsewhere>().and_then(|base| base.of(&target));
         let headers = response.headers_mut();
-        if let Some(there) = elsewhere {
-            headers.insert(LOCATION, there);
-        }
         headers.insert(REQUEST_ID, id);
         if matches!(self.listener, Listener::Public) {
             let (allowed, vary) = {

@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
@@ -54,18 +54,18 @@ pub fn store_failed(error: &ao_storage::Error) -> Rejection {
 
 impl IntoResponse for Legacy {
     fn into_response(self) -> Response {
-        let Rejection { code, message, retry_after_s, elsewhere } = self.0;
+        let Rejection { code, message, retry_after_s } = self.0;
         let body = match retry_after_s {
             Some(seconds) => json!({ "error": message, "code": code.as_str(), "retry_after_s": seconds }),
             None => json!({ "error": message, "code": code.as_str() }),
         };
-        failure(code, retry_after_s, elsewhere, &body)
+        failure(code, retry_after_s, &body)
     }
 }
 
 impl IntoResponse for Native {
     fn into_response(self) -> Response {
-        let Rejection { code, message, retry_after_s, elsewhere } = self.0;
+        let Rejection { code, message, retry_after_s } = self.0;
         let body = json!({ "error": {
             "code": code.as_str(),
             "message": message,
@@ -73,32 +73,17 @@ impl IntoResponse for Native {
             "retry_after_s": retry_after_s,
             "doc": format!("/docs/errors#{}", code.as_str()),
         }});
-        failure(code, retry_after_s, elsewhere, &body)
+        failure(code, retry_after_s, &body)
     }
 }
 
-/// Base URL of the node that would take a refused request: [`edge`](super::edge) knows the rest of the URL.
-#[derive(Clone, Debug)]
-pub struct Elsewhere(Box<str>);
-
-impl Elsewhere {
-    /// The same request there.
-    pub fn of(&self, request: &Uri) -> Option<HeaderValue> {
-        let path = request.path_and_query().map_or("/", |path| path.as_str());
-        HeaderValue::from_str(&format!("{}{path}", self.0.trim_end_matches('/'))).ok()
-    }
-}
-
-fn failure(code: Code, retry_after_s: Option<u32>, elsewhere: Option<Box<str>>, body: &serde_json::Value) -> Response {
+fn failure(code: Code, retry_after_s: Option<u32>, body: &serde_json::Value) -> Response {
     let mut response = json(body);
     *response.status_mut() = status(code);
     if let Some(seconds) = retry_after_s {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response.extensions_mut().insert(code);
-    if let Some(url) = elsewhere {
-        response.extensions_mut().insert(Elsewhere(url));
-    }
     response
 }
 

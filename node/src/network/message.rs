@@ -4,7 +4,7 @@
 //! gossip    [version 1][kind 1][…]     a whole frame, a header, an engine's words, evidence
 //! direct    [version 1][kind 1][…]     an engine's words, tips of chains, "I have that body", where a scheduler is reached
 //! question  [version 1][…]             a range of frames, a chunk of a body, a part of an item
-//! forward   [version 1][kind 1][…]     a client's item on its way to its scheduler
+//! forward   [version 1][kind 1][…]     a client's item on its way to its scheduler, or the name of one that is there
 //! ```
 //!
 //! Below this, `ao-p2p` frames each of them and compares its length with a cap before a byte is allocated; here every count and length is
@@ -19,7 +19,8 @@ use bytes::Bytes;
 
 use super::limits::{PARTS_MAX, RANGE_FRAMES_MAX, REASON_BYTES_MAX, TIPS_MAX};
 use crate::error::{Code, Rejection};
-use crate::handle::Accepted;
+use crate::handle::{Accepted, AssignRequest};
+use crate::limits::{EXCLUDED_BYTES_MAX, EXCLUDED_MAX};
 
 /// Leads every message.
 pub const VERSION: u8 = 1;
@@ -388,6 +389,8 @@ pub enum Forward {
         /// How large.
         bytes: u32,
     },
+    /// An item that the receiver has, for a process that it schedules.
+    Assign(AssignRequest),
 }
 
 impl Forward {
@@ -399,6 +402,15 @@ impl Forward {
                 let mut out = head(2, 36);
                 item.write(&mut out);
                 out.extend_from_slice(&bytes.to_be_bytes());
+                out.into()
+            }
+            Self::Assign(AssignRequest { process, item, exclude, base_layer }) => {
+                let mut out = head(3, 70 + exclude.iter().map(|name| name.len() + 4).sum::<usize>());
+                process.write(&mut out);
+                item.write(&mut out);
+                out.push(u8::from(*base_layer));
+                out.push(exclude.len() as u8);
+                exclude.iter().for_each(|name| write_prefixed(&mut out, name.as_bytes()));
                 out.into()
             }
         }
@@ -417,6 +429,21 @@ impl Forward {
                 let offer = Self::Offer { item: Id::read(&mut reader)?, bytes: reader.u32()? };
                 reader.finish()?;
                 Ok(offer)
+            }
+            3 => {
+                let (process, item) = (Id::read(&mut reader)?, Id::read(&mut reader)?);
+                let (base_layer, found) = (reader.flag("of the base layer")?, usize::from(reader.u8()?));
+                if found > EXCLUDED_MAX {
+                    return Err(CodecError::Bound { what: "fields that are not loaded", max: EXCLUDED_MAX, found });
+                }
+                let mut exclude = Vec::with_capacity(found);
+                for _ in 0..found {
+                    let name = reader.prefixed("name of a field", EXCLUDED_BYTES_MAX)?;
+                    let name = std::str::from_utf8(name).map_err(|_| CodecError::NotCanonical { what: "name of a field" })?;
+                    exclude.push(name.to_owned());
+                }
+                reader.finish()?;
+                Ok(Self::Assign(AssignRequest { process, item, exclude, base_layer }))
             }
             found => Err(CodecError::Kind { what: "kind of forwarded item", found }),
         }
@@ -465,7 +492,6 @@ pub fn decode_receipt(bytes: &[u8]) -> Result<Receipt, CodecError> {
             code: Code::ALL.into_iter().find(|known| known.as_str().as_bytes() == code).unwrap_or(Code::Internal),
             message: message.to_owned(),
             retry_after_s: seconds.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
-            elsewhere: None,
         })
     } else {
         Ok(Accepted {

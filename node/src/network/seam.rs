@@ -23,7 +23,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::error::Rejection;
-use crate::handle::Accepted;
+use crate::handle::{Accepted, AssignRequest};
 
 /// Orders that wait for the network. One publication per frame interval, a share for each frame of each chain, and what peers lack.
 pub const ORDERS_MAX: usize = 4096;
@@ -31,6 +31,25 @@ pub const ORDERS_MAX: usize = 4096;
 /// A submission that another node was asked to take. Unique in one run of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ForwardId(pub u64);
+
+/// What another scheduler's node is asked to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// Raw ANS-104 bytes.
+    Item(Bytes),
+    /// An item that is stored, for a process.
+    Assign(AssignRequest),
+}
+
+impl Load {
+    /// Bytes it has room for.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Item(bytes) => bytes.len(),
+            Self::Assign(assign) => assign.exclude.iter().map(String::len).sum(),
+        }
+    }
+}
 
 /// What the node wants of the network.
 #[derive(Debug)]
@@ -66,14 +85,14 @@ pub enum Order {
     Location(Bytes),
     /// A peer did what honest ones do not.
     Penalise(PeerId, Offence),
-    /// An item for a process that this peer schedules. Answered by [`Arrival::Forwarded`].
+    /// Something for a process that this peer schedules, checked. Answered by [`Arrival::Forwarded`].
     Forward {
         /// Comes back with the answer.
         forward: ForwardId,
         /// The scheduler's node.
         to: PeerId,
-        /// Raw ANS-104 bytes, checked.
-        item: Bytes,
+        /// What.
+        load: Load,
     },
 }
 
@@ -164,8 +183,8 @@ pub enum Arrival {
     Submission {
         /// Who forwarded it.
         from: PeerId,
-        /// Raw ANS-104 bytes.
-        item: Bytes,
+        /// What.
+        load: Load,
         /// Where the answer goes.
         reply: Replier,
     },

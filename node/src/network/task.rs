@@ -19,7 +19,7 @@ use super::limits::{ARRIVALS_MAX, HEARD_MAX, LARGE_REMEMBERED, TICK, TIPS_EVERY,
 use super::message::{Direct, Tip};
 use super::peers::PeersFile;
 use super::said::Said;
-use super::seam::{Arrival, Doorway, ForwardId, Judge, Order, Verdict};
+use super::seam::{Arrival, Doorway, ForwardId, Judge, Load, Order, Verdict};
 use super::servers::Servers;
 use super::spread::{self, Spread};
 use super::sync::{self, Sync};
@@ -238,7 +238,7 @@ impl Task {
             items::Act::Item { from, purpose: items::Purpose::Lacked, bytes } => {
                 self.arrive(Arrival::Item { from: names::to_types(&from), bytes });
             }
-            items::Act::Item { from, purpose: items::Purpose::Submission(id), bytes } => self.submission(from, id, bytes),
+            items::Act::Item { from, purpose: items::Purpose::Submission(id), bytes } => self.submission(from, id, Load::Item(bytes)),
             items::Act::Lost(items::Purpose::Submission(id)) => self.send(Command::Respond { id, answer: ao_p2p::Answer::Busy }),
             // Too late is no answer.
             items::Act::Lost(items::Purpose::Lacked) => {}

@@ -12,9 +12,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
 use crate::error::{Code, Rejection};
-use crate::handle::Accepted;
+use crate::handle::{Accepted, AssignRequest};
 use crate::network::message::Tip;
-use crate::network::seam::{Arrival, ForwardId, Held, Orders, Verdict};
+use crate::network::seam::{Arrival, ForwardId, Held, Load, Orders, Verdict};
 
 pub mod frames;
 
@@ -206,8 +206,8 @@ async fn engines_items_and_forwarded_items_find_their_way() {
     // A client's item, small and too large for one message.
     for (n, bytes) in [(1, 100), (2, 2 << 20)] {
         let item = item(bytes);
-        two.give(Order::Forward { forward: ForwardId(n), to: one.name(), item: item.as_bytes().clone() });
-        let Arrival::Submission { from, item: came, reply } = one.next("submission").await else { panic!() };
+        two.give(Order::Forward { forward: ForwardId(n), to: one.name(), load: Load::Item(item.as_bytes().clone()) });
+        let Arrival::Submission { from, load: Load::Item(came), reply } = one.next("submission").await else { panic!() };
         assert_eq!((from, &came), (two.name(), item.as_bytes()));
         let accepted =
             Accepted { id: item.id(), process: Some(Id([1; 32])), slot: Some(Slot(n)), assignment: Some(Id([2; 32])), timestamp_ms: 5 };
@@ -215,14 +215,21 @@ async fn engines_items_and_forwarded_items_find_their_way() {
         let Arrival::Forwarded { forward, answer } = two.next("answer").await else { panic!() };
         assert_eq!((forward, answer), (ForwardId(n), Ok(accepted)));
     }
+    // Or the name of one that the other has.
+    let assign = AssignRequest { process: Id([1; 32]), item: held.id(), exclude: vec!["Data".to_owned()], base_layer: false };
+    two.give(Order::Forward { forward: ForwardId(9), to: one.name(), load: Load::Assign(assign.clone()) });
+    let Arrival::Submission { load, reply, .. } = one.next("assignment").await else { panic!() };
+    assert_eq!(load, Load::Assign(assign));
+    reply.answer(Err(Rejection::new(Code::ProcessUnknown, "nobody's")));
+    let Arrival::Forwarded { forward: ForwardId(9), .. } = two.next("answer").await else { panic!() };
     // A refusal is the scheduler's; a node that is nobody's is said to be out of reach.
-    two.give(Order::Forward { forward: ForwardId(3), to: one.name(), item: Bytes::from_static(b"not an item") });
+    two.give(Order::Forward { forward: ForwardId(3), to: one.name(), load: Load::Item(Bytes::from_static(b"not an item")) });
     let Arrival::Submission { reply, .. } = one.next("submission").await else { panic!() };
     reply.answer(Err(Rejection::new(Code::ItemMalformed, "not an item")));
     let Arrival::Forwarded { answer, .. } = two.next("answer").await else { panic!() };
     assert_eq!(answer.unwrap_err().code, Code::ItemMalformed);
     let stranger = to_types(&NodeKey::from_seed(&mut [99; 32]).unwrap().peer_id().unwrap());
-    two.give(Order::Forward { forward: ForwardId(4), to: stranger, item: Bytes::from_static(b"item") });
+    two.give(Order::Forward { forward: ForwardId(4), to: stranger, load: Load::Item(Bytes::from_static(b"item")) });
     let Arrival::Forwarded { answer, .. } = two.next("answer").await else { panic!() };
     let refusal = answer.unwrap_err();
     assert_eq!(refusal.code, Code::Unavailable);

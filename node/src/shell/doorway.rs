@@ -12,7 +12,7 @@ use crate::core::input::Input;
 use crate::error::{Code, Rejection};
 use crate::handle::Node;
 use crate::limits::{ARRIVALS_WAITING_MAX, FRAMES_WAITING_MAX, OVERHEARD_BYTES_MAX};
-use crate::network::seam::{Arrival, Doorway, Order, Replier};
+use crate::network::seam::{Arrival, Doorway, Load, Order, Replier};
 
 /// How much of what came from outside is still under way.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +62,8 @@ impl Doorway for Node {
                 shared.inputs.send(Input::Nobody { item, denied });
                 return Ok(());
             }
-            Arrival::Submission { item, reply, .. } => {
-                submission(shared, item, reply);
+            Arrival::Submission { load, reply, .. } => {
+                submission(shared, load, reply);
                 return Ok(());
             }
             arrival => arrival,
@@ -95,8 +95,8 @@ fn overhear(shared: &Shared, bytes: &[u8]) {
     }
 }
 
-/// An item that another node's client sent: answered like a client of this node.
-fn submission(shared: &Shared, item: bytes::Bytes, reply: Replier) {
+/// What another node's client or outbox sent: answered like a client of this node.
+fn submission(shared: &Shared, load: Load, reply: Replier) {
     let slot = Arc::new(parking_lot::Mutex::new(Some(reply)));
     let answers = slot.clone();
     let answer = move |answer: Result<Reply, Rejection>| {
@@ -104,10 +104,9 @@ fn submission(shared: &Shared, item: bytes::Bytes, reply: Replier) {
             reply.answer(answer.and_then(crate::handle::accepted));
         }
     };
-    match shared.requests.open_for(item.len(), answer) {
+    match shared.requests.open_for(load.weight(), answer) {
         Ok(request) => {
-            let task = Task::Item { request, bytes: item, push: true, store: false, forwarded: true };
-            if shared.tasks.push(task).is_err() {
+            if shared.tasks.push(Task::forwarded(request, load)).is_err() {
                 shared.requests.answer(request, Err(Rejection::retry(Code::Unavailable, "the node is shutting down", 5)));
             }
         }

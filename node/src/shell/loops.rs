@@ -261,7 +261,7 @@ pub(super) fn verify_loop(shared: &Shared) {
             here("verify");
             super::doorway::take(shared, task).map(|task| shared.verifier.work(task))
         });
-        let bug = || Some(Err(Failed { asker, refusal: Box::new(Rejection::new(Code::Internal, "a bug of this node ended the look-up")) }));
+        let bug = || Some(Err(Failed { asker, refusal: Rejection::new(Code::Internal, "a bug of this node ended the look-up") }));
         let Some(done) = done.unwrap_or_else(bug) else { continue };
         match done {
             Ok(input) => {
@@ -272,7 +272,7 @@ pub(super) fn verify_loop(shared: &Shared) {
             }
             Err(Failed { asker: Some(Origin::Request(request)), refusal }) => {
                 shared.metrics.messages_total.of(State::Rejected).inc();
-                shared.requests.answer(request, Err(*refusal));
+                shared.requests.answer(request, Err(refusal));
             }
             Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), refusal }) => {
                 tracing::warn!(event = "look_up_failed", process = %key.process, %refusal, "this outbox entry is tried again");

@@ -96,7 +96,9 @@ impl Pusher {
                 let origin = Origin::Outbox { term, key, follow: Follow::default() };
                 let submission = self.verifier.existing(origin, item, process, Vec::new())?;
                 if !submission.facts.stored {
-                    return Ok(Act::Skip(format!("item {item} is not known here")));
+                    let text = format!("item {item} is not known here");
+                    // What was pushed to another scheduler's process is in a frame that comes.
+                    return Ok(if key.kind == OutboxKind::MessageAssignment { Act::Later(text) } else { Act::Skip(text) });
                 }
                 submission
             }

@@ -21,8 +21,8 @@ use crate::core::effect::{Again, Ask};
 use crate::core::input::{Facts, Indexed, Input, Origin, Place, Received, RequestId, Submission};
 use crate::error::{Code, Rejection};
 use crate::handle::AssignRequest;
-use crate::limits::{ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
-use crate::network::seam::Judge;
+use crate::limits::{EXCLUDED_BYTES_MAX, EXCLUDED_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
+use crate::network::seam::{Judge, Load};
 
 /// What the pool can be asked.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub enum Task {
         request: RequestId,
         /// Which and where.
         assign: AssignRequest,
+        /// It came from another node.
+        forwarded: bool,
     },
     /// A signed wish about a monitor.
     Monitor {
@@ -107,6 +109,14 @@ pub enum Task {
 }
 
 impl Task {
+    /// What another node asks on behalf of its clients and processes. It is never handed on again.
+    pub fn forwarded(request: RequestId, load: Load) -> Self {
+        match load {
+            Load::Item(bytes) => Self::Item { request, bytes, push: true, store: false, forwarded: true },
+            Load::Assign(assign) => Self::Assign { request, assign, forwarded: true },
+        }
+    }
+
     /// Who must hear of it if it fails; a monitor looks again by itself.
     pub fn asker(&self) -> Option<Origin> {
         match self {
@@ -124,7 +134,7 @@ pub struct Failed {
     /// Who must hear of it.
     pub asker: Option<Origin>,
     /// Why.
-    pub refusal: Box<Rejection>,
+    pub refusal: Rejection,
 }
 
 /// See the module documentation. Shared by the workers.
@@ -147,7 +157,7 @@ impl Verifier {
     /// Does one task: an input for the core, or an answer for whoever waits.
     pub fn work(&self, task: Task) -> Result<Input, Failed> {
         let asker = task.asker();
-        self.input(task).map_err(|refusal| Failed { asker, refusal: Box::new(refusal) })
+        self.input(task).map_err(|refusal| Failed { asker, refusal })
     }
 
     fn input(&self, task: Task) -> Result<Input, Rejection> {
@@ -155,13 +165,15 @@ impl Verifier {
             Task::Item { request, bytes, push, store, forwarded } => {
                 let item = verified(bytes)?;
                 let submission = self.submission(Origin::Request(request), item, push, store);
-                if forwarded && let Ok(Submission { place: Place::Elsewhere { scheduler }, .. }) = &submission {
+                if forwarded && let Ok(Submission { place: Place::Elsewhere { scheduler, .. }, .. }) = &submission {
                     let text = format!("{scheduler} schedules this process, not the node that was asked");
                     return Err(Rejection::new(Code::NotOurs, text));
                 }
                 submission.map(|submission| Input::Submit(Box::new(submission)))
             }
-            Task::Assign { request, assign } => self.assignment(request, assign).map(|submission| Input::Submit(Box::new(submission))),
+            Task::Assign { request, assign, forwarded } => {
+                self.assignment(request, assign, forwarded).map(|submission| Input::Submit(Box::new(submission)))
+            }
             Task::LookUp(submission) => {
                 let facts = self.facts(&submission)?;
                 Ok(Input::Submit(Box::new(Submission { facts, ..*submission })))
@@ -220,7 +232,7 @@ impl Verifier {
             Ok(Lawful::Process(process)) if self.neighbour(&process.scheduler).is_some() => {
                 let scheduler = self.neighbour(&process.scheduler).unwrap_or(self.scheduler);
                 self.neighbours.remember(process.id, scheduler);
-                Place::Elsewhere { scheduler }
+                Place::Elsewhere { scheduler, assign: None }
             }
             Ok(Lawful::Process(process)) if !store => {
                 let text = format!("tag Scheduler is {}, this node's scheduler is {}", process.scheduler, self.scheduler);
@@ -228,7 +240,7 @@ impl Verifier {
             }
             Ok(Lawful::Message(message)) if !store || self.is_process(message.target)? => {
                 if let Some(scheduler) = self.host(message.target)?.filter(|host| self.neighbours.schedulers.contains(host)) {
-                    return self.placed(origin, item, Place::Elsewhere { scheduler }, push);
+                    return self.placed(origin, item, Place::Elsewhere { scheduler, assign: None }, push);
                 }
                 if matches!(origin, Origin::Outbox { .. }) && !self.is_process(message.target)? && self.is_wallet(message.target)? {
                     return self.placed(origin, item, Place::Store, push);
@@ -317,21 +329,28 @@ impl Verifier {
         }
     }
 
-    fn assignment(&self, request: RequestId, assign: AssignRequest) -> Result<Submission, Rejection> {
+    fn assignment(&self, request: RequestId, assign: AssignRequest, forwarded: bool) -> Result<Submission, Rejection> {
         if assign.base_layer {
             let text = "assignments of base-layer transactions need a gateway, which this node does not have";
             return Err(Rejection::new(Code::RequestInvalid, text));
         }
-        if let Some(name) = assign.exclude.iter().find(|name| name.is_empty() || name.len() > 64) {
+        if let Some(name) = assign.exclude.iter().find(|name| name.is_empty() || name.len() > EXCLUDED_BYTES_MAX) {
             return Err(Rejection::new(Code::RequestInvalid, format!("`{name}` is no name of a field to exclude")));
         }
+        if assign.exclude.len() > EXCLUDED_MAX {
+            return Err(Rejection::new(Code::RequestInvalid, format!("at most {EXCLUDED_MAX} fields are excluded")));
+        }
         let submission = self.existing(Origin::Request(request), assign.item, assign.process, assign.exclude)?;
-        if let Place::Elsewhere { scheduler } = &submission.place {
-            let text = format!("{scheduler} schedules process {}: ask its node to assign the item", assign.process);
-            return Err(Rejection::new(Code::NotOurs, text).elsewhere(self.neighbours.hosts.of(scheduler).url));
+        if let Place::Elsewhere { scheduler, .. } = &submission.place
+            && forwarded
+        {
+            let text = format!("{scheduler} schedules process {}, not the node that was asked", assign.process);
+            return Err(Rejection::new(Code::NotOurs, text));
         }
         if !submission.facts.stored {
-            return Err(Rejection::new(Code::ItemUnknown, format!("item {} is not known here", assign.item)));
+            let text = format!("item {} is not known here", assign.item);
+            // Whoever hands it on has it: it is in a frame that is still on its way here.
+            return Err(if forwarded { Rejection::retry(Code::ItemUnknown, text, 1) } else { Rejection::new(Code::ItemUnknown, text) });
         }
         Ok(submission)
     }
@@ -343,7 +362,7 @@ impl Verifier {
         // One rule for all that came out of an outbox, however it gets here: equal content is a repeat.
         let pushed = known.filter(|item| item.tag("From-Process").is_some());
         let place = match self.host(process)?.filter(|host| self.neighbours.schedulers.contains(host)) {
-            Some(scheduler) => Place::Elsewhere { scheduler },
+            Some(scheduler) => Place::Elsewhere { scheduler, assign: Some(AssignRequest { process, item, exclude, base_layer: false }) },
             None => Place::Log { process, exclude, content: pushed.map(|item| ContentKey::of(&item).0) },
         };
         let mut submission = Submission { origin, item: None, id: item, place, index: None, push: true, facts, sought: false };

@@ -13,7 +13,6 @@ use ao_consensus::schedule::assign_run;
 use ao_storage::Store;
 use ao_storage::faulty::FaultyStore;
 use ao_types::{DataItem, Id, ItemBuilder, NetworkId, SignError, Signer as _, Tag, Verified, Wallet};
-use bytes::Bytes;
 
 use super::check::Violation;
 use super::dice::Dice;
@@ -25,7 +24,7 @@ use crate::core::{Core, Fixed};
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, Event};
 use crate::metrics::Build;
-use crate::network::seam::{Arrival, Order};
+use crate::network::seam::{Arrival, Load, Order};
 use crate::shell::evaluator::{Evaluator, Habits};
 use crate::shell::facts::Settled;
 use crate::shell::fold::Ground;
@@ -200,8 +199,8 @@ impl World {
     }
 
     /// Another node sent this item here; its answer will be under this request.
-    pub fn forwarded(&mut self, bytes: Bytes) -> u64 {
-        self.ask(|request| Task::Item { request, bytes, push: true, store: false, forwarded: true })
+    pub fn forwarded(&mut self, load: Load) -> u64 {
+        self.ask(|request| Task::forwarded(request, load))
     }
 
     fn ask(&mut self, task: impl FnOnce(RequestId) -> Task) -> u64 {
@@ -220,9 +219,9 @@ impl World {
             Arrival::Engine { from, bytes, judge } => Work::Input(Input::Peer(from, bytes, judge)),
             Arrival::Forwarded { forward, answer } => Work::Input(Input::Forwarded { forward, answer }),
             Arrival::Nobody { item, denied } => Work::Input(Input::Nobody { item, denied }),
-            Arrival::Submission { item, reply, .. } => {
+            Arrival::Submission { load, reply, .. } => {
                 // The network of a simulation asks by `forwarded`, and hears by `replies`.
-                drop((item, reply));
+                drop((load, reply));
                 return self.break_rule("simulator", "a submission came by another way");
             }
         };
@@ -314,7 +313,7 @@ impl World {
         };
         match self.verifier.work(task) {
             Ok(input) => self.push(Work::Input(input)),
-            Err(Failed { asker: Some(Origin::Request(request)), refusal }) => self.answer(request, Err(*refusal)),
+            Err(Failed { asker: Some(Origin::Request(request)), refusal }) => self.answer(request, Err(refusal)),
             Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), .. }) => {
                 self.push(Work::Input(Input::Undelivered { term, process: key.process }));
             }

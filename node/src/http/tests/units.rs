@@ -103,10 +103,6 @@ async fn assigning_needs_both_ids_and_answers_with_the_assignment() {
         let answer = post(&world.edge, &one, "").await;
         assert_eq!((answer.status.as_u16(), answer.json()["code"].as_str().unwrap()), (400, "AON-2001"), "{one}");
     }
-    // Another scheduler's process: the same request, at its node.
-    let path = format!("/su?process-id={}&assign={}", Id([0xee; 32]), note.id());
-    let answer = post(&world.edge, &path, "").await;
-    assert_eq!((answer.status.as_u16(), answer.header("location")), (307, format!("http://there:1{path}").as_str()));
 }
 
 #[tokio::test]

@@ -43,6 +43,14 @@ fn every_message_comes_back() {
     ] {
         assert_eq!(Direct::decode(&direct.encode()), Ok(direct));
     }
+    let assign = |names: usize| {
+        let exclude = (0..names).map(|n| format!("Field-{n}")).collect();
+        Forward::Assign(AssignRequest { process: Id([1; 32]), item: Id([2; 32]), exclude, base_layer: names == 1 })
+    };
+    for names in [0, 1, EXCLUDED_MAX] {
+        assert_eq!(Forward::decode(&assign(names).encode()), Ok(assign(names)));
+    }
+    assert!(Forward::decode(&assign(EXCLUDED_MAX + 1).encode()).is_err());
     let range = RangeQuestion { chain: chain(), from: 5, count: 64 };
     assert_eq!(RangeQuestion::decode(&range.encode()), Ok(range));
     let chunk = ChunkQuestion { place: place(), index: 3 };

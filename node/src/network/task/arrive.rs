@@ -12,7 +12,7 @@ use crate::error::{Code, Rejection};
 use crate::network::items::Purpose;
 use crate::network::message::{Direct, Forward, Gossip, Piece, Place, encode_receipt};
 use crate::network::range::Authentic;
-use crate::network::seam::{Arrival, Judge, Replier, Verdict};
+use crate::network::seam::{Arrival, Judge, Load, Replier, Verdict};
 use crate::network::servers::Question;
 
 fn verdict(verdict: Verdict) -> ao_p2p::Verdict {
@@ -119,7 +119,8 @@ impl Task {
     pub(super) fn on_request(&mut self, now: Timestamp, id: InboundId, from: PeerId, kind: Kind, data: &Bytes) {
         let answer = if kind == Kind::Forward {
             match Forward::decode(data) {
-                Ok(Forward::Whole(item)) => return self.submission(from, id, item),
+                Ok(Forward::Whole(item)) => return self.submission(from, id, Load::Item(item)),
+                Ok(Forward::Assign(assign)) => return self.submission(from, id, Load::Assign(assign)),
                 Ok(Forward::Offer { item, .. }) if self.items.want(now, item, &[from], Purpose::Submission(id)) => {
                     self.due = true;
                     return;
@@ -143,13 +144,13 @@ impl Task {
         self.send(Command::Respond { id, answer: answer.unwrap_or(Answer::Refused) });
     }
 
-    /// A client of another node sent this item.
-    pub(super) fn submission(&mut self, from: PeerId, id: InboundId, item: Bytes) {
+    /// A client of another node sent this, or an outbox there.
+    pub(super) fn submission(&mut self, from: PeerId, id: InboundId, load: Load) {
         let network = self.network.clone();
         let reply = Replier::new(move |receipt| {
             drop(network.send(Command::Respond { id, answer: Answer::Found(encode_receipt(&receipt)) }));
         });
-        let arrival = Arrival::Submission { from: names::to_types(&from), item, reply };
+        let arrival = Arrival::Submission { from: names::to_types(&from), load, reply };
         if let Err(arrival) = self.door.offer(arrival)
             && let Arrival::Submission { reply, .. } = *arrival
         {

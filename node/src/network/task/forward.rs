@@ -11,7 +11,7 @@ use super::ForwardId;
 use crate::error::{Code, Rejection};
 use crate::network::limits::{FORWARD_BYTES_MAX, FORWARDS_MAX};
 use crate::network::message::{Forward, HEAD_BYTES, decode_receipt};
-use crate::network::seam::Arrival;
+use crate::network::seam::{Arrival, Load};
 use crate::network::serve::part_of;
 
 /// Items that are on their way.
@@ -30,10 +30,17 @@ pub(super) fn refused(forward: ForwardId, why: &str) -> Arrival {
 
 impl Forwards {
     /// What to ask the scheduler's node; why not, if too much is on its way.
-    pub(super) fn begin(&mut self, forward: ForwardId, item: Bytes) -> Result<Bytes, &'static str> {
+    pub(super) fn begin(&mut self, forward: ForwardId, load: Load) -> Result<Bytes, &'static str> {
         if self.open.len() >= FORWARDS_MAX {
             return Err("too many items are on their way to other schedulers");
         }
+        let item = match load {
+            Load::Item(item) => item,
+            Load::Assign(assign) => {
+                self.open.insert(forward, None);
+                return Ok(Forward::Assign(assign).encode());
+            }
+        };
         if item.len() + HEAD_BYTES <= WHOLE_BYTES_MAX {
             self.open.insert(forward, None);
             return Ok(Forward::Whole(item).encode());
@@ -102,10 +109,11 @@ mod tests {
     fn a_large_item_is_offered_served_and_dropped_with_its_answer() {
         let mut forwards = Forwards::default();
         let item = item(WHOLE_BYTES_MAX);
-        let Ok(Forward::Offer { item: id, bytes }) = Forward::decode(&forwards.begin(ForwardId(1), item.clone()).unwrap()) else {
+        let Ok(Forward::Offer { item: id, bytes }) = Forward::decode(&forwards.begin(ForwardId(1), Load::Item(item.clone())).unwrap())
+        else {
             panic!()
         };
-        forwards.begin(ForwardId(2), item.clone()).unwrap();
+        forwards.begin(ForwardId(2), Load::Item(item.clone())).unwrap();
         let parts = (0..3).map(|part| match forwards.part(&id, part).unwrap() {
             Answer::Found(bytes) => ItemPart::decode(&bytes).unwrap(),
             other => panic!("{other:?}"),
@@ -127,13 +135,13 @@ mod tests {
     fn bounds_bite_and_nothing_stays_unanswered() {
         let mut forwards = Forwards::default();
         let large = item(40 << 20);
-        forwards.begin(ForwardId(9000), large.clone()).unwrap();
+        forwards.begin(ForwardId(9000), Load::Item(large.clone())).unwrap();
         let other = ao_types::ItemBuilder::new().data(vec![8; 40 << 20]).sign(&ao_types::Wallet::ed25519_from_seed(&[1; 32])).unwrap();
-        assert!(forwards.begin(ForwardId(9001), other.as_bytes().clone()).is_err());
+        assert!(forwards.begin(ForwardId(9001), Load::Item(other.as_bytes().clone())).is_err());
         for n in 1..FORWARDS_MAX as u64 {
-            forwards.begin(ForwardId(n), Bytes::from_static(b"small")).unwrap();
+            forwards.begin(ForwardId(n), Load::Item(Bytes::from_static(b"small"))).unwrap();
         }
-        assert!(forwards.begin(ForwardId(9002), Bytes::from_static(b"small")).is_err());
+        assert!(forwards.begin(ForwardId(9002), Load::Item(Bytes::from_static(b"small"))).is_err());
         let (_, lied) = forwards.answered(ForwardId(1), Ok(Bytes::from_static(b"\x01\x07")));
         assert!(lied);
         assert_eq!(forwards.close().len(), FORWARDS_MAX - 1);

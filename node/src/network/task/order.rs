@@ -73,8 +73,8 @@ impl Task {
                     self.send(Command::Penalise { peer, offence: offence(fault) });
                 }
             }
-            Order::Forward { forward, to, item } => match names::from_types(&to) {
-                Some(peer) => match self.forwards.begin(forward, item) {
+            Order::Forward { forward, to, load } => match names::from_types(&to) {
+                Some(peer) => match self.forwards.begin(forward, load) {
                     Ok(data) => self.ask(peer, Kind::Forward, data, Asking::Forward(forward)),
                     Err(why) => self.arrive_surely(forward::refused(forward, why)),
                 },

@@ -19,14 +19,14 @@ use bytes::Bytes;
 use super::world::{Dice, World};
 use super::*;
 use crate::error::Code;
-use crate::network::seam::{Arrival, ForwardId, Judge, Order, Orders};
+use crate::network::seam::{Arrival, ForwardId, Judge, Load, Order, Orders};
 use crate::shell::membership::Keeper;
 use crate::wiring::engines;
 
 /// Something on its way.
 enum Parcel {
     Arrival(Arrival),
-    Submission { asker: usize, forward: ForwardId, item: Bytes },
+    Submission { asker: usize, forward: ForwardId, load: Load },
 }
 
 /// See the module documentation.
@@ -203,8 +203,8 @@ impl Cluster {
             self.worlds[to].at(self.now);
             match parcel {
                 Parcel::Arrival(arrival) => self.worlds[to].arrive(arrival),
-                Parcel::Submission { asker, forward, item } => {
-                    let request = self.worlds[to].forwarded(item);
+                Parcel::Submission { asker, forward, load } => {
+                    let request = self.worlds[to].forwarded(load);
                     self.asked.insert((to, request), (asker, forward));
                 }
             }
@@ -277,13 +277,13 @@ impl Cluster {
                     }
                 }
             }
-            Order::Forward { forward, to, item } => {
+            Order::Forward { forward, to, load } => {
                 let to = node_of(&to);
                 if self.cut.contains(&to) || self.worlds[to].store.crashed() {
                     let answer = Err(Rejection::retry(Code::Unavailable, "the scheduler's node does not answer", 1));
                     self.worlds[n].arrive(Arrival::Forwarded { forward, answer });
                 } else {
-                    self.post(n, to, Parcel::Submission { asker: n, forward, item });
+                    self.post(n, to, Parcel::Submission { asker: n, forward, load });
                 }
             }
             Order::Penalise(peer, _) => self.penalties.push((peer, n)),

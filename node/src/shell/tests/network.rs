@@ -100,6 +100,34 @@ fn any_node_takes_what_another_schedules_and_outboxes_cross_the_network() {
 }
 
 #[test]
+fn an_item_is_assigned_to_a_process_of_any_scheduler() {
+    let mut cluster = Cluster::new("attest", 4, 21);
+    upload(&mut cluster, 0);
+    let [one, two, three] = [0, 1, 2].map(|n| process(&cluster, n, 1 + n as u8));
+    for spawn in [&one, &two, &three] {
+        cluster.worlds[3].submit(spawn, false);
+    }
+    cluster.settle();
+    // An outbox: what one pushes to two is assigned to three as well, whose node has it from a frame of two's.
+    let more = [("Action", "Share"), ("To", &two.id().to_string()), ("With", &three.id().to_string())];
+    let share = message(one.id(), 9, &more);
+    cluster.worlds[3].submit(&share, false);
+    cluster.settle();
+    let pushed = cluster.worlds[3].log(two.id())[1].item;
+    assert_eq!(cluster.worlds[3].log(three.id()).get(1).map(|row| row.item), Some(pushed));
+    // A client, at a node that schedules neither.
+    let request = cluster.worlds[3].assign(share.id(), two.id());
+    let twice = cluster.worlds[3].assign(pushed, three.id());
+    cluster.settle();
+    let accepted = cluster.worlds[3].replies[&request].as_ref().unwrap();
+    assert_eq!((accepted.process, accepted.slot), (Some(two.id()), Some(Slot(2))));
+    assert_eq!(cluster.worlds[0].log(two.id())[2].item, share.id());
+    assert_eq!(cluster.worlds[3].replies[&twice].as_ref().unwrap_err().code, Code::Duplicate);
+    cluster.check(&[0, 1, 2, 3]);
+    assert!(cluster.penalties.is_empty(), "{:?}", cluster.penalties);
+}
+
+#[test]
 fn who_sent_a_message_to_a_node_can_read_of_it_there_at_once() {
     let mut cluster = Cluster::new("attest", 4, 11);
     upload(&mut cluster, 0);

@@ -20,9 +20,9 @@ use super::*;
 use crate::chain::{Block, DevChain, DevGenesis};
 use crate::core::effect::{Effect, Reply};
 use crate::core::input::{Origin, RequestId};
-use crate::handle::Accepted;
 use crate::handle::Event;
-use crate::network::seam::{Arrival, Order};
+use crate::handle::{Accepted, AssignRequest};
+use crate::network::seam::{Arrival, Load, Order};
 use crate::shell::fold::Fold;
 use crate::shell::membership::Unwritten;
 use crate::shell::verify::Failed;
@@ -161,6 +161,15 @@ impl World {
         self.next_request
     }
 
+    /// Has an item assigned as a client does.
+    pub fn assign(&mut self, item: Id, process: Id) -> u64 {
+        self.next_request += 1;
+        let (request, exclude) = (RequestId(self.next_request), Vec::new());
+        let assign = AssignRequest { process, item, exclude, base_layer: false };
+        self.jobs.push_back(Work::Task(Task::Assign { request, assign, forwarded: false }));
+        self.next_request
+    }
+
     /// Does one thing; false if there is nothing to do.
     pub fn turn(&mut self) -> bool {
         if self.store.crashed() || self.jobs.is_empty() {
@@ -214,10 +223,10 @@ impl World {
     }
 
     /// Another node sent this item here; its answer will be under this request.
-    pub fn forwarded(&mut self, bytes: Bytes) -> u64 {
+    pub fn forwarded(&mut self, load: Load) -> u64 {
         self.next_request += 1;
         let request = RequestId(self.next_request);
-        self.jobs.push_back(Work::Task(Task::Item { request, bytes, push: true, store: false, forwarded: true }));
+        self.jobs.push_back(Work::Task(Task::forwarded(request, load)));
         self.next_request
     }
 
@@ -255,7 +264,7 @@ impl World {
         };
         match self.verifier.work(task) {
             Ok(input) => self.jobs.push_back(Work::Input(input)),
-            Err(Failed { asker: Some(Origin::Request(RequestId(request))), refusal }) => drop(self.replies.insert(request, Err(*refusal))),
+            Err(Failed { asker: Some(Origin::Request(RequestId(request))), refusal }) => drop(self.replies.insert(request, Err(refusal))),
             Err(Failed { asker: Some(Origin::Outbox { term, key, .. }), .. }) => {
                 self.jobs.push_back(Work::Input(Input::Undelivered { term, process: key.process }));
             }

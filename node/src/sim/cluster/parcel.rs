@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::Rejection;
 use crate::handle::Accepted;
-use crate::network::seam::ForwardId;
+use crate::network::seam::{ForwardId, Load};
 
 /// Names gossip by its content, as the network does.
 pub type GossipId = [u8; 16];
@@ -38,7 +38,7 @@ pub enum Parcel {
     /// An item that was asked for.
     Item { from: PeerId, bytes: Bytes },
     /// A client's item for another scheduler.
-    Submission { asker: Asker, forward: ForwardId, item: Bytes },
+    Submission { asker: Asker, forward: ForwardId, load: Load },
     /// What became of it.
     Forwarded { asker: Asker, forward: ForwardId, answer: Result<Accepted, Rejection> },
     /// "Give me these frames."
@@ -77,7 +77,7 @@ impl Parcel {
             Self::Engine { bytes, .. } => (2, bytes.len() as u64),
             Self::Evidence { bytes, .. } => (3, bytes.len() as u64),
             Self::Item { bytes, .. } => (4, bytes.len() as u64),
-            Self::Submission { item, .. } => (5, item.len() as u64),
+            Self::Submission { load, .. } => (5, load.weight() as u64),
             Self::Forwarded { answer, .. } => (6, answer.is_ok().into()),
             Self::AskFrames { from, .. } => (7, *from),
             Self::AskItems { ids, .. } => (8, ids.len() as u64),

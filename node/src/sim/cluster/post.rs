@@ -69,10 +69,10 @@ impl Cluster {
                 self.post_to(n, whom, &ask);
             }
             Order::Items { ids, .. } => ids.into_iter().for_each(|id| self.look_for(n, id)),
-            Order::Forward { forward, to, item } => {
+            Order::Forward { forward, to, load } => {
                 let asker = self.hosts[n].asker(n);
                 self.hosts[n].forwards.insert(forward);
-                self.post_to(n, member_of(&to), &Parcel::Submission { asker, forward, item });
+                self.post_to(n, member_of(&to), &Parcel::Submission { asker, forward, load });
                 self.after(FORWARD_MS, Event::GiveUp(asker, forward));
             }
             Order::Penalise(peer, offence) => {

@@ -66,8 +66,8 @@ impl Cluster {
     fn ask(&mut self, n: usize, parcel: Parcel) {
         match parcel {
             Parcel::Item { from, bytes } => self.hosts[n].world.arrive(Arrival::Item { from, bytes }),
-            Parcel::Submission { asker, forward, item } if self.hosts[n].serves() => {
-                let request = self.hosts[n].world.forwarded(item);
+            Parcel::Submission { asker, forward, load } if self.hosts[n].serves() => {
+                let request = self.hosts[n].world.forwarded(load);
                 let own = self.hosts[n].asker(n);
                 self.asked.insert((own, request), Asked::Node(asker, forward));
             }
