@@ -61,7 +61,8 @@ fn users(start: &str) -> BTreeSet<String> {
 #[test]
 fn every_member_is_looked_at() {
     let members = members();
-    for folder in ["consensus/types", "consensus/core", "consensus/attest", "consensus/bft", "storage", "vm", "p2p", "node", "testnet"] {
+    let folders = ["consensus/types", "consensus/core", "consensus/attest", "consensus/bft", "storage", "storage/arweave", "vm", "p2p"];
+    for folder in folders.into_iter().chain(["node", "testnet"]) {
         assert!(members.contains_key(folder), "{folder} is no member: {:?}", members.keys());
     }
     assert!(users("tokio").contains("node"), "the reader of manifests finds nothing");
@@ -105,7 +106,7 @@ fn types_have_no_runtime_and_no_disk() {
 
 #[test]
 fn pillars_do_not_know_each_other() {
-    let pillars = ["ao-consensus", "ao-attest", "ao-bft", "ao-storage", "ao-vm", "ao-p2p", "aonode", "ao-testnet"];
+    let pillars = ["ao-consensus", "ao-attest", "ao-bft", "ao-storage", "ao-arweave", "ao-vm", "ao-p2p", "aonode", "ao-testnet"];
     for (folder, manifest) in members() {
         if ["node", "testnet", "consensus/types"].contains(&folder.as_str()) {
             continue;
@@ -179,7 +180,11 @@ fn the_core_has_no_clock_no_runtime_no_disk_and_no_chance() {
     // What the network shell decides, it decides without them as well.
     let network = ["items", "range", "spread", "sync"].map(|machine| sources(&root().join("node/src/network"), machine));
     assert!(network.iter().all(|files| !files.is_empty()), "{network:?}");
-    for file in files.into_iter().chain(seam).chain(network.into_iter().flatten()) {
+    // And what anchoring decides: all of that crate but the two parts that wait.
+    let anchoring = ["pipeline", "flush", "duty", "compose", "records", "gateways", "backoff"]
+        .map(|machine| sources(&root().join("storage/arweave/src"), machine));
+    assert!(anchoring.iter().all(|files| !files.is_empty()), "{anchoring:?}");
+    for file in files.into_iter().chain(seam).chain(network.into_iter().flatten()).chain(anchoring.into_iter().flatten()) {
         let code = code(&file);
         for word in NOT_IN_THE_CORE {
             assert!(!code.contains(word), "{} says {word}", file.display());

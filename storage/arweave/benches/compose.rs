@@ -7,7 +7,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 fn items(count: usize, bytes: usize) -> Vec<Verified<DataItem>> {
     let wallet = Wallet::ed25519_from_seed(&[1; 32]);
-    let item = |n: usize| ItemBuilder::new().tag("Type", "Message").tag("Reference", n.to_string()).data(vec![n as u8; bytes]).sign(&wallet);
+    let item =
+        |n: usize| ItemBuilder::new().tag("Type", "Message").tag("Reference", n.to_string()).data(vec![n as u8; bytes]).sign(&wallet);
     (0..count).map(item).collect::<Result<_, _>>().expect("an Ed25519 key signs")
 }
 

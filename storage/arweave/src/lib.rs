@@ -2,7 +2,7 @@
 //!
 //! Arweave is the network's memory: whoever has it can rebuild every process. This crate turns what was confirmed into bundles
 //! ([`records`], [`compose`], when: [`flush`], whose turn: [`duty`]), brings each bundle to where nobody can take it away again
-//! ([`pipeline`]), and talks to nodes, gateways and bundling services without believing them ([`gateways`], [`client`]).
+//! ([`pipeline`], run by [`driver`]), and talks to nodes, gateways and bundling services without believing them ([`gateways`], [`client`]).
 //!
 //! ```text
 //!   confirmed slots ─▶ flush ─▶ compose ─▶ pipeline ◀──────────────▶ client ─▶ gateways of strangers
@@ -11,7 +11,7 @@
 //!                                    rows to remember, before each act
 //! ```
 //!
-//! Everything but [`client`] decides and does nothing else: time and chance are arguments, effects leave as values, and the same machine
+//! Everything but [`client`] and [`driver`] decides and does nothing else: time and chance are arguments, effects leave as values, and the same machine
 //! runs against a simulated chain in this crate's tests. It knows `ao-types` and no sibling; who stores the rows is not its business.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
@@ -29,3 +29,6 @@ pub mod pipeline;
 
 // Whom to ask.
 pub mod client;
+
+// What waits.
+pub mod driver;

@@ -43,6 +43,12 @@ pub const SHIPMENTS_MAX: usize = 256;
 /// Shipments that are worked on at once; each has one task out.
 pub const TASKS_MAX: usize = 8;
 
+/// Bundles kept in memory while they are worked on; others are composed again from their items.
+pub const BUNDLES_KEPT: usize = 4;
+
+/// Parcels handed to the driver and not taken yet.
+pub const PARCELS_WAITING: usize = 4;
+
 /// Transactions signed for one shipment, one after another.
 pub const CARRIERS_MAX: usize = 16;
 
@@ -118,7 +124,7 @@ pub const READ_BACK_BYTES_MAX: usize = BUNDLE_BYTES_MAX;
 /// Characters of a gateway's text that a message of ours repeats.
 pub const ECHO_CHARS_MAX: usize = 160;
 
-const _: () = assert!(FLUSH_BYTES % CHUNK_BYTES == 0, "a full flush fills its last chunk");
+const _: () = assert!(FLUSH_BYTES.is_multiple_of(CHUNK_BYTES), "a full flush fills its last chunk");
 const _: () = assert!(FRAMES_BYTES < ITEM_BYTES_MAX && RANGE_SLOTS_MAX * 96 < ITEM_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX + FLUSH_BYTES as usize <= BUNDLE_BYTES_MAX, "a module fits a bundle with what goes along");
 const _: () = assert!(COPIES <= ENDPOINTS_MAX && CONFIRMATIONS < ANCHOR_BLOCKS && TASKS_MAX <= SHIPMENTS_MAX);

@@ -13,9 +13,7 @@ use ao_types::message::VARIANT_TN1;
 use ao_types::{Canonical, DataItem, Id, ItemBuilder, NetworkId, ResultHash, Slot, Tag};
 use bytes::Bytes;
 
-use crate::limits::{
-    CERTIFICATE_BYTES_MAX, ECHO_CHARS_MAX, FRAMES_MAX, RANGE_CERTIFICATES_MAX, RANGE_RESULTS_MAX, RANGE_SLOTS_MAX,
-};
+use crate::limits::{CERTIFICATE_BYTES_MAX, ECHO_CHARS_MAX, FRAMES_MAX, RANGE_CERTIFICATES_MAX, RANGE_RESULTS_MAX, RANGE_SLOTS_MAX};
 
 /// Version of every record that this build writes.
 pub const VERSION: &str = "1";

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ao_arweave::limits::{ANCHOR_BLOCKS, CONFIRMATIONS};
 use ao_arweave::pipeline::{
-    Answer, Budget, Bundle, Covered, Effect, Held, Input, Known, Pipeline, Place, Posted, Seeded, Settings, Shipment, Spent, Stage, Task, Via,
+    Answer, Budget, Bundle, Covered, Effect, Held, Input, Known, Pipeline, Place, Posted, Seeded, Settings, Shipment, Spent, Stage, Task,
+    Via,
 };
 use ao_types::hash::sha256;
 use ao_types::{Canonical, Id, Slot};
@@ -269,7 +270,9 @@ impl Run {
         self.crashes += 1;
         // What was under way may have arrived.
         for (_, shipment, task) in std::mem::take(&mut self.out) {
-            if self.chain.dice.percent(50) && let Some(row) = self.rows.get(&shipment) {
+            if self.chain.dice.percent(50)
+                && let Some(row) = self.rows.get(&shipment)
+            {
                 let row = Shipment::decode(row).unwrap();
                 self.chain.answer(&row.bundle, &task);
             }

@@ -195,7 +195,9 @@ mod tests {
         ] {
             assert!(matches!(check(&guard, url), Err(Refused::NotPublic(_))), "{url}: {:?}", check(&guard, url));
         }
-        for url in ["http://localhost/", "http://LOCALHOST./", "http://metadata.google.internal/", "http://router.lan/", "http://redis:6379/"] {
+        for url in
+            ["http://localhost/", "http://LOCALHOST./", "http://metadata.google.internal/", "http://router.lan/", "http://redis:6379/"]
+        {
             assert!(matches!(check(&guard, url), Err(Refused::LocalName(_))), "{url}");
         }
         assert!(matches!(check(&guard, "file:///etc/passwd"), Err(Refused::Scheme(_))));

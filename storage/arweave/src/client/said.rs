@@ -223,7 +223,9 @@ mod tests {
             Some(Block { hash, previous, height: 5, timestamp: 0, transactions: vec![Id([transaction; 32])] })
         };
         let (yes, other, without) = (block(1, 3), block(2, 3), block(1, 4));
-        let of = |blocks: &[&Option<Block>], configured| held(&place, &blocks.iter().map(|block| (*block).clone()).collect::<Vec<_>>(), configured);
+        let of = |blocks: &[&Option<Block>], configured| {
+            held(&place, &blocks.iter().map(|block| (*block).clone()).collect::<Vec<_>>(), configured)
+        };
         assert_eq!(of(&[&yes, &yes], 2), Some(Held::Holds));
         assert_eq!(of(&[&yes, &yes, &other], 3), Some(Held::Holds));
         assert_eq!(of(&[&yes], 1), Some(Held::Holds));

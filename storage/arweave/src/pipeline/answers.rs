@@ -1,7 +1,7 @@
 //! What an answer changes.
 
 use super::step::retire;
-use super::{Alarm, Answer, Carrier, Holder, Effect, Held, Known, Pipeline, Posted, Seeded, Shipment, Stage, Task, Terms, Via, Work};
+use super::{Alarm, Answer, Carrier, Effect, Held, Holder, Known, Pipeline, Posted, Seeded, Shipment, Stage, Task, Terms, Via, Work};
 use crate::backoff::pause_ms;
 use crate::limits::{ANCHOR_BLOCKS, ASK_EVERY, ENDPOINTS_MAX, HOLD, PRICE_MARGIN_PERCENT, UNSEEN};
 

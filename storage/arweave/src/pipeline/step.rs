@@ -1,6 +1,6 @@
 //! What comes next for a shipment, as far as is known now.
 
-use super::{Alarm, Carrier, Holder, Effect, Pipeline, Shipment, Stage, Task, Via, Work};
+use super::{Alarm, Carrier, Effect, Holder, Pipeline, Shipment, Stage, Task, Via, Work};
 use crate::limits::{ANCHOR_BLOCKS, ASK_EVERY, AUDIT_BLOCKS, CARRIERS_MAX, SEED_CHUNKS};
 
 /// Failures after which one copy is enough to go on with.
@@ -80,6 +80,10 @@ impl Pipeline {
         if let Some((_, until)) = self.hold {
             return Next::Wait(until, false);
         }
+        // An anchor is judged by the chain's height.
+        if self.tip == 0 && self.settings.via == Via::Chain {
+            return Next::Wait(u64::MAX, true);
+        }
         if self.signing.is_some() {
             return Next::Wait(now_ms + ASK_EVERY.as_millis() as u64, false);
         }
@@ -122,7 +126,8 @@ impl Pipeline {
             let count = (chunks - copy.chunks).min(SEED_CHUNKS as u32);
             return Some(Task::Seed { endpoint: copy.endpoint.clone(), from: copy.chunks, count });
         }
-        let wanted = if is_item(carrier) { 1 + shipment.copies.iter().filter(|copy| is_late(copy, self.tip)).count() } else { self.settings.copies };
+        let wanted =
+            if is_item(carrier) { 1 + shipment.copies.iter().filter(|copy| is_late(copy, self.tip)).count() } else { self.settings.copies };
         let except: Vec<String> = shipment.copies.iter().map(|copy| copy.endpoint.clone()).chain(work.refused.iter().cloned()).collect();
         (shipment.copies.len() < wanted).then(|| Task::Post { carrier: carrier.clone(), except })
     }
