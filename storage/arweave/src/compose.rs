@@ -196,7 +196,9 @@ mod tests {
 
     #[test]
     fn a_transaction_and_an_item_carry_it_with_the_tags_that_a_scan_finds() {
-        let wallet = Wallet::generate_rsa().unwrap();
+        let keys = include_str!("../../../consensus/types/tests/vectors/keys.TEST-ONLY.json");
+        let keys: serde_json::Value = serde_json::from_str(keys).unwrap();
+        let wallet = Wallet::from_jwk(&keys["rsa"][0]["jwk"].to_string()).unwrap();
         let network = NetworkId([9; 32]);
         let composed = compose(&[item(1, 10)]).unwrap();
         let transaction = composed.header(&network, [4; 48], 1234).sign(&wallet).unwrap();

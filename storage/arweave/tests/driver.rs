@@ -10,7 +10,7 @@ use ao_arweave::client::Client;
 use ao_arweave::driver::{Driver, KeepError, Keeper, Parcel, Parts, Remembered, Rows, ShipError, Standing};
 use ao_arweave::pipeline::{Alarm, Budget, Covered, Settings, Shipment, Spent, Stage, Via};
 use ao_types::{Canonical as _, DataItem, Id, ItemBuilder, NetworkId, Slot, Verified, Wallet};
-use common::{Chain, Gateway, World};
+use common::{Chain, Gateway, World, wallet};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
@@ -80,7 +80,7 @@ impl Net {
     async fn new() -> Self {
         let chain = Chain::new();
         let gateways = vec![Gateway::start(&chain).await, Gateway::start(&chain).await];
-        let wallet = Arc::new(Wallet::generate_rsa().unwrap());
+        let wallet = Arc::new(wallet(0));
         let budget = Budget { day_max: 1_000_000, floor: 1000 };
         Self { chain, gateways, world: World::new(), keeper: Arc::default(), wallet, budget }
     }

@@ -13,7 +13,7 @@ use ao_types::receipt::Receipt;
 use ao_types::transaction::{Base64Url, Transaction};
 use ao_types::{Id, ItemBuilder, NetworkId, Signer as _, Wallet};
 use bytes::Bytes;
-use common::{Chain, Gateway, World};
+use common::{Chain, Gateway, World, wallet};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -49,7 +49,7 @@ impl Net {
     async fn anchored(&self) -> (Transaction, Composed) {
         let item = ItemBuilder::new().data(vec![7; 700_000]).sign(&Wallet::ed25519_from_seed(&[1; 32])).unwrap();
         let composed = compose(&[item]).unwrap();
-        let wallet = Wallet::generate_rsa().unwrap();
+        let wallet = wallet(0);
         let address = wallet.address().as_id().unwrap();
         let quoted = self.client.quote(&address, composed.bytes.len() as u64, self.tip()).await.unwrap();
         let Answer::Quoted { price, anchor, .. } = quoted else { panic!("{quoted:?}") };
@@ -194,7 +194,7 @@ fn receipt(wallet: &Wallet, id: String, deadline_height: u64) -> Receipt {
 async fn a_receipt_counts_from_the_pinned_key_for_this_item_and_no_other() {
     let chain = Chain::new();
     let (service, world) = (Gateway::start(&chain).await, World::new());
-    let (pinned, stranger) = (Wallet::generate_rsa().unwrap(), Wallet::generate_rsa().unwrap());
+    let (pinned, stranger) = (wallet(0), wallet(1));
     let key = Id(sha256(&[pinned.owner()]));
     let client = Client::new(&[], std::slice::from_ref(&service.url), vec![key], world.clone()).unwrap();
     let item = ItemBuilder::new().data("x").sign(&Wallet::ed25519_from_seed(&[1; 32])).unwrap();

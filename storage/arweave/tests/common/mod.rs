@@ -9,14 +9,21 @@ use std::time::Instant;
 use ao_arweave::client::Surroundings;
 use ao_arweave::compose::ChunkPost;
 use ao_arweave::gateways::Health;
-use ao_types::Id;
 use ao_types::hash::sha256;
 use ao_types::merkle::{Tree, check_path};
 use ao_types::transaction::{Base64Url, Transaction};
+use ao_types::{Id, Wallet};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+/// One of three RSA keys for tests: making one takes seconds on a busy machine.
+pub fn wallet(place: usize) -> Wallet {
+    let keys = include_str!("../../../../consensus/types/tests/vectors/keys.TEST-ONLY.json");
+    let keys: Value = serde_json::from_str(keys).unwrap();
+    Wallet::from_jwk(&keys["rsa"][place]["jwk"].to_string()).unwrap()
+}
 
 /// What a gateway does wrong.
 #[derive(Clone, Debug, Default)]
