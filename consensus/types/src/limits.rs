@@ -45,6 +45,9 @@ pub const BUNDLE_WORK_BYTES_MAX: u64 = 1 << 32;
 /// Prepared RSA keys kept for signers seen before. About 4 KiB each.
 pub const SIGNER_CACHE_ENTRIES: usize = 1024;
 
+/// Decompressed Ed25519 keys kept for signers seen before: schedulers above all. 192 bytes each.
+pub const ED25519_KEYS_KEPT: usize = 256;
+
 /// Bytes of an Arweave transaction's tag names and values together (`arweave.md`, section 6.1).
 pub const TRANSACTION_TAG_BYTES_MAX: usize = 2048;
 
@@ -70,6 +73,7 @@ const _: () = assert!(TAG_SECTION_BYTES_MAX / 2 <= u16::MAX as usize, "tag count
 const _: () = assert!(ITEM_HEADER_BYTES_MAX < ITEM_BYTES_MAX && ITEM_BYTES_MAX <= MODULE_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX < BUNDLE_BYTES_MAX, "a module fits a bundle");
 const _: () = assert!(SIGNER_CACHE_ENTRIES.is_power_of_two(), "the table is indexed by masking");
+const _: () = assert!(ED25519_KEYS_KEPT.is_power_of_two() && ED25519_KEYS_KEPT <= 1 << 16, "the table is indexed by masking 16 bits");
 
 /// Members of one committee. A bitmap of so many is 512 bytes.
 pub const COMMITTEE_MEMBERS_MAX: usize = 4096;
