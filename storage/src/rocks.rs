@@ -160,11 +160,17 @@ impl Store for RocksStore {
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
         let mut writes = rocksdb::WriteBatch::default();
+        // Families are found by name behind a lock: once for each table of a batch, not once for each of its thousands of rows.
+        let mut families: [Option<Arc<BoundColumnFamily<'_>>>; Table::ALL.len()] = [const { None }; Table::ALL.len()];
         for (table, key, row) in &batch.writes {
-            let family = self.family(*table)?;
+            let place = &mut families[*table as usize];
+            let family = match place {
+                Some(family) => family,
+                None => place.insert(self.family(*table)?),
+            };
             match row {
-                Some(row) => writes.put_cf(&family, key, row),
-                None => writes.delete_cf(&family, key),
+                Some(row) => writes.put_cf(family, key, row),
+                None => writes.delete_cf(family, key),
             }
         }
         let mut options = WriteOptions::default();
