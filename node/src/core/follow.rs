@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use super::batch::Visible;
 use super::effect::Effect;
-use super::input::{Place, Received, RecoveredChain};
+use super::input::{Place, ProcessFacts, Received, RecoveredChain};
 use super::{Core, Mode, Room, Unconfirmed, ingest};
 use crate::limits::{FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX, FRAMES_UNCONFIRMED_MAX};
 use crate::network::seam::{Held, Judge, Order, Verdict};
@@ -198,9 +198,8 @@ impl Core {
             following.look = Some(now.plus_ms(FOLLOW_LOOK_MS));
             return following.keep(received);
         }
-        let assignments: Vec<_> = received.assigned.iter().map(|one| one.assignment.clone()).collect();
-        let log = Before { core: self, received: &received };
-        if let Err(refusal) = contents::check(&received.header, &received.entries, &assignments, &log) {
+        let log = Before::new(self, &received);
+        if let Err(refusal) = contents::check(&received.header, &received.entries, &received.read, &log) {
             return self.refuse_frame(now, received, refusal, out);
         }
         self.apply(now, received, tip);
@@ -284,20 +283,27 @@ fn penalise(from: PeerId, offence: Offence, out: &mut Vec<Effect>) {
 struct Before<'a> {
     core: &'a Core,
     received: &'a Received,
+    /// The first entry of each item in each log.
+    places: BTreeMap<(Id, Id), usize>,
+    /// What the store knew of each process, if anything.
+    facts: BTreeMap<Id, &'a ProcessFacts>,
 }
 
-impl Before<'_> {
-    fn entries<'s>(&'s self, process: &'s Id) -> impl Iterator<Item = usize> + 's {
-        let of = self.received.entries.iter().enumerate();
-        of.filter(move |(_, entry)| entry.process == *process).map(|(at, _)| at)
-    }
-
-    fn facts(&self, process: &Id) -> Option<&super::input::ProcessFacts> {
-        self.entries(process).find_map(|at| self.received.submissions.get(at)?.facts.process.as_ref())
+impl<'a> Before<'a> {
+    /// A frame has thousands of entries, and each is asked about more than once.
+    fn new(core: &'a Core, received: &'a Received) -> Self {
+        let (mut places, mut facts) = (BTreeMap::new(), BTreeMap::new());
+        for (at, (entry, submission)) in received.entries.iter().zip(&received.submissions).enumerate() {
+            places.entry((entry.process, entry.item)).or_insert(at);
+            if let Some(known) = &submission.facts.process {
+                facts.entry(entry.process).or_insert(known);
+            }
+        }
+        Self { core, received, places, facts }
     }
 
     fn index(&self, process: &Id, item: &Id) -> Option<usize> {
-        self.entries(process).find(|at| self.received.entries.get(*at).is_some_and(|entry| entry.item == *item))
+        self.places.get(&(*process, *item)).copied()
     }
 }
 
@@ -308,13 +314,13 @@ impl Log for Before<'_> {
             _ => None,
         };
         let known = self.core.processes.get(process).and_then(|known| known.host);
-        let host = known.or_else(|| self.facts(process)?.host).or_else(|| self.index(process, process).and_then(born_here));
+        let host = known.or_else(|| self.facts.get(process)?.host).or_else(|| self.index(process, process).and_then(born_here));
         schedule_epoch == 0 && host == Some(chain.scheduler)
     }
 
     fn head(&self, process: &Id) -> Option<Head> {
         let known = self.core.processes.get(process).and_then(|known| known.head.as_ref());
-        known.or_else(|| Some(&self.facts(process)?.head)).map(ingest::before)
+        known.or_else(|| Some(&self.facts.get(process)?.head)).map(ingest::before)
     }
 
     fn lawful(&self, process: &Id, item: &Id) -> Result<(), String> {

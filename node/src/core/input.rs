@@ -1,5 +1,6 @@
 //! All that can reach the core. Facts that need the disk come along: the core never looks anything up.
 
+use ao_consensus::checks::contents::Read;
 use ao_consensus::schedule::Assigned;
 use ao_consensus::{ChainTip, Consensus, Entry, Evidence, SignedHeader};
 use ao_storage::schema::{EvaluationRow, Head, ItemKind, MonitorRow, OutboxKey};
@@ -234,6 +235,8 @@ pub struct Received {
     pub held: Vec<Id>,
     /// One for each entry: what its assignment says.
     pub assigned: Vec<Assigned>,
+    /// The same as it is compared with the log.
+    pub read: Vec<Read>,
     /// One for each entry: the item and what the store knows around it.
     pub submissions: Vec<Submission>,
     /// One for each entry: whether the item may be assigned at all.

@@ -1,5 +1,7 @@
 //! What the store knows around a submission: the look-ups that the core does not make.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ao_storage::{Error, Store, schema};
@@ -24,9 +26,36 @@ impl Settled {
     }
 }
 
+/// Processes that were looked up for one purpose: a frame speaks of few, and of each many times.
+#[derive(Debug)]
+pub struct Looked {
+    /// Settled when the first look-up began: what comes later is no older.
+    as_of: Batch,
+    processes: BTreeMap<Id, Option<ProcessFacts>>,
+}
+
+impl Looked {
+    /// Nothing was looked up yet.
+    pub fn from_now(settled: &Settled) -> Self {
+        Self { as_of: settled.now(), processes: BTreeMap::new() }
+    }
+
+    /// Every batch up to this one is in what was looked up.
+    pub fn as_of(&self) -> Batch {
+        self.as_of
+    }
+
+    fn process(&mut self, store: &dyn Store, process: Id) -> Result<Option<ProcessFacts>, Error> {
+        Ok(match self.processes.entry(process) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => place.insert(of_process(store, process)?).clone(),
+        })
+    }
+}
+
 /// Looks up everything that the core needs to decide about a submission.
-pub fn of_submission(store: &dyn Store, settled: &Settled, submission: &Submission) -> Result<Facts, Error> {
-    let as_of = settled.now();
+pub fn of_submission(store: &dyn Store, looked: &mut Looked, submission: &Submission) -> Result<Facts, Error> {
+    let as_of = looked.as_of;
     let stored = schema::ITEMS.contains(store, &submission.id)?;
     Ok(match &submission.place {
         Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {
@@ -39,7 +68,7 @@ pub fn of_submission(store: &dyn Store, settled: &Settled, submission: &Submissi
         Place::Log { process, content, .. } => {
             let content = content.map(|key| content_slot(store, *process, &key)).transpose()?.flatten();
             let assigned = if stored { assigned(store, *process, submission.id)? } else { None };
-            Facts { as_of, process: of_process(store, *process)?, assigned, content, stored }
+            Facts { as_of, process: looked.process(store, *process)?, assigned, content, stored }
         }
     })
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ao_consensus::checks::contents::Read;
 use ao_consensus::frame::{EntryPath, FrameSignature, WireFrame};
 use ao_consensus::limits::{FRAME_SIGNATURE_BYTES_MAX, HEADER_BYTES_MAX, PAYLOAD_BYTES_ALONE_MAX};
 use ao_consensus::schedule::Assigned;
@@ -15,10 +16,10 @@ use ao_storage::{Error, Store};
 use ao_types::codec::{Canonical, Reader};
 use ao_types::lawful::Rules;
 use ao_types::message::OnBoot;
-use ao_types::{Address, Assignment, ContentKey, DataItem, Id, Lawful, PeerId, Slot, Verified};
+use ao_types::{Address, ContentKey, DataItem, Id, Lawful, PeerId, Slot, Verified};
 use bytes::Bytes;
 
-use super::facts;
+use super::facts::{self, Looked};
 use super::verify::{Verifier, indexed};
 use crate::core::input::{Facts, Input, Origin, Place, Received, Spawn, Submission};
 use crate::network::seam::{Judge, Verdict};
@@ -124,8 +125,8 @@ fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Wor
     let header = raw.verify().map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
     let body = Body::read_payload(&header, &payload).map_err(malformed)?;
     let contents = body.contents(&|_| false).map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
-    let assigned = contents.assignments.into_iter().map(assigned).collect::<Option<Vec<_>>>();
-    let assigned = assigned.ok_or(Worthless::Wrong(Offence::Malformed))?;
+    let read = contents.assignments.into_iter().map(Read::of).collect::<Result<Vec<_>, _>>();
+    let read = read.map_err(|_| Worthless::Wrong(Offence::Malformed))?;
     let mut items = BTreeMap::new();
     for item in contents.items {
         let known = schema::ITEMS.get(&*verifier.store, &item.id())?.is_some_and(|known| known == *item.as_bytes());
@@ -133,7 +134,7 @@ fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Wor
         let item = item.map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
         items.insert(item.id(), item);
     }
-    let parts = Parts { from: from.clone(), header, entries: body.entries, held: contents.held, assigned, items };
+    let parts = Parts { from: from.clone(), header, entries: body.entries, held: contents.held, read, items };
     Ok(Input::Received(Box::new(look_up(verifier, parts)?)))
 }
 
@@ -152,20 +153,20 @@ fn second(verifier: &Verifier, from: &PeerId, row: &FrameRow, raw: RawHeader) ->
     Ok(Input::Other { from: from.clone(), header: Box::new(second), evidence })
 }
 
-/// What an assignment says; `None` if it cannot be read.
-pub fn assigned(item: Verified<DataItem>) -> Option<Assigned> {
-    let assignment = Assignment::read(item).ok()?;
+/// What an assignment says, as its scheduler had it.
+pub fn assigned(read: &Read) -> Assigned {
+    let (assignment, content_hash) = (read.assignment(), read.content_hash());
     let content = assignment.content();
-    Some(Assigned {
+    Assigned {
         schedule_epoch: content.schedule_epoch,
         slot: content.slot,
         hash_chain: *content.hash_chain.as_bytes(),
         timestamp: Timestamp(content.timestamp_ms),
         block_height: content.block_height,
-        content_hash: content.content_hash(),
+        content_hash,
         id: assignment.id(),
         assignment: assignment.item().clone(),
-    })
+    }
 }
 
 /// A checked frame before its look-up.
@@ -174,23 +175,23 @@ struct Parts {
     header: SignedHeader,
     entries: Vec<Entry>,
     held: Vec<Id>,
-    assigned: Vec<Assigned>,
+    read: Vec<Read>,
     items: BTreeMap<Id, Verified<DataItem>>,
 }
 
 /// Looks up everything around a frame again.
 pub fn again(verifier: &Verifier, received: Received) -> Result<Received, Error> {
-    let Received { from, header, entries, held, assigned, submissions, .. } = received;
+    let Received { from, header, entries, held, read, submissions, .. } = received;
     let items = submissions.into_iter().filter_map(|submission| submission.item).map(|item| (item.id(), item)).collect();
-    look_up(verifier, Parts { from, header, entries, held, assigned, items })
+    look_up(verifier, Parts { from, header, entries, held, read, items })
 }
 
 fn look_up(verifier: &Verifier, parts: Parts) -> Result<Received, Error> {
-    let Parts { from, header, entries, held, assigned, items } = parts;
-    let as_of = verifier.settled.now();
+    let Parts { from, header, entries, held, read, items } = parts;
+    let mut looked = Looked::from_now(&verifier.settled);
     let (mut submissions, mut lawful) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
     let (mut missing, mut brought) = (BTreeSet::new(), BTreeSet::new());
-    for (entry, assigned) in entries.iter().zip(&assigned) {
+    for (entry, read) in entries.iter().zip(&read) {
         let own = items.get(&entry.item).cloned();
         let item = match &own {
             Some(item) => Some(item.clone()),
@@ -202,19 +203,19 @@ fn look_up(verifier: &Verifier, parts: Parts) -> Result<Received, Error> {
             submissions.push(submission(entry, None, Place::Log { process: entry.process, exclude: Vec::new(), content: None }));
             continue;
         };
-        let exclude = Assignment::read(assigned.assignment.clone()).map(|read| read.content().exclude.clone()).unwrap_or_default();
-        let (place, law) = place(entry, &item, exclude);
+        let (place, law) = place(entry, &item, read.assignment().content().exclude.clone());
         if let Place::Spawn(spawn) = &place {
             needs(verifier, spawn, &item, &items, &mut missing)?;
         }
         // The second entry of one item finds it stored by the first.
         let own = own.filter(|_| brought.insert(entry.item));
         let mut submission = submission(entry, own, place);
-        submission.facts = facts::of_submission(&*verifier.store, &verifier.settled, &submission)?;
+        submission.facts = facts::of_submission(&*verifier.store, &mut looked, &submission)?;
         lawful.push(law);
         submissions.push(submission);
     }
-    Ok(Received { from, header, entries, held, assigned, submissions, lawful, missing: missing.into_iter().collect(), as_of })
+    let (assigned, missing) = (read.iter().map(assigned).collect(), missing.into_iter().collect());
+    Ok(Received { from, header, entries, held, assigned, read, submissions, lawful, missing, as_of: looked.as_of() })
 }
 
 fn submission(entry: &Entry, item: Option<Verified<DataItem>>, place: Place) -> Submission {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use ao_consensus::checks::contents::Read;
 use ao_consensus::{Chain, Frame};
 use ao_storage::schema::{self, FrameKey, Head};
 use ao_storage::{Direction, Durability, Error, Store, WriteBatch};
@@ -68,7 +69,7 @@ fn head(store: &dyn Store, process: Id, slot: Slot) -> Result<Head, Error> {
     let row = schema::SCHEDULE.get(store, &(process, slot))?.ok_or_else(|| corrupt("it is not here"))?;
     let assignment =
         ao_types::Verified::<ao_types::DataItem>::reload(row.assignment).map_err(|_| corrupt("its assignment cannot be read"))?;
-    let assigned = frames::assigned(assignment).ok_or_else(|| corrupt("its assignment is none"))?;
+    let assigned = Read::of(assignment).map(|read| frames::assigned(&read)).map_err(|_| corrupt("its assignment is none"))?;
     Ok(crate::core::head_of(&assigned))
 }
 

@@ -13,7 +13,7 @@ use ao_vm::Vm;
 use bytes::Bytes;
 
 use super::doorway::Place as Room;
-use super::facts::{self, Settled};
+use super::facts::{self, Looked, Settled};
 use super::frames::{self, born};
 use super::membership::Neighbours;
 use super::modules::{Modules, refused, store_failed};
@@ -220,7 +220,8 @@ impl Verifier {
     }
 
     fn facts(&self, submission: &Submission) -> Result<Facts, Rejection> {
-        facts::of_submission(&*self.store, &self.settled, submission).map_err(|error| store_failed(&error))
+        let mut looked = Looked::from_now(&self.settled);
+        facts::of_submission(&*self.store, &mut looked, submission).map_err(|error| store_failed(&error))
     }
 
     /// A verified item with its place and facts. `store`: an item that belongs into no log of this node is stored all the same.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ao_types::message::ViewError;
 use ao_types::{Assignment, Chain, DataItem, Id, Slot, Verified};
 
 use super::Refusal;
@@ -26,12 +27,6 @@ pub enum EntryRule {
     /// Slot, hash chain, signer, time.
     #[error(transparent)]
     Schedule(ScheduleError),
-    /// The assignment cannot be read.
-    #[error("the assignment is none: {reason}")]
-    Assignment {
-        /// Why.
-        reason: String,
-    },
     /// The assignment says something else than the entry.
     #[error("the entry's {what} is not the assignment's")]
     Mismatch {
@@ -47,6 +42,35 @@ pub enum EntryRule {
     /// The item has a slot in this log.
     #[error("the item has a slot in this log already")]
     Duplicate,
+}
+
+/// An assignment with what it says. Reading it and hashing what it says cost more than comparing them: done once, by a worker, and not
+/// again by the one thread that knows the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    assignment: Assignment,
+    content_hash: [u8; 32],
+}
+
+impl Read {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// The item is no assignment.
+    pub fn of(item: Verified<DataItem>) -> Result<Self, ViewError> {
+        let assignment = Assignment::read(item)?;
+        Ok(Self { content_hash: assignment.content().content_hash(), assignment })
+    }
+
+    /// The assignment.
+    pub fn assignment(&self) -> &Assignment {
+        &self.assignment
+    }
+
+    /// Hash of what it says.
+    pub fn content_hash(&self) -> [u8; 32] {
+        self.content_hash
+    }
 }
 
 /// The log before the frame, and what the node knows of items.
@@ -67,7 +91,7 @@ pub trait Log {
 }
 
 /// Whether all entries pass. `assignments` are the body's, verified, one for each entry in order.
-pub fn check(header: &FrameHeader, entries: &[Entry], assignments: &[Verified<DataItem>], log: &dyn Log) -> Result<(), Refusal> {
+pub fn check(header: &FrameHeader, entries: &[Entry], assignments: &[Read], log: &dyn Log) -> Result<(), Refusal> {
     let mut heads: BTreeMap<Id, Head> = BTreeMap::new();
     let mut given: BTreeSet<(Id, Id)> = BTreeSet::new();
     for (entry, assignment) in entries.iter().zip(assignments) {
@@ -96,15 +120,15 @@ pub fn check(header: &FrameHeader, entries: &[Entry], assignments: &[Verified<Da
 }
 
 /// One entry against its assignment and the assignment before.
-fn check_entry(header: &FrameHeader, entry: &Entry, item: &Verified<DataItem>, before: Option<&Head>) -> Result<Head, EntryRule> {
-    let assignment = Assignment::read(item.clone()).map_err(|error| EntryRule::Assignment { reason: error.to_string() })?;
+fn check_entry(header: &FrameHeader, entry: &Entry, read: &Read, before: Option<&Head>) -> Result<Head, EntryRule> {
+    let Read { assignment, content_hash } = read;
     let content = assignment.content();
     for (what, same) in [
         ("assignment", assignment.id() == entry.assignment),
         ("slot", content.slot == entry.slot),
         ("schedule epoch", content.schedule_epoch == entry.schedule_epoch),
         ("item", assignment.message() == entry.item),
-        ("content hash", content.content_hash() == entry.content_hash),
+        ("content hash", *content_hash == entry.content_hash),
         ("hash chain", *content.hash_chain.as_bytes() == entry.hash_chain),
     ] {
         if !same {
@@ -116,7 +140,7 @@ fn check_entry(header: &FrameHeader, entry: &Entry, item: &Verified<DataItem>, b
     if entry.schedule_epoch < epoch || (entry.slot == Slot(0)) != (entry.item == entry.process) {
         return Err(EntryRule::Mismatch { what: if entry.schedule_epoch < epoch { "schedule epoch" } else { "slot" } });
     }
-    check_next(entry.process, header.chain.scheduler, before, &assignment).map_err(EntryRule::Schedule)
+    check_next(entry.process, header.chain.scheduler, before, assignment).map_err(EntryRule::Schedule)
 }
 
 #[cfg(test)]

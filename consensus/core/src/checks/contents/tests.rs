@@ -59,7 +59,7 @@ fn verdict(messages: &[u8], known: usize, change: impl Fn(&mut Book, &mut Vec<En
     let mut entries: Vec<Entry> = book.log[known..].iter().map(entry).collect();
     let mut header = frames(1, |_| false).remove(0).frame.header;
     change(&mut book, &mut entries, &mut header);
-    let assignments: Vec<_> = book.log[known..].iter().map(|one| one.assignment.clone()).collect();
+    let assignments: Vec<_> = book.log[known..].iter().map(|one| Read::of(one.assignment.clone()).unwrap()).collect();
     check(&header, &entries, &assignments, &book).map_err(|refusal| match refusal {
         Refusal::Entry { process, rule, .. } if process == PROCESS => rule,
         other => panic!("an entry's rule, not {other}"),
