@@ -497,6 +497,9 @@ pub struct Bench {
     /// With --devnet: messages sent per second; as many as go with --concurrency when left out
     #[arg(long, value_name = "N", requires = "devnet")]
     pub rate: Option<u32>,
+    /// With --devnet: send for so long; without --rate until all --messages are sent, if that is earlier
+    #[arg(long, value_name = "S", requires = "devnet")]
+    pub seconds: Option<u32>,
     /// With --devnet: how many of the nodes schedule the processes
     #[arg(long, value_name = "N", default_value_t = 1, requires = "devnet")]
     pub schedulers: usize,

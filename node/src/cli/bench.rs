@@ -23,9 +23,11 @@ use super::{items, online, show};
 use crate::demo::{modules, wallets};
 use crate::keys::Kind;
 
+mod line;
 mod machine;
 mod network;
 mod probe;
+mod stages;
 mod times;
 
 use machine::{cpu_seconds, processor};
@@ -50,6 +52,10 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
         if value == 0 || value > most {
             return Err(Failure::usage(format!("{flag} {value}: between 1 and {most}")));
         }
+    }
+    let wanted = arguments.rate.zip(arguments.seconds).map_or(1, |(rate, seconds)| rate as usize * seconds as usize);
+    if wanted == 0 || wanted > MESSAGES_MAX {
+        return Err(Failure::usage(format!("--rate and --seconds ask for {wanted} messages: between 1 and {MESSAGES_MAX}")));
     }
     if arguments.payload > PAYLOAD_MAX {
         return Err(Failure::usage(format!("--payload {}: at most {PAYLOAD_MAX}", arguments.payload)));

@@ -229,7 +229,7 @@ impl Client {
 }
 
 /// What a node's refusal means. Understands the native form `{"error":{"code","message"}}` and the units' `{"error":text,"code"}`.
-fn refused(status: u16, body: &[u8]) -> Failure {
+pub fn refused(status: u16, body: &[u8]) -> Failure {
     let value: Value = serde_json::from_slice(body).unwrap_or_else(|_| json!({}));
     let error = &value["error"];
     let text = |value: &Value| value.as_str().map(super::output::printable);
