@@ -13,6 +13,9 @@
 //! socket and no clock. Nothing here judges what a frame says: frames of others are handed in with whoever sent them, and the verdict of
 //! the core goes back to gossip. What is checked here is only what keeps a stranger from using this node's memory and bandwidth: lengths,
 //! the scheduler's signature on a header before its body is pulled, and the proofs of chunks.
+//!
+//! It runs on threads of its own, named `p2p`: frames do not wait behind a burst of clients, nor clients behind one of peers, and what the
+//! network costs can be told from what HTTP does.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use std::time::Duration;
 use ao_p2p::{Ban, Command, NotSent, PeerId, PeerInfo};
 use ao_storage::Store;
 use ao_types::{Chain, NetworkId};
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -195,25 +199,52 @@ pub struct Running {
     task: JoinHandle<()>,
     network: ao_p2p::Network,
     stop: CancellationToken,
+    // Last: everything above runs on it.
+    threads: Threads,
 }
 
 impl Running {
     /// Stops the task and waits until the sockets are closed. Every forwarded item still open is answered.
     pub async fn stop(self) {
-        let Self { task, network, stop } = self;
+        let Self { task, network, stop, threads } = self;
         stop.cancel();
         drop(task.await);
         network.stopped().await;
+        drop(threads);
     }
 }
 
-/// Starts the network shell on the tokio runtime that this is called in.
+/// The network's own threads.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    /// Half of the cores: the other half is for what frames and messages are made of.
+    fn start() -> std::io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder
+            .worker_threads((cores / 2).clamp(1, limits::THREADS_MAX))
+            .thread_name("p2p")
+            .enable_all()
+            .build()
+            .map(|built| Self(Some(built)))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Not waited for: this may be within another runtime, where nobody may wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Starts the network shell on threads of its own.
 ///
 /// # Errors
 /// An address that cannot be listened on, a store that cannot be read, no threads.
-///
-/// # Panics
-/// Outside a tokio runtime with I/O and time.
 pub fn start(
     mut settings: Settings,
     store: Arc<dyn Store>,
@@ -227,11 +258,14 @@ pub fn start(
     let few = settings.p2p.static_peers.len().min(settings.p2p.min_out as usize).max(others);
     let server = Arc::new(serve::Server::new(store));
     let tips = settings.chains.iter().map(|chain| server.tip(*chain)).collect::<Result<Vec<_>, _>>()?;
+    let threads = Threads::start()?;
+    let entered = threads.0.as_ref().map(Runtime::enter);
     let (network, events) = ao_p2p::Network::start(settings.p2p.clone())?;
     let (counts, stop) = (Arc::new(Counts::default()), CancellationToken::new());
     let servers = Servers::start(server, network.clone(), settings.clock.clone(), counts.clone())?;
     let task = task::Task::new(&settings, network.clone(), door, servers, counts.clone(), file, tips, stop.clone());
     let task = tokio::spawn(task.run(events, orders));
+    drop(entered);
     let handle = Handle { network: network.clone(), counts, few };
-    Ok((handle, Running { task, network, stop }))
+    Ok((handle, Running { task, network, stop, threads }))
 }

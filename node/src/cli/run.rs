@@ -177,7 +177,10 @@ pub fn log(context: &Context<'_>, loaded: &Loaded) -> Result<Option<logging::Lev
 
 /// Threads for a node: HTTP and timers; the core and the workers have their own.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    super::runtime(tokio::runtime::Builder::new_multi_thread())
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    // What runs on these threads of a node is HTTP, all but a few looks now and then.
+    builder.thread_name("http");
+    super::runtime(builder)
 }
 
 /// Says that the node is ready, where it is, and how to use it.

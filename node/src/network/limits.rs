@@ -160,3 +160,8 @@ pub const FORWARD_BYTES_MAX: usize = 64 << 20;
 /// Messages of engines remembered as gossiped. What is forgotten is gossiped again, which reaches whoever did not hear it the first time
 /// only when gossip has forgotten it too.
 pub const SAID_MAX: usize = 8192;
+
+// --- threads ----------------------------------------------------------------------------------------------------------------------------
+
+/// Threads of the network. What it does besides encrypting is done by one of them.
+pub const THREADS_MAX: usize = 4;
