@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ao_consensus::limits::UPLOADS_MAX;
 use ao_consensus::{Evidence, Offence as Fault, To};
 use ao_p2p::limits::{DIRECT_BYTES_MAX, GOSSIP_BYTES_MAX};
 use ao_p2p::{Command, Kind, Offence, PeerId, Shard, Topic};
@@ -100,7 +101,9 @@ impl Task {
         self.send(Command::Publish { topic: topic(&chain), data: gossip.encode() });
     }
 
-    /// A frame of others is durable here. If its body had to be pulled, others that may still look for it are told.
+    /// A frame of others is durable here. If its body had to be pulled, others that may still look for it are told: unless the scheduler's
+    /// node can serve everybody at once, and nobody looks for another holder. Each word costs both ends a stream, for each frame; where a
+    /// holder fails, whoever is connected is asked, and the tips that all tell each other every second say who has the frame.
     fn stored(&mut self, held: Held) {
         let Held { chain, sequence, frame } = held;
         let now = (self.clock)();
@@ -109,6 +112,9 @@ impl Task {
         self.due = true;
         if let Some(at) = self.large.iter().position(|pulled| *pulled == frame) {
             self.large.remove(at);
+            if self.connected.len() <= UPLOADS_MAX {
+                return;
+            }
             let have = Direct::Have(Place { chain, sequence, frame }).encode();
             // Which peers: other ones for each frame, the same way on every run.
             let mut peers: Vec<PeerId> = self.connected.iter().copied().collect();
