@@ -4,7 +4,7 @@
 //! It answers from the store alone. It does not fetch from other gateways, and it takes data items, not layer-one transactions.
 //!
 //! ```text
-//!  graphql.rs ── plan.rs (text → bounded plan) ── find.rs (plan → rows, by the narrowest index)
+//!  graphql.rs ── `ao-graphql` (text → bounded plan) ── find.rs (plan → rows, by the narrowest index)
 //!  data.rs    ── bytes of an item, ranges          upload.rs ── POST /tx
 //!  chain.rs   ── heights, prices, balances: what upload tools ask before they post
 //! ```
@@ -22,7 +22,6 @@ mod chain;
 mod data;
 mod find;
 mod graphql;
-mod plan;
 mod upload;
 
 /// Routes under `/gateway`.

@@ -58,7 +58,12 @@ impl Tree {
     /// Splits and hashes.
     pub fn of(data: &[u8]) -> Self {
         let chunk = |(start, end)| Chunk { start, end, hash: sha256(&[&data[start as usize..end as usize]]) };
-        let chunks: Vec<Chunk> = split(data.len() as u64).map(chunk).collect();
+        Self::over(split(data.len() as u64).map(chunk).collect())
+    }
+
+    /// Over chunks cut in another way, or over whole transactions as a block does; each begins where the one before ends. Without any,
+    /// the root is all zeros and proves nothing.
+    pub fn over(chunks: Vec<Chunk>) -> Self {
         let mut level: Vec<Node> = chunks.iter().map(|chunk| Node { id: leaf_id(&chunk.hash, chunk.end), end: chunk.end }).collect();
         let mut levels = Vec::new();
         while level.len() > 1 {

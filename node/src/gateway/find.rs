@@ -7,13 +7,13 @@
 use std::collections::BinaryHeap;
 use std::collections::HashSet;
 
+use ao_graphql::{Search, Sort, TagFilter};
 use ao_storage::schema::{self, ItemRow};
 use ao_storage::typed::{Key, TableOf, after_prefix};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{DataItem, Id};
 use bytes::Bytes;
 
-use super::plan::{Search, Sort, TagFilter};
 use crate::http::limits::{GRAPHQL_READ_BYTES_MAX, GRAPHQL_ROWS_MAX};
 use crate::http::pages::Walk;
 use crate::http::text;
@@ -72,15 +72,15 @@ fn load(store: &dyn Store, id: &Id, row: ItemRow) -> Result<Option<Found>, Error
     Ok(Some(Found { item: text::stored(head, &id.to_string())?, data_bytes, row }))
 }
 
-/// A page of what a search finds.
+/// A page of what a search finds behind the sequence number `after`.
 ///
 /// # Errors
 /// The store cannot answer.
-pub fn search(store: &dyn Store, search: &Search, budget: Budget) -> Result<Page, Error> {
+pub fn search(store: &dyn Store, search: &Search, after: Option<u64>, budget: Budget) -> Result<Page, Error> {
     let mut page = Page::default();
     let mut seen = HashSet::new();
     let mut left = budget;
-    for candidate in candidates(store, search)? {
+    for candidate in candidates(store, search, after)? {
         let (sequence, id) = candidate?;
         if left.rows == 0 || left.bytes == 0 {
             page.more = true;
@@ -108,7 +108,7 @@ pub fn search(store: &dyn Store, search: &Search, budget: Budget) -> Result<Page
 type Candidates<'a> = Box<dyn Iterator<Item = Result<(u64, Id), Error>> + 'a>;
 
 /// Items that may match, in order, from the cursor on.
-fn candidates<'a>(store: &'a dyn Store, search: &'a Search) -> Result<Candidates<'a>, Error> {
+fn candidates<'a>(store: &'a dyn Store, search: &'a Search, after: Option<u64>) -> Result<Candidates<'a>, Error> {
     if let Some(ids) = &search.ids {
         let mut rows = Vec::new();
         for id in ids {
@@ -120,15 +120,14 @@ fn candidates<'a>(store: &'a dyn Store, search: &'a Search) -> Result<Candidates
         if search.sort == Sort::Descending {
             rows.reverse();
         }
-        let after = search.after;
         let sort = search.sort;
         return Ok(Box::new(rows.into_iter().filter(move |(sequence, _)| is_after(*sequence, after, sort)).map(Ok)));
     }
     if let Some(recipients) = &search.recipients {
-        return Ok(merged(store, search, &schema::RECIPIENT_INDEX, recipients.iter().copied()));
+        return Ok(merged(store, search, after, &schema::RECIPIENT_INDEX, recipients.iter().copied()));
     }
     if let Some(owners) = &search.owners {
-        return Ok(merged(store, search, &schema::OWNER_INDEX, owners.iter().copied()));
+        return Ok(merged(store, search, after, &schema::OWNER_INDEX, owners.iter().copied()));
     }
     // Of several tags the one with the fewest values is the narrowest guess; protocol tags are on nearly everything.
     let narrowest = search.tags.iter().filter(|tag| !tag.not && !tag.values.is_empty()).min_by_key(|tag| {
@@ -137,9 +136,9 @@ fn candidates<'a>(store: &'a dyn Store, search: &'a Search) -> Result<Candidates
     });
     if let Some(tag) = narrowest {
         let hashes = tag.values.iter().map(|value| schema::tag_hash(tag.name.as_bytes(), value.as_bytes()));
-        return Ok(merged(store, search, &schema::TAG_INDEX, hashes));
+        return Ok(merged(store, search, after, &schema::TAG_INDEX, hashes));
     }
-    let (from, to) = bounds(&[], search);
+    let (from, to) = bounds(&[], search, after);
     Ok(Box::new(Walk::new(store, &schema::SEQUENCE, from, to, way(search))))
 }
 
@@ -147,13 +146,14 @@ fn candidates<'a>(store: &'a dyn Store, search: &'a Search) -> Result<Candidates
 fn merged<'a, P: Key + Copy + 'static>(
     store: &'a dyn Store,
     search: &Search,
+    after: Option<u64>,
     table: &'static TableOf<(P, u64), Id>,
     prefixes: impl Iterator<Item = P>,
 ) -> Candidates<'a> {
     let descending = search.sort == Sort::Descending;
     let mut walks: Vec<_> = prefixes
         .map(|prefix| {
-            let (from, to) = bounds(&prefix.to_bytes(), search);
+            let (from, to) = bounds(&prefix.to_bytes(), search, after);
             Walk::new(store, table, from, to, way(search)).map(|row| row.map(|((_, sequence), id)| (sequence, id)))
         })
         .collect();
@@ -186,9 +186,9 @@ fn way(search: &Search) -> Direction {
 }
 
 /// The part of an index after the cursor: keys are the prefix and eight bytes of sequence.
-fn bounds(prefix: &[u8], search: &Search) -> (Vec<u8>, Vec<u8>) {
+fn bounds(prefix: &[u8], search: &Search, after: Option<u64>) -> (Vec<u8>, Vec<u8>) {
     let at = |sequence: u64| [prefix, &sequence.to_be_bytes()].concat();
-    match (search.sort, search.after) {
+    match (search.sort, after) {
         (Sort::Descending, Some(after)) => (prefix.to_vec(), at(after)),
         (Sort::Ascending, Some(after)) => (at(after.saturating_add(1)), after_prefix(prefix)),
         (_, None) => (prefix.to_vec(), after_prefix(prefix)),

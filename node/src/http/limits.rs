@@ -8,8 +8,6 @@ use std::time::Duration;
 pub const ITEM_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Largest module or other upload taken by `POST /tx`; below [`Limits::body_bytes_max`] by default.
 pub const UPLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Largest GraphQL request. The longest query known from clients is 2 KiB.
-pub const GRAPHQL_BYTES_MAX: usize = 64 * 1024;
 /// Largest body of the admin listener.
 pub const ADMIN_BYTES_MAX: usize = 4 * 1024;
 /// Longest request target, bytes.
@@ -43,20 +41,10 @@ pub const CRON_PAGE: (usize, usize) = (500, 1000);
 pub const LIST_PAGE: (usize, usize) = (30, 100);
 /// Milliseconds that a request waits for a level: default and most.
 pub const WAIT_MS: (usize, usize) = (20_000, 60_000);
-/// Entries of a GraphQL page: default and most.
-pub const GRAPHQL_PAGE: (usize, usize) = (10, 1000);
 /// Index rows that one GraphQL query may look at; beyond, the page ends and says that there is more.
 pub const GRAPHQL_ROWS_MAX: usize = 20_000;
 /// Bytes of items that one GraphQL query may read to compare their tags; beyond, the same.
 pub const GRAPHQL_READ_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Nesting of a GraphQL query, brackets of all kinds.
-pub const GRAPHQL_DEPTH_MAX: usize = 16;
-/// Selections that one GraphQL query may contain after fragments are laid in.
-pub const GRAPHQL_FIELDS_MAX: usize = 500;
-/// Top-level fields of one GraphQL query: each is a query of its own.
-pub const GRAPHQL_ROOTS_MAX: usize = 8;
-/// Ids, owners, recipients, tag filters or values of one tag filter in a GraphQL query.
-pub const GRAPHQL_VALUES_MAX: usize = 1000;
 /// Events kept for streams that come back.
 pub const EVENTS_KEPT: usize = 4096;
 /// How often a quiet event stream says that it is alive.

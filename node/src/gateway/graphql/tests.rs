@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
+use ao_graphql::Request;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::find::Budget;
-use super::super::plan::Request;
 use super::run;
 use crate::http::Backend as _;
 use crate::http::tests::support::{HEIGHT, Script, message_item, process_item, wallet};

@@ -13,7 +13,7 @@ use graphql_parser::query::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::http::limits::{GRAPHQL_DEPTH_MAX, GRAPHQL_FIELDS_MAX, GRAPHQL_PAGE, GRAPHQL_ROOTS_MAX, GRAPHQL_VALUES_MAX};
+use crate::limits::{DEPTH_MAX, FIELDS_MAX, PAGE, ROOTS_MAX, VALUES_MAX};
 
 /// What is wrong with a query, for its author.
 pub type Wrong = String;
@@ -83,8 +83,10 @@ pub struct Search {
     pub max: Option<u64>,
     /// Page length.
     pub first: usize,
-    /// Cursor: the sequence number of the last one seen.
-    pub after: Option<u64>,
+    /// Cursor of the last one seen, as the gateway gave it.
+    pub after: Option<String>,
+    /// In any of these bundles.
+    pub bundled_in: Option<Vec<Id>>,
     /// Order.
     pub sort: Sort,
 }
@@ -108,7 +110,7 @@ fn shallow(text: &str) -> Result<(), Wrong> {
             _ => {}
         }
     }
-    if most > GRAPHQL_DEPTH_MAX { Err(format!("the query nests {most} levels; at most {GRAPHQL_DEPTH_MAX} are allowed")) } else { Ok(()) }
+    if most > DEPTH_MAX { Err(format!("the query nests {most} levels; at most {DEPTH_MAX} are allowed")) } else { Ok(()) }
 }
 
 /// The top-level fields of the request's operation.
@@ -146,8 +148,8 @@ pub fn plan(request: &Request) -> Result<Vec<Shown>, Wrong> {
     let mut planner = Planner { fragments, variables, fields: 0 };
     let mut roots = Vec::new();
     planner.lay_in(selections, 0, &mut roots)?;
-    if roots.len() > GRAPHQL_ROOTS_MAX {
-        return Err(format!("{} searches in one request; at most {GRAPHQL_ROOTS_MAX} are allowed", roots.len()));
+    if roots.len() > ROOTS_MAX {
+        return Err(format!("{} searches in one request; at most {ROOTS_MAX} are allowed", roots.len()));
     }
     Ok(roots)
 }
@@ -180,14 +182,14 @@ struct Planner<'q> {
 
 impl<'q> Planner<'q> {
     fn lay_in(&mut self, selections: &'q SelectionSet<'q, &'q str>, depth: usize, out: &mut Vec<Shown>) -> Result<(), Wrong> {
-        if depth > GRAPHQL_DEPTH_MAX {
+        if depth > DEPTH_MAX {
             // Fragments may spread each other in a circle: the brackets of the text do not show that.
-            return Err(format!("fragments nest more than {GRAPHQL_DEPTH_MAX} levels"));
+            return Err(format!("fragments nest more than {DEPTH_MAX} levels"));
         }
         for selection in &selections.items {
             self.fields += 1;
-            if self.fields > GRAPHQL_FIELDS_MAX {
-                return Err(format!("more than {GRAPHQL_FIELDS_MAX} fields"));
+            if self.fields > FIELDS_MAX {
+                return Err(format!("more than {FIELDS_MAX} fields"));
             }
             match selection {
                 Selection::Field(field) if self.included(&field.directives)? => {
@@ -269,7 +271,7 @@ impl Search {
     /// # Errors
     /// An argument is unknown, of a wrong type, or over a limit.
     pub fn parse(arguments: &Map<String, Value>) -> Result<Self, Wrong> {
-        let mut search = Self { first: GRAPHQL_PAGE.0, ..Self::default() };
+        let mut search = Self { first: PAGE.0, ..Self::default() };
         for (name, value) in arguments.iter().filter(|(_, value)| !value.is_null()) {
             match name.as_str() {
                 // Texts that are no ids or addresses match nothing: aos asks for the owner "".
@@ -282,15 +284,12 @@ impl Search {
                     search.max = height(value, "max")?;
                 }
                 "first" => match value.as_u64() {
-                    Some(first) => search.first = usize::try_from(first).unwrap_or(usize::MAX).min(GRAPHQL_PAGE.1),
+                    Some(first) => search.first = usize::try_from(first).unwrap_or(usize::MAX).min(PAGE.1),
                     None => return Err("`first` must be a whole number".into()),
                 },
                 "after" => match value.as_str() {
                     Some("") => {}
-                    Some(cursor) => {
-                        let number = crate::http::cursor::open_number(cursor).map_err(|_| "`after` is not a cursor of this gateway")?;
-                        search.after = Some(number);
-                    }
+                    Some(cursor) => search.after = Some(cursor.to_owned()),
                     None => return Err("`after` must be a text".into()),
                 },
                 "sort" => match value.as_str() {
@@ -298,8 +297,7 @@ impl Search {
                     Some("HEIGHT_ASC" | "INGESTED_AT_ASC") => search.sort = Sort::Ascending,
                     _ => return Err("`sort` must be HEIGHT_DESC or HEIGHT_ASC".into()),
                 },
-                // Nothing here is part of a bundle on the chain yet.
-                "bundledIn" => search.ids = Some(Vec::new()),
+                "bundledIn" => search.bundled_in = Some(texts(name, value)?.iter().filter_map(|text| Id::parse(text).ok()).collect()),
                 other => return Err(format!("`transactions` has no argument `{other}`")),
             }
         }
@@ -314,16 +312,16 @@ fn texts(name: &str, value: &Value) -> Result<Vec<String>, Wrong> {
         Value::Array(values) => values,
         _ => return Err(format!("`{name}` must be a list of texts")),
     };
-    if values.len() > GRAPHQL_VALUES_MAX {
-        return Err(format!("`{name}` has {} values; at most {GRAPHQL_VALUES_MAX} are allowed", values.len()));
+    if values.len() > VALUES_MAX {
+        return Err(format!("`{name}` has {} values; at most {VALUES_MAX} are allowed", values.len()));
     }
     values.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(|| format!("`{name}` must be a list of texts"))).collect()
 }
 
 fn tag_filters(value: &Value) -> Result<Vec<TagFilter>, Wrong> {
     let filters = match value {
-        Value::Array(filters) if filters.len() <= GRAPHQL_VALUES_MAX => filters.as_slice(),
-        Value::Array(filters) => return Err(format!("{} tag filters; at most {GRAPHQL_VALUES_MAX} are allowed", filters.len())),
+        Value::Array(filters) if filters.len() <= VALUES_MAX => filters.as_slice(),
+        Value::Array(filters) => return Err(format!("{} tag filters; at most {VALUES_MAX} are allowed", filters.len())),
         one @ Value::Object(_) => std::slice::from_ref(one),
         _ => return Err("`tags` must be a list of {name, values}".into()),
     };

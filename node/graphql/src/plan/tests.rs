@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::http::limits::GRAPHQL_BYTES_MAX;
+use crate::limits::REQUEST_BYTES_MAX;
 
 fn planned(query: &str, variables: Value) -> Result<Vec<Shown>, Wrong> {
     plan(&Request { query: query.into(), variables: variables.as_object().cloned(), operation_name: None })
@@ -56,13 +56,14 @@ fn arguments_of_every_form() {
     assert_eq!((search.min, search.max, search.first, search.sort, search.after), (Some(5), Some(9), 7, Sort::Ascending, None));
     assert_eq!(search.recipients.unwrap(), [], "a text that is no id matches nothing");
     assert_eq!(search.tags[0], TagFilter { name: "A".into(), values: vec!["1".into(), "2".into()], not: true });
-    assert_eq!(searched("{ transactions(first: 5000) { count } }", Value::Null).first, GRAPHQL_PAGE.1);
+    assert_eq!(searched("{ transactions(after: \"xy\", bundledIn: [\"\"]) { count } }", Value::Null).after.as_deref(), Some("xy"));
+    assert_eq!(searched("{ transactions(first: 5000) { count } }", Value::Null).first, PAGE.1);
     assert_eq!(searched("query ($ids: [ID!]) { transactions(ids: $ids) { count } }", json!({})).ids, None, "not given is not empty");
     assert_eq!(searched("query ($ids: [ID!]) { transactions(ids: $ids) { count } }", json!({ "ids": [] })).ids, Some(vec![]));
     for bad in [
         "{ transactions(first: -1) { count } }",
         "{ transactions(sort: UP) { count } }",
-        "{ transactions(after: \"x\") { count } }",
+        "{ transactions(after: 1) { count } }",
         "{ transactions(nowhere: 1) { count } }",
         "{ transactions(tags: [{values: []}]) { count } }",
         "{ transactions(tags: [{name: \"a\", op: \"LIKE\"}]) { count } }",
@@ -118,11 +119,11 @@ fn bombs_are_refused_in_no_time() {
     assert!(planned(&wide, Value::Null).unwrap_err().contains("fields"));
     let roots = format!("{{ {} }}", (0..9).map(|n| format!("a{n}: transactions {{ count }} ")).collect::<String>());
     assert!(planned(&roots, Value::Null).unwrap_err().contains("searches"));
-    let values = json!({ "ids": vec![ID; GRAPHQL_VALUES_MAX + 1] });
+    let values = json!({ "ids": vec![ID; VALUES_MAX + 1] });
     let many = planned("query ($ids: [ID!]) { transactions(ids: $ids) { count } }", values).unwrap();
     assert!(Search::parse(&many[0].arguments).unwrap_err().contains("at most"));
     // As long as a body may be: whatever the grammar does with it, it does once.
-    let long = GRAPHQL_BYTES_MAX - 100;
+    let long = REQUEST_BYTES_MAX - 100;
     for text in [
         format!("{{ {} }}", "a ".repeat(long / 2)),
         format!("{{ {} }}", "a:".repeat(long / 2)),
