@@ -44,6 +44,7 @@ pub mod sim;
 pub mod slashing;
 pub mod testnet;
 pub mod verify;
+pub mod weave;
 
 use args::{Cli, Command};
 use context::Context;
@@ -114,6 +115,7 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Start(start) => run::start(context, &start),
         Command::Dev(dev) => run::dev(context, &dev),
         Command::Devnet(devnet) => devnet::devnet(context, &devnet),
+        Command::Weave(arguments) => weave::weave(context, &arguments),
         #[cfg(feature = "sim")]
         Command::Sim(verb) => sim::sim(context, &verb),
         Command::Bench(bench) => bench::bench(context, &bench),

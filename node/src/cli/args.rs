@@ -10,6 +10,7 @@ use crate::keys::{Kind, Role};
 mod network;
 #[cfg(feature = "sim")]
 mod simulation;
+mod weave;
 
 pub use network::{
     AddValidator, Binding, Chaos, ConsensusVerb, Devnet, DevnetVerb, EvidenceVerb, Folder, Generate, Genesis, GenesisNew, Join, NewEngine,
@@ -17,6 +18,7 @@ pub use network::{
 };
 #[cfg(feature = "sim")]
 pub use simulation::{Sim, SimKind, SimLatency, SimOne, SimRun};
+pub use weave::WeaveArguments;
 
 /// A peer-to-peer node for AO, decentralised compute on Arweave.
 #[derive(Debug, Parser)]
@@ -138,6 +140,9 @@ pub enum Command {
         after_help = "Example:\n  aonode devnet --once   # ends with 0 if everything was as it should be\n  aonode devnet up --nodes 4"
     )]
     Devnet(Devnet),
+    /// An Arweave of our own to develop against: chain, gateway and bundler, with faults on command
+    #[command(after_help = "Example:\n  aonode weave --port 1984 --block-interval 2s")]
+    Weave(WeaveArguments),
     /// Make a data directory: configuration, keys, token
     #[command(after_help = "Example:\n  aonode init --network local")]
     Init(Init),

@@ -31,7 +31,6 @@ mod mine;
 #[cfg(test)]
 mod tests;
 
-
 pub use admit::{Accepted, Refusal};
 pub use apply::Inconsistent;
 pub use mempool::Waiting;

@@ -134,7 +134,7 @@ pub fn check(posted: Posted) -> Result<Checked, ChunkError> {
 
 /// Chunks begin at multiples of 256 KiB and are whole, but for the last two, which may share what is left.
 fn well_cut(start: u64, end: u64, size: u64) -> bool {
-    let whole = end - start == CHUNK && start % CHUNK == 0;
+    let whole = end - start == CHUNK && start.is_multiple_of(CHUNK);
     let among_last_two = size - start <= 2 * CHUNK && (end == size || size - end <= CHUNK);
     whole || among_last_two
 }

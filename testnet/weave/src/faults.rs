@@ -84,7 +84,7 @@ impl GatewayFaults {
             let mut trouble = rule.trouble.clone();
             if let Trouble::Latency { p50, p99 } = &mut trouble {
                 // Of a hundred answers, one takes the longer time.
-                if draw(seed, "latency", &whom) % 100 == 0 {
+                if draw(seed, "latency", &whom).is_multiple_of(100) {
                     *p50 = *p99;
                 }
             }

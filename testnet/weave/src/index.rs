@@ -122,25 +122,23 @@ impl Entry {
     }
 
     /// Its tags, in order.
-    pub fn tags(&self) -> Vec<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    pub fn tags(&self) -> Vec<(&[u8], &[u8])> {
         match &self.head {
-            Head::Transaction(transaction) => {
-                transaction.tags.iter().map(|tag| (Cow::Borrowed(&tag.name.0[..]), Cow::Borrowed(&tag.value.0[..]))).collect()
-            }
-            Head::Item(item) => item.tags().map(|tag| (Cow::Borrowed(tag.name), Cow::Borrowed(tag.value))).collect(),
+            Head::Transaction(transaction) => transaction.tags.iter().map(|tag| (&tag.name.0[..], &tag.value.0[..])).collect(),
+            Head::Item(item) => item.tags().map(|tag| (tag.name, tag.value)).collect(),
         }
     }
 
     /// The value of the first tag of this name, as text.
     pub fn tag(&self, name: &str) -> Option<String> {
         let tags = self.tags();
-        let (_, value) = tags.iter().find(|(found, _)| **found == *name.as_bytes())?;
+        let (_, value) = tags.iter().find(|(found, _)| *found == name.as_bytes())?;
         Some(String::from_utf8_lossy(value).into_owned())
     }
 
     fn has(&self, filter: &TagFilter) -> bool {
         let fits = |value: &[u8]| filter.values.is_empty() || filter.values.iter().any(|wanted| wanted.as_bytes() == value);
-        let hit = self.tags().iter().any(|(name, value)| **name == *filter.name.as_bytes() && fits(value));
+        let hit = self.tags().iter().any(|(name, value)| *name == filter.name.as_bytes() && fits(value));
         hit != filter.not
     }
 }
@@ -226,7 +224,7 @@ impl Index {
             self.by_parent.entry(parent).or_default().insert(key);
         }
         for (name, value) in entry.tags() {
-            self.by_tag.entry(tag_hash(&name, &value)).or_default().insert(key);
+            self.by_tag.entry(tag_hash(name, value)).or_default().insert(key);
         }
         self.by_id.insert(id, key);
         self.entries.insert(key, entry);
@@ -271,7 +269,7 @@ impl Index {
             drop_from(&mut self.by_parent, &parent, key);
         }
         for (name, value) in entry.tags() {
-            drop_from(&mut self.by_tag, &tag_hash(&name, &value), key);
+            drop_from(&mut self.by_tag, &tag_hash(name, value), key);
         }
     }
 
@@ -297,7 +295,7 @@ impl Index {
         let descending = search.sort == Sort::Descending;
         let mut keys: Vec<Key> = match self.narrowest(search) {
             Some(sets) => {
-                let mut keys: Vec<Key> = sets.into_iter().flat_map(|set| set.into_iter().copied()).collect();
+                let mut keys: Vec<Key> = sets.iter().flat_map(|set| set.iter().copied()).collect();
                 keys.sort_unstable();
                 keys.dedup();
                 keys

@@ -7,11 +7,18 @@ pub mod block;
 pub mod chain;
 pub mod chunks;
 pub mod event;
+pub mod faults;
+mod http;
+pub mod index;
 pub mod keys;
 pub mod limits;
 pub mod odds;
+pub mod server;
+pub mod station;
 pub mod store;
 
 pub use block::{Block, BlockHash};
 pub use chain::Chain;
 pub use event::{Event, Genesis};
+pub use server::{Blocks, Config, Weave};
+pub use station::{Command, Station};

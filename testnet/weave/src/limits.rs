@@ -90,4 +90,5 @@ pub const BUNDLER_BYTES_MAX: usize = 256 << 20;
 /// Bytes of one item handed to the bundler.
 pub const ITEM_BODY_MAX: usize = 64 << 20;
 
-const _: () = assert!(ITEM_BODY_MAX < BUNDLER_BYTES_MAX && (BUNDLER_BYTES_MAX as u64) < DATA_BYTES_MAX, "a bundle of all that waits can be opened");
+const _: () =
+    assert!(ITEM_BODY_MAX < BUNDLER_BYTES_MAX && (BUNDLER_BYTES_MAX as u64) < DATA_BYTES_MAX, "a bundle of all that waits can be opened");

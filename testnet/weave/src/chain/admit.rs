@@ -133,7 +133,7 @@ impl Chain {
 
 /// Quantity and reward; overflows count as more than anybody has.
 pub(super) fn cost(transaction: &Transaction) -> u128 {
-    quantity(transaction).checked_add(reward(transaction)).unwrap_or(u128::MAX)
+    quantity(transaction).saturating_add(reward(transaction))
 }
 
 pub(super) fn quantity(transaction: &Transaction) -> u128 {

@@ -170,7 +170,8 @@ impl Chain {
         for step in 0..=depth {
             let at = if step == depth { timestamp } else { orphaned.get(step as usize).map_or(timestamp, |block| block.timestamp) };
             let pending = *keep == Keep::Pending;
-            let mut fate = |waiting: &Waiting| if pending && touched.contains(&waiting.transaction.id) { Fate::Delay } else { Fate::Include };
+            let mut fate =
+                |waiting: &Waiting| if pending && touched.contains(&waiting.transaction.id) { Fate::Delay } else { Fate::Include };
             mined.push(self.mine(at, &mut fate, out)?);
         }
         let lost = touched.into_iter().filter(|id| self.standing(id).is_none()).collect();
@@ -178,7 +179,7 @@ impl Chain {
     }
 
     pub(super) fn push_undo(&mut self, undo: Undo) {
-        if self.undo.len() as u64 >= REORG_DEPTH_MAX + 1 {
+        if self.undo.len() as u64 > REORG_DEPTH_MAX {
             self.undo.pop_front();
         }
         self.undo.push_back(undo);
