@@ -140,7 +140,7 @@ pub enum Command {
         after_help = "Example:\n  aonode devnet --once   # ends with 0 if everything was as it should be\n  aonode devnet up --nodes 4"
     )]
     Devnet(Devnet),
-    /// An Arweave of our own to develop against: chain, gateway and bundler, with faults on command
+    /// An Arweave of our own: chain, gateway and bundler, with faults on command
     #[command(after_help = "Example:\n  aonode weave --port 1984 --block-interval 2s")]
     Weave(WeaveArguments),
     /// Make a data directory: configuration, keys, token
@@ -175,7 +175,7 @@ pub enum Command {
     /// The file that a network is: new, add-account, add-validator, collect, hash, show
     #[command(subcommand, after_help = "Example:\n  aonode genesis hash genesis.json")]
     Genesis(Genesis),
-    /// What attestors' signatures are bound by: init, export, import, show, prune. Only while the node is stopped
+    /// What attestors are bound by, of a stopped node: init, export, import, show, prune
     #[command(subcommand, after_help = "Example:\n  aonode slashing export history.json")]
     Slashing(Slashing),
     /// Processes: spawn, list, show
