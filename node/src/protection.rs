@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ao_consensus::protection::interchange::{Rows, merge};
-use ao_consensus::protection::{
-    ChainRow, Conflict, Guard, Permit, Position, Protection, SignedRow, Watermark, may_replace, may_sign, place,
-};
+use ao_consensus::protection::{ChainRow, Conflict, Guard, Position, Protection, SignedRow, Watermark, place};
 use ao_storage::ProtectionStore;
 use ao_types::{BlsKey, Canonical as _, Chain, CodecError, NetworkId};
 
@@ -23,6 +21,7 @@ pub mod watch;
 
 pub use claim::Claim;
 pub use heard::Heard;
+pub use rows::{decode, encode};
 pub use watch::Watch;
 
 /// Terms (committee epochs, schedule epochs) whose rows stay when older ones are pruned: four times the doppelganger wait.
@@ -217,37 +216,11 @@ impl Protection for DurableProtection {
     }
 
     fn record(&mut self, guards: &[Guard]) -> Result<(), Error> {
-        // Later rows of one call are checked against earlier ones; nothing is written unless all pass.
-        let mut chains: BTreeMap<Vec<u8>, ChainRow> = BTreeMap::new();
-        let mut signed: BTreeMap<Vec<u8>, SignedRow> = BTreeMap::new();
-        for guard in guards {
-            match guard {
-                Guard::Chain(next) => {
-                    let at = rows::chain_key(&next.key, &next.chain);
-                    let stored = if chains.contains_key(&at) { None } else { self.chain_row(&next.key, &next.chain)? };
-                    may_replace(chains.get(&at).or(stored.as_ref()), next)?;
-                    // A row that is there already needs no second write.
-                    if stored.as_ref() != Some(next) {
-                        chains.insert(at, next.clone());
-                    }
-                }
-                Guard::Signed(row) => {
-                    let at = rows::signed_key(&row.position);
-                    let stored = if signed.contains_key(&at) { None } else { self.signed_row(&row.position)? };
-                    let root = row.root.ok_or_else(|| Conflict::Position(Box::new(row.position.clone())))?;
-                    let mark = self.watermark(&row.position)?;
-                    if may_sign(&row.position, &root, signed.get(&at).or(stored.as_ref()), mark.as_ref())? == Permit::Fresh {
-                        signed.insert(at, row.clone());
-                    }
-                }
-            }
-        }
-        if chains.is_empty() && signed.is_empty() {
+        let fresh = self.check(guards)?;
+        if fresh.is_empty() {
             return Ok(());
         }
-        let chains = chains.into_iter().map(|(at, row)| (at, Some(row.encode())));
-        let signed = signed.into_iter().map(|(at, row)| (at, Some(rows::signed_value(&row))));
-        Ok(self.store.write(chains.chain(signed).collect::<Vec<_>>())?)
+        Ok(self.store.write(fresh.iter().map(rows::guard).map(|(at, row)| (at, Some(row))).collect::<Vec<_>>())?)
     }
 
     fn raise(&mut self, watermark: &Watermark) -> Result<(), Error> {

@@ -73,7 +73,7 @@ pub struct Record {
     /// Opaque to everybody but the engine. Empty: the record may be deleted.
     pub value: Bytes,
     /// What signatures that leave after this record are bound by: rows for the slashing protection, which refuses those that contradict
-    /// its own. They come back in [`crate::Setup::guards`], and are durable before the record is.
+    /// its own. They come back in [`crate::Setup::guards`]: those of every record that is durable, and no others of this life.
     pub guards: Vec<Guard>,
 }
 

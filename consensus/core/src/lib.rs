@@ -22,7 +22,7 @@
 //! 3. Nothing is confirmed that was not given as [`Input::Frame`] with [`Facts::WHOLE`]; nothing confirmed is voided; nothing is confirmed
 //!    without a proof that stands offline (only the network of one has [`Proof::Alone`]).
 //! 4. An [`Effect::Remember`] is durable before any later effect of the same call becomes visible to anybody: the caller guarantees this,
-//!    and says so with [`Input::Remembered`]. Its [`protection::Guard`]s are durable first. Records become durable in the order in which
+//!    and says so with [`Input::Remembered`]. Its [`protection::Guard`]s are durable by then too, after whatever crash. Records become durable in the order in which
 //!    they are said, over all calls; several may share one write. Everything else is carried out in that order too, but that what
 //!    [`Effect::may_overtake`] need not wait for records of earlier calls.
 //! 5. After a crash the caller makes the engine anew from [`Setup`] and gives, in this order: every [`Input::Committee`] it has, every

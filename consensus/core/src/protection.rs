@@ -6,6 +6,8 @@
 //! over rows; [`Protection`] is the store, which applies them once more and makes a row durable before the signature leaves. A repeat
 //! serves the stored bytes, never a fresh signature.
 
+use std::collections::BTreeMap;
+
 use ao_types::codec::{Canonical, CodecError, Reader, write_option};
 use ao_types::{BlsKey, BlsSignature, Chain, FrameId};
 
@@ -209,6 +211,36 @@ pub trait Protection: Send {
 
     /// The watermark of a position's key, kind and scope.
     fn watermark(&self, position: &Position) -> Result<Option<Watermark>, Self::Error>;
+
+    /// What [`Protection::record`] would answer; and the rows that it would write, for those that are there need no second write.
+    fn check(&self, guards: &[Guard]) -> Result<Vec<Guard>, Self::Error> {
+        // Later rows of one call are checked against earlier ones.
+        let mut chains: BTreeMap<(BlsKey, Chain), &ChainRow> = BTreeMap::new();
+        let mut signed: BTreeMap<&Position, &SignedRow> = BTreeMap::new();
+        for guard in guards {
+            match guard {
+                Guard::Chain(next) => {
+                    let at = (next.key, next.chain);
+                    let stored = if chains.contains_key(&at) { None } else { self.chain_row(&next.key, &next.chain)? };
+                    may_replace(chains.get(&at).copied().or(stored.as_ref()), next)?;
+                    if stored.as_ref() != Some(next) {
+                        chains.insert(at, next);
+                    }
+                }
+                Guard::Signed(row) => {
+                    let at = &row.position;
+                    let stored = if signed.contains_key(at) { None } else { self.signed_row(at)? };
+                    let root = row.root.ok_or_else(|| Conflict::Position(Box::new(at.clone())))?;
+                    let mark = self.watermark(at)?;
+                    if may_sign(at, &root, signed.get(at).copied().or(stored.as_ref()), mark.as_ref())? == Permit::Fresh {
+                        signed.insert(at, row);
+                    }
+                }
+            }
+        }
+        let chains = chains.into_values().cloned().map(Guard::Chain);
+        Ok(chains.chain(signed.into_values().cloned().map(Guard::Signed)).collect())
+    }
 
     /// Checks rows by [`may_replace`] and [`may_sign`] and makes them durable.
     fn record(&mut self, guards: &[Guard]) -> Result<(), Self::Error>;

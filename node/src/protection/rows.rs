@@ -22,6 +22,9 @@ const SCOPE_BYTES_MAX: usize = 64;
 /// Longest stored signature: Ed25519 has 64 bytes, BLS 96.
 const SIGNATURE_BYTES_MAX: usize = 1_024;
 
+/// Longest place or row.
+const ROW_BYTES_MAX: usize = 2 * SIGNATURE_BYTES_MAX;
+
 const KINDS: [(Kind, u8); 5] = [(Kind::Prevote, 1), (Kind::Precommit, 2), (Kind::Proposal, 3), (Kind::Block, 4), (Kind::Result, 5)];
 
 pub(super) fn prefix(kind: u8, key: &BlsKey) -> Vec<u8> {
@@ -76,6 +79,35 @@ pub(super) fn guard(guard: &Guard) -> (Vec<u8>, Vec<u8>) {
         Guard::Chain(row) => (chain_key(&row.key, &row.chain), row.encode()),
         Guard::Signed(row) => (signed_key(&row.position), signed_value(row)),
     }
+}
+
+/// Rows as one record of the node's own store.
+pub fn encode(guards: &[Guard]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for one in guards {
+        let (at, row) = guard(one);
+        write_prefixed(&mut out, &at);
+        write_prefixed(&mut out, &row);
+    }
+    out
+}
+
+/// Reads [`encode`].
+///
+/// # Errors
+/// Bytes that are no rows.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Guard>, CodecError> {
+    let mut reader = Reader::new(bytes);
+    let mut guards = Vec::new();
+    while reader.left() > 0 {
+        let at = reader.prefixed("place of a row", ROW_BYTES_MAX)?;
+        let row = reader.prefixed("row", ROW_BYTES_MAX)?;
+        guards.push(match at.first() {
+            Some(&CHAIN) => Guard::Chain(read_chain(at, row)?),
+            _ => Guard::Signed(read_signed(at, row)?),
+        });
+    }
+    Ok(guards)
 }
 
 pub(super) fn watermark(Watermark(position): &Watermark) -> (Vec<u8>, Vec<u8>) {

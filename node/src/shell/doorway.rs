@@ -139,6 +139,10 @@ pub fn take(shared: &Shared, task: Task) -> Option<Task> {
 /// Hands an order to the network. What finds no room is lost as on any network; only a forwarded item is answered.
 pub fn order(shared: &Shared, order: Order) {
     let Some(membership) = &shared.life.membership else { return };
+    if let Order::Evidence(evidence) = &order {
+        // It leaves when it is durable.
+        membership.stop_if_safety_is_gone(evidence);
+    }
     let Err(refused) = membership.orders.give(order) else { return };
     tracing::debug!(event = "order_dropped", order = ?std::mem::discriminant(&*refused), "the network takes no more orders for now");
     if let Order::Forward { forward, .. } = *refused {

@@ -156,7 +156,7 @@ fn write(shared: &Shared, job: Write) {
 pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
     while let Ok(job) = jobs.recv() {
         match job {
-            Write::Batch { term, batch, mut rows, seals, guards, durability } => {
+            Write::Batch { term, batch, rows, seals, guards, durability } => {
                 here("write");
                 if is_short_of_room(shared) {
                     // What is under way is still written, out of the reserve; nothing new begins.
@@ -166,13 +166,13 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 let began = Instant::now();
                 let (owed, shown) = (owed(&rows), rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Evidence).count());
                 let confirmed = watched(shared, &rows);
-                let sealed = membership::seal(&mut rows, seals, &guards, &*shared.scheduler, shared.life.membership.as_deref());
-                let written = sealed.and_then(|signatures| Ok((shared.store.write(rows, durability)?, signatures)));
+                let (rows, membership) = ((rows, durability), shared.life.membership.as_deref());
+                let written = membership::write(&*shared.store, rows, seals, &guards, &*shared.scheduler, membership);
                 if durability == Durability::Synced {
                     shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
                 }
                 match written {
-                    Ok(((), signatures)) => {
+                    Ok(signatures) => {
                         shared.settled.through(batch);
                         confirmed.into_iter().for_each(|row| look_at_signers(shared, &row));
                         shared.metrics.outbox_pending.add(owed);

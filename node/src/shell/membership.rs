@@ -8,10 +8,10 @@ use ao_consensus::frame::FrameSignature;
 use ao_consensus::pace::Costs;
 use ao_consensus::protection::{Guard, Protection};
 use ao_consensus::scheme::SchemeError;
-use ao_consensus::{Chain, Consensus, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
-use ao_storage::{Store, WriteBatch, schema};
+use ao_consensus::{Chain, Consensus, Evidence, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
+use ao_storage::{Durability, Store, WriteBatch, schema};
 use ao_types::hash::sha256;
-use ao_types::{Address, BlsKey, Canonical, Committee, Genesis, Id, NetworkId, PeerId, Signer};
+use ao_types::{Address, BlsKey, Canonical, CodecError, Committee, Genesis, Id, NetworkId, PeerId, Signer};
 use bytes::Bytes;
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -23,7 +23,7 @@ use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{SigningRefusal, StakeStatus};
 use crate::network::seam::Orders;
-use crate::protection::{Heard, Watch};
+use crate::protection::{Heard, Watch, decode, encode};
 use crate::wiring::engines::Hears;
 
 /// Makes an engine, or says which of its records it cannot read.
@@ -89,17 +89,34 @@ impl Membership {
         self.attestor.clone().filter(|_| !silent)
     }
 
-    /// Makes what signatures bind this node to durable. A conflict ends the node: whoever made it did not know what this key signed.
-    fn guard(&self, guards: &[Guard]) -> Result<(), Unkept> {
-        let Some(watch) = &self.watch else { return self.protection.record(guards) };
-        if !watch.may_sign() {
+    /// Whether this key may sign what these rows guard. A conflict ends the node: whoever made it did not know what this key signed.
+    fn may_bind(&self, guards: &[Guard]) -> Result<(), Unkept> {
+        if self.watch.as_ref().is_some_and(|watch| !watch.may_sign()) {
             return Err(Unkept::Silent);
         }
-        self.protection.record(guards).inspect_err(|unkept| {
-            if let Unkept::Conflict(why) = unkept {
-                watch.give_up(format!("a signature was refused because it contradicts an earlier one: {why}"));
-            }
-        })
+        self.protection.check(guards).inspect_err(|unkept| self.judge(unkept))
+    }
+
+    /// Makes what signatures bind this node to durable.
+    fn bind(&self, guards: &[Guard]) -> Result<(), Unkept> {
+        self.protection.record(guards).inspect_err(|unkept| self.judge(unkept))
+    }
+
+    /// Two certificates that exclude one another: a third of some committee's stake lies, and what is confirmed may not be what others
+    /// hold for confirmed. Signing on would only add to it; whoever operates the network has to decide which of the two stands.
+    pub fn stop_if_safety_is_gone(&self, evidence: &Evidence) {
+        if let (Evidence::TwoCertificates { .. }, Some(watch)) = (evidence, &self.watch) {
+            watch.give_up(format!(
+                "two certificates exclude one another: a third of the stake or more signed both; see `aonode evidence show {}`",
+                hex::encode(evidence.id())
+            ));
+        }
+    }
+
+    fn judge(&self, unkept: &Unkept) {
+        if let (Unkept::Conflict(why), Some(watch)) = (unkept, &self.watch) {
+            watch.give_up(format!("a signature was refused because it contradicts an earlier one: {why}"));
+        }
     }
 
     /// The same, with what it costs and weighs in the metrics.
@@ -159,6 +176,12 @@ pub trait Keeper: Send + Sync {
     /// A conflict, or a disk that fails: nothing that these rows guard may be signed.
     fn record(&self, guards: &[Guard]) -> Result<(), Unkept>;
 
+    /// What [`Keeper::record`] would answer now.
+    ///
+    /// # Errors
+    /// As [`Keeper::record`].
+    fn check(&self, guards: &[Guard]) -> Result<(), Unkept>;
+
     /// Every row of a key.
     ///
     /// # Errors
@@ -190,6 +213,10 @@ impl<P: Protection> Keeper for Mutex<P> {
         self.lock().record(guards).map_err(unkept::<P>)
     }
 
+    fn check(&self, guards: &[Guard]) -> Result<(), Unkept> {
+        self.lock().check(guards).map(drop).map_err(unkept::<P>)
+    }
+
     fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, Unkept> {
         self.lock().rows(key).map(|(guards, _)| guards).map_err(unkept::<P>)
     }
@@ -217,13 +244,21 @@ pub enum Unwritten {
     Protection(#[from] Unkept),
 }
 
-/// What comes before a batch is written: own frames get their signatures and rows, and what they and the batch's records bind this node's
-/// key to is made durable.
+/// Names the record that says what the newest batch with guards binds this node's key to. It is no engine's: theirs have a `/`.
+const BOUND: &str = "bound";
+
+/// Writes a batch: own frames get their signatures and rows, and what the batch's records bind this node's key to is durable when this
+/// returns, in the store and in the slashing protection.
+///
+/// The store comes first, with the guards beside the records, and [`bind_again`] makes good what a crash or a full disk left out. The other
+/// way round, a write that fails in between would leave a key bound by a signature that nobody has, and an engine that does not know of
+/// it: silent, if others need it for ever.
 ///
 /// # Errors
-/// Nothing of the batch may be written.
-pub fn seal(
-    rows: &mut WriteBatch,
+/// Nothing of the batch may be seen; it counts only if the store has it at the next start.
+pub fn write(
+    store: &dyn Store,
+    (mut rows, durability): (WriteBatch, Durability),
     seals: Vec<Unconfirmed>,
     guards: &[Guard],
     scheduler: &dyn Signer,
@@ -232,14 +267,41 @@ pub fn seal(
     let mut signatures = Vec::with_capacity(seals.len());
     for frame in seals {
         let signature = Bytes::from(FrameSignature::sign(&frame.frame.header.id(), scheduler)?.encode());
-        schema::FRAMES.put(rows, &frame.key(), &Unconfirmed { signature: signature.clone(), ..frame }.row(None));
+        schema::FRAMES.put(&mut rows, &frame.key(), &Unconfirmed { signature: signature.clone(), ..frame }.row(None));
         signatures.push(signature);
     }
-    match membership {
-        Some(membership) if !guards.is_empty() => membership.guard(guards)?,
-        _ => {}
+    let membership = membership.filter(|_| !guards.is_empty());
+    if let Some(membership) = membership {
+        membership.may_bind(guards)?;
+        schema::ENGINE_RECORDS.put(&mut rows, &BOUND.to_owned(), &Bytes::from(encode(guards)));
+    }
+    store.write(rows, durability)?;
+    if let Some(membership) = membership {
+        membership.bind(guards)?;
     }
     Ok(signatures)
+}
+
+/// Takes the record of [`write`] out of the engine's, and binds the key by it where the protection does not know of it yet.
+///
+/// # Errors
+/// The protection cannot be written, or the record cannot be read.
+pub fn bind_again(records: &mut Vec<(String, Bytes)>, protection: &dyn Keeper) -> Result<(), ao_storage::Error> {
+    let Some(at) = records.iter().position(|(key, _)| key == BOUND) else { return Ok(()) };
+    let (_, bytes) = records.swap_remove(at);
+    let corrupt = |error: CodecError| ao_storage::Error::Corrupt {
+        what: "slashing protection".to_owned(),
+        place: format!("table engine_records, key {BOUND}"),
+        reason: error.to_string(),
+    };
+    for guard in decode(&bytes).map_err(corrupt)? {
+        match protection.record(&[guard]) {
+            // It knows of this, or of more.
+            Ok(()) | Err(Unkept::Conflict(_)) => {}
+            Err(unkept) => return Err(ao_storage::Error::Io(format!("the slashing protection cannot be written: {unkept}"))),
+        }
+    }
+    Ok(())
 }
 
 /// Who else schedules, as verifiers ask.

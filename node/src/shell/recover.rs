@@ -9,7 +9,7 @@ use ao_storage::{Direction, Error, Store};
 use ao_types::{Canonical, Id};
 
 use super::facts;
-use super::membership::Membership;
+use super::membership::{Membership, bind_again};
 use crate::core::input::{ProcessFacts, Recovered, RecoveredChain, Term};
 use crate::core::{Charge, Unconfirmed};
 use crate::limits::{EVIDENCE_PAGE, LOOK_BACK_FRAMES, RECOVER_PAGE};
@@ -49,23 +49,32 @@ pub fn read(store: &dyn Store, life: &Life, term: Term, low: bool) -> Result<Rec
 
 /// Whom the kept evidence accuses of what. Few: the core keeps so many of one offender.
 fn charges(store: &dyn Store) -> Result<Vec<Charge>, Error> {
-    let (mut found, mut from) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
+    evidence(store, |shown| found.push(crate::core::charge(shown)))?;
+    Ok(found)
+}
+
+/// Every piece of evidence that is kept.
+fn evidence(store: &dyn Store, mut each: impl FnMut(&Evidence)) -> Result<(), Error> {
+    let mut from = Vec::new();
     loop {
         let page = schema::EVIDENCE.scan(store, &from, &[], Direction::Forward, EVIDENCE_PAGE)?;
         // One that cannot be read is of a later version: it accuses nobody here.
-        found.extend(page.iter().filter_map(|(_, bytes)| Evidence::decode(bytes).ok()).map(|evidence| crate::core::charge(&evidence)));
+        page.iter().filter_map(|(_, bytes)| Evidence::decode(bytes).ok()).for_each(|shown| each(&shown));
         match page.last() {
             Some((last, _)) if page.len() == EVIDENCE_PAGE => from = [&last[..], &[0]].concat(),
-            _ => return Ok(found),
+            _ => return Ok(()),
         }
     }
 }
 
-/// Shows the watch over this node's key who signed the newest frames here: if the rows of its slashing protection are an older copy than
-/// the store, they are raised before anything is signed. Beside [`read`], and before it.
+/// Shows the watch over this node's key what is known of before. Certificates that exclude one another end it at once. And who signed the
+/// newest frames here: if the rows of its slashing protection are an older copy than the store, they are raised before anything is
+/// signed. Beside [`read`], and before it.
 pub fn look_back(store: &dyn Store, life: &Life) -> Result<(), Error> {
     let Some(membership) = &life.membership else { return Ok(()) };
     let Some(watch) = &membership.watch else { return Ok(()) };
+    evidence(store, |shown| membership.stop_if_safety_is_gone(shown))?;
     for chain in membership.chains() {
         let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
         let newest = schema::FRAMES.range(store, &key(0), &key(u64::MAX), Direction::Backward, LOOK_BACK_FRAMES)?;
@@ -92,7 +101,8 @@ fn engine<'a>(store: &dyn Store, life: &Life, chains: impl Iterator<Item = &'a R
         let next = confirmed.iter().find(|tip| tip.chain == life.own).map_or(0, |tip| tip.next_sequence);
         return Ok(Box::new(Solo::resume(life.own, next)));
     };
-    let rows = schema::ENGINE_RECORDS.all(store, Direction::Forward, usize::MAX)?;
+    let mut rows = schema::ENGINE_RECORDS.all(store, Direction::Forward, usize::MAX)?;
+    bind_again(&mut rows, &*membership.protection)?;
     let records = rows.into_iter().map(|(key, value)| Record { key, value, guards: Vec::new() }).collect();
     let guards = membership.attestor.as_ref().map(|key| membership.protection.rows(&key.public())).transpose();
     let setup = Setup {

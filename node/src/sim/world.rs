@@ -375,11 +375,11 @@ impl World {
                 let run = assign_run(process, head, clock, items, &self.scheduler).map_err(|error| error.to_string());
                 self.push(Work::Input(Input::Signed { term, process, run }));
             }
-            Effect::Write { term, batch, mut rows, seals, guards, durability } => {
-                let sealed = membership::seal(&mut rows, seals, &guards, &self.scheduler, self.life.membership.as_deref());
-                let written = sealed.and_then(|signatures| Ok((self.store.write(rows, durability)?, signatures)));
+            Effect::Write { term, batch, rows, seals, guards, durability } => {
+                let membership = self.life.membership.as_deref();
+                let written = membership::write(&*self.store, (rows, durability), seals, &guards, &self.scheduler, membership);
                 let input = match written {
-                    Ok(((), signatures)) => {
+                    Ok(signatures) => {
                         self.settled.through(batch);
                         Input::Written { term, batch, signatures }
                     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ao_types::{BlsKey, Chain};
 
-use super::{ChainRow, Conflict, Guard, Kind, Permit, Position, Protection, SignedRow, Watermark, may_replace, may_sign, place};
+use super::{ChainRow, Conflict, Guard, Kind, Position, Protection, SignedRow, Watermark, place};
 
 /// See the module documentation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,56 +14,10 @@ pub struct MemoryProtection {
     watermarks: BTreeMap<(BlsKey, Kind, String), Watermark>,
 }
 
-enum Undo {
-    Nothing,
-    Chain((BlsKey, Chain), Option<Box<ChainRow>>),
-    Signed(Position),
-}
-
 impl MemoryProtection {
     /// No rows.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Puts a row in; what undoes it.
-    fn put(&mut self, guard: &Guard) -> Undo {
-        match guard {
-            Guard::Chain(row) => {
-                let place = (row.key, row.chain);
-                Undo::Chain(place, self.chains.insert(place, row.clone()).map(Box::new))
-            }
-            // What is there already is the same, or the check had refused.
-            Guard::Signed(row) if self.signed.contains_key(&row.position) => Undo::Nothing,
-            Guard::Signed(row) => {
-                self.signed.insert(row.position.clone(), row.clone());
-                Undo::Signed(row.position.clone())
-            }
-        }
-    }
-
-    fn undo(&mut self, undo: Undo) {
-        match undo {
-            Undo::Nothing => {}
-            Undo::Chain(place, Some(row)) => drop(self.chains.insert(place, *row)),
-            Undo::Chain(place, None) => drop(self.chains.remove(&place)),
-            Undo::Signed(position) => drop(self.signed.remove(&position)),
-        }
-    }
-
-    fn check(&self, guard: &Guard) -> Result<(), Conflict> {
-        match guard {
-            Guard::Chain(next) => may_replace(self.chains.get(&(next.key, next.chain)), next),
-            Guard::Signed(row) => {
-                let root = row.root.ok_or_else(|| Conflict::Position(Box::new(row.position.clone())))?;
-                let existing = self.signed.get(&row.position);
-                let key = (row.position.key, row.position.kind, row.position.scope.clone());
-                match may_sign(&row.position, &root, existing, self.watermarks.get(&key)) {
-                    Ok(Permit::Fresh | Permit::Repeat(_)) => Ok(()),
-                    Err(conflict) => Err(conflict),
-                }
-            }
-        }
     }
 }
 
@@ -83,14 +37,11 @@ impl Protection for MemoryProtection {
     }
 
     fn record(&mut self, guards: &[Guard]) -> Result<(), Conflict> {
-        // Later rows of one call are checked against earlier ones, and nothing is kept unless all pass.
-        let mut before = Vec::with_capacity(guards.len());
-        for guard in guards {
-            if let Err(conflict) = self.check(guard) {
-                before.into_iter().rev().for_each(|undo| self.undo(undo));
-                return Err(conflict);
+        for guard in self.check(guards)? {
+            match guard {
+                Guard::Chain(row) => drop(self.chains.insert((row.key, row.chain), row)),
+                Guard::Signed(row) => drop(self.signed.insert(row.position.clone(), row)),
             }
-            before.push(self.put(guard));
         }
         Ok(())
     }

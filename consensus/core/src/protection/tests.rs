@@ -85,7 +85,7 @@ proptest! {
     #[test]
     fn no_order_of_requests_signs_two_things(requests in prop::collection::vec((0u64..6, 0u8..3, any::<bool>()), 0..60)) {
         let mut store = MemoryProtection::new();
-        let mut given = std::collections::BTreeMap::new();
+        let mut given = BTreeMap::new();
         let mut sealed = false;
         for (sequence, frame, seal) in requests {
             let last = store.chain_row(&KEY, &chain()).unwrap();

@@ -318,10 +318,10 @@ impl World {
                 let run = assign_run(process, head, clock, items, &self.scheduler).map_err(|error| error.to_string());
                 self.jobs.push_back(Work::Input(Input::Signed { term, process, run }));
             }
-            Effect::Write { term, batch, mut rows, seals, guards, durability } => {
-                let sealed = membership::seal(&mut rows, seals, &guards, &self.scheduler, self.life.membership.as_deref());
-                match sealed.and_then(|signatures| Ok((self.store.write(rows, durability)?, signatures))) {
-                    Ok(((), signatures)) => {
+            Effect::Write { term, batch, rows, seals, guards, durability } => {
+                let membership = self.life.membership.as_deref();
+                match membership::write(&*self.store, (rows, durability), seals, &guards, &self.scheduler, membership) {
+                    Ok(signatures) => {
                         self.settled.through(batch);
                         self.jobs.push_back(Work::Input(Input::Written { term, batch, signatures }));
                     }
