@@ -64,6 +64,8 @@ pub enum Act {
     },
     /// To everybody.
     Say(Say),
+    /// Said before, and maybe lost: to those who may lack it.
+    Again(Say),
     /// Build a block and [`Driver::propose`] it, before the propose timeout.
     Build {
         /// For this height.

@@ -210,7 +210,12 @@ impl Engine {
     /// Says how far this node is, when nothing else says it: somebody may have missed the last decision.
     fn announce(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let Some((_, step)) = self.announce.take_if(|(at, _)| *at <= now) else { return };
-        send(To::All, &Message::Tip(self.head.height), out);
+        let tip = Message::Tip(self.head.height);
+        if step == 0 {
+            send(To::All, &tip, out);
+        } else {
+            self.again(now, &tip, out);
+        }
         self.announce = Some((now.plus_ms(self.settings.announce_ms << step), (step + 1).min(ANNOUNCE_DOUBLINGS)));
     }
 

@@ -111,6 +111,8 @@ pub enum Verdict {
 pub fn judge(now: Timestamp, head: &Head, frames: &Frames, rosters: &Rosters, block: &Block) -> Verdict {
     match decide(now, head, frames, rosters, block) {
         Ok(None) => Verdict::Valid,
+        #[cfg(any(test, feature = "mutations"))]
+        Ok(Some(_)) if crate::mutation::is(crate::mutation::Mutation::RefuseInsteadOfHold) => Verdict::Invalid(Broken::State),
         Ok(Some(until)) => Verdict::Hold(until),
         Err(broken) => Verdict::Invalid(broken),
     }
@@ -154,9 +156,18 @@ fn check_frames(frames: &Frames, block: &Block) -> Result<bool, Broken> {
         if frame.sequence != expected {
             return Err(Broken::Sequence { chain: frame.chain, expected, found: frame.sequence });
         }
+        #[cfg(any(test, feature = "mutations"))]
+        if heads.get(&frame.chain).is_some_and(|_| expected != frames.head(&frame.chain).0)
+            && crate::mutation::is(crate::mutation::Mutation::SkippedUnchecked)
+        {
+            heads.insert(frame.chain, (expected.saturating_add(1), frame.frame));
+            continue;
+        }
         match frames.standing(frame) {
             Some(Standing::Refuse(_)) => return Err(Broken::Frame { frame: frame.frame }),
             Some(Standing::Sign(_)) => {}
+            #[cfg(any(test, feature = "mutations"))]
+            Some(Standing::Hold(_)) if crate::mutation::is(crate::mutation::Mutation::AvailabilityUnchecked) => {}
             Some(Standing::Hold(_)) | None => hold = true,
         }
         if frames.parent(frame).is_some_and(|found| found != parent) {
@@ -168,4 +179,4 @@ fn check_frames(frames: &Frames, block: &Block) -> Result<bool, Broken> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -40,7 +40,8 @@
 //!
 //! **Time.** The core's timeouts are deadlines of [`ao_consensus::Consensus::next_deadline`]; the core itself has no clock. Each belongs
 //! to the height that runs and is gone with it. Votes are repeated by the core's rebroadcast timer; proposals, which it does not repeat,
-//! by ours.
+//! by ours. What is repeated goes to members directly: gossip does not carry the same bytes twice, and a member whose engine began anew
+//! (after a write that failed) lacks votes that its gossip has seen.
 //!
 //! **When it is quiet** nothing is decided and nothing said, but for an announcement of the height about once a minute; while a chain is
 //! being closed, whose steps are counted in the Origin's time, a block is made every `tick`. A chain's frames carry no certificates: the
@@ -70,7 +71,7 @@ pub mod fuzzing;
 pub mod judge;
 pub mod limits;
 pub mod message;
-#[cfg(feature = "mutations")]
+#[cfg(any(test, feature = "mutations"))]
 pub mod mutation;
 pub mod seats;
 pub mod settings;
@@ -81,3 +82,7 @@ pub mod values;
 pub mod wal;
 
 pub use engine::Engine;
+
+/// Tests share the network of the integration tests, which names the crate as others do.
+#[cfg(test)]
+extern crate self as ao_bft;

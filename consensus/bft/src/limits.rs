@@ -18,6 +18,8 @@ pub const BLOCK_OPS_MAX: usize = 64;
 pub const BLOCK_BYTES_MAX: usize = 256 << 10;
 /// Messages up to this size are gossiped; larger ones go to each member, and large bodies are asked for.
 pub const GOSSIP_BYTES_MAX: usize = ao_consensus::limits::GOSSIP_BYTES_MAX;
+/// Members to whom a message is repeated at a time, in turn.
+pub const AGAIN_MEMBERS_MAX: usize = 8;
 /// How far ahead of the height being decided a message may be to be kept.
 pub const HEIGHTS_AHEAD_MAX: u64 = 2;
 /// How many rounds ahead of this node's a proposal may be to be kept: the core drops those of more than ten.

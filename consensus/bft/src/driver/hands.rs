@@ -48,7 +48,7 @@ pub(super) struct Hands {
 
 /// Strictly more than two thirds for a quorum, strictly more than one third for one honest member.
 pub(super) fn thresholds() -> ThresholdParams {
-    #[cfg(feature = "mutations")]
+    #[cfg(any(test, feature = "mutations"))]
     if crate::mutation::is(crate::mutation::Mutation::StakeMiscounted) {
         return ThresholdParams { quorum: ThresholdParam::F_PLUS_ONE, ..ThresholdParams::default() };
     }
@@ -77,8 +77,12 @@ impl Hands {
                 r.resume_with(())
             }
             Effect::StartRound(.., r) => r.resume_with(()),
-            Effect::PublishConsensusMsg(SignedConsensusMsg::Vote(vote), r) | Effect::RepublishVote(vote, r) => {
+            Effect::PublishConsensusMsg(SignedConsensusMsg::Vote(vote), r) => {
                 acts.push(Act::Say(Say::Vote(vote)));
+                r.resume_with(())
+            }
+            Effect::RepublishVote(vote, r) => {
+                acts.push(Act::Again(Say::Vote(vote)));
                 r.resume_with(())
             }
             Effect::PublishConsensusMsg(SignedConsensusMsg::Proposal(proposal), r) => {
@@ -94,7 +98,7 @@ impl Hands {
                 r.resume_with(())
             }
             Effect::RepublishRoundCertificate(certificate, r) => {
-                acts.push(Act::Say(Say::Round(certificate)));
+                acts.push(Act::Again(Say::Round(certificate)));
                 r.resume_with(())
             }
             Effect::GetValue(height, round, _, r) => {
@@ -187,7 +191,10 @@ impl Hands {
     /// `None` without a key, which a core that is enabled has, and where the key signed something else here.
     fn sign(&mut self, kind: Kind, height: Height, round: Round, message: &[u8], acts: &mut Vec<Act>) -> Option<Signature> {
         let (root, place) = (sha256(&[message]), (kind, number(round)));
-        if self.bound.insert(place, Some(root)).is_some_and(|bound| bound != Some(root)) {
+        let conflict = self.bound.insert(place, Some(root)).is_some_and(|bound| bound != Some(root));
+        #[cfg(any(test, feature = "mutations"))]
+        let conflict = conflict && !crate::mutation::is(crate::mutation::Mutation::SlashingUnchecked);
+        if conflict {
             self.conflict = true;
             return None;
         }

@@ -72,13 +72,13 @@ impl Net {
         for act in acts {
             let mut more = Vec::new();
             match act {
-                Act::Say(say) if !self.down.contains(&index) => {
+                Act::Say(say) | Act::Again(say) if !self.down.contains(&index) => {
                     for to in (0..self.drivers.len()).filter(|to| *to != index && !self.down.contains(to)) {
                         self.number += 1;
                         self.queue.insert((self.now + 10, self.number), (to, index, say.clone()));
                     }
                 }
-                Act::Say(_) | Act::Restream(_) => {}
+                Act::Say(_) | Act::Again(_) | Act::Restream(_) => {}
                 Act::Build { height, round } => {
                     let value = BlockId(sha256(&[b"block", &height.0.to_be_bytes(), &round.as_i64().to_be_bytes()]));
                     self.drivers[index].propose(Timestamp(self.now), height, round, value, &mut more).expect("no fault");
@@ -283,6 +283,6 @@ fn a_key_that_is_bound_otherwise_says_nothing() {
     driver.start(Timestamp(0), Height(1), &set, &mut acts).expect("nothing to sign yet");
     let result = driver.tick(Timestamp(1_000_000), &mut acts);
     assert!(matches!(result, Err(Fault::Bound)) && driver.is_muted(), "{result:?}");
-    assert!(acts.iter().all(|act| !matches!(act, Act::Say(_))), "{acts:?}");
+    assert!(acts.iter().all(|act| !matches!(act, Act::Say(_) | Act::Again(_))), "{acts:?}");
     assert_eq!(driver.next_deadline(), None);
 }

@@ -106,6 +106,11 @@ impl Deciding {
         self.proposals.get(id).map(|proposal| (proposal.message.height, proposal.message.round, proposal.message.proposer))
     }
 
+    /// The proposal of a block whose body is here.
+    pub(super) fn proposal(&self, id: &BlockId) -> Option<SignedProposal<Bft>> {
+        self.proposals.get(id).filter(|_| self.bodies.contains_key(id)).cloned()
+    }
+
     /// What to send to somebody who lacks a body: with the proposal, if it is here, for that may be lacking too.
     pub(super) fn answer(&self, id: &BlockId) -> Option<Message> {
         let body = self.bodies.get(id)?;

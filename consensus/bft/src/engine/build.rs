@@ -7,7 +7,7 @@ use arc_malachitebft_core_types::{Round, Validity};
 use super::bodies::Place;
 use super::{Engine, penalise, send};
 use crate::context::{BlockId, Height};
-use crate::driver::Driver;
+use crate::driver::{Driver, Say};
 use crate::judge::{NO_STATE, Verdict, judge};
 use crate::limits::{BLOCK_BYTES_MAX, BLOCK_FRAMES_MAX};
 use crate::message::Message;
@@ -102,9 +102,10 @@ impl Engine {
         if let Some((said, id)) = self.deciding.said
             && said == round
             && !muted
-            && let Some(message) = self.deciding.answer(&id)
+            && let Some(proposal) = self.deciding.proposal(&id)
         {
-            self.broadcast(message, out);
+            // Who lacks the body asks for it.
+            self.say_again(now, Say::Proposal(proposal), out);
         }
         let height = self.next_height();
         for id in self.deciding.wanted().to_vec() {

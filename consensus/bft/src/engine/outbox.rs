@@ -33,7 +33,7 @@ impl Outbox {
                 other => out.push(other),
             }
         }
-        #[cfg(feature = "mutations")]
+        #[cfg(any(test, feature = "mutations"))]
         if crate::mutation::is(crate::mutation::Mutation::LogNotAwaited) {
             let (records, seen): (Vec<_>, Vec<_>) = self.waiting.drain(..).partition(|effect| matches!(effect, Effect::Remember(_)));
             return out.extend(seen.into_iter().chain(records));

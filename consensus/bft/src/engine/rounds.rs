@@ -8,7 +8,7 @@ use super::bodies::Deciding;
 use super::{Engine, penalise, remember, send};
 use crate::context::{BlockId, Height, Signature, Voter};
 use crate::driver::{Act, Driver, Fault, Say};
-use crate::limits::GOSSIP_BYTES_MAX;
+use crate::limits::{AGAIN_MEMBERS_MAX, GOSSIP_BYTES_MAX};
 use crate::message::Message;
 use crate::seats::Seats;
 use crate::signing::{block_statement, number};
@@ -35,6 +35,7 @@ impl Engine {
         }
         self.deciding = Deciding::begun(now.plus_ms(self.settings.timeouts.rebroadcast_ms));
         let bound = self.bound_at(height, &seats);
+        tracing::debug!(%height, bound = bound.len(), log = self.old_log.len(), "a height begins");
         let log = replayed(height, self.old_log.iter().map(|(number, bytes)| (*number, &bytes[..])));
         if log.entries.is_empty() && !log.hole {
             self.wal.start(height);
@@ -81,7 +82,7 @@ impl Engine {
             let result = driver.resume(now, height, seats, &log.entries, acts);
             if log.hole {
                 // What it came to say is not said: it may contradict what is in the hole.
-                acts.retain(|act| !matches!(act, Act::Say(_)));
+                acts.retain(|act| !matches!(act, Act::Say(_) | Act::Again(_)));
                 driver.mute();
             }
             result
@@ -108,6 +109,7 @@ impl Engine {
                 Act::Log(entry) => self.log(entry, out),
                 Act::Signed { kind, height, round, root, signature } => self.guard(kind, height, round, root, signature),
                 Act::Say(say) => self.say(say, out),
+                Act::Again(say) => self.say_again(now, say, out),
                 Act::Build { height, round } => self.deciding.build = Some((height, round, now)),
                 Act::Restream(id) => {
                     if let Some(message) = self.deciding.answer(&id) {
@@ -143,6 +145,10 @@ impl Engine {
     }
 
     fn guard(&mut self, kind: Kind, height: Height, round: Round, root: [u8; 32], signature: Signature) {
+        #[cfg(any(test, feature = "mutations"))]
+        if crate::mutation::is(crate::mutation::Mutation::SlashingUnchecked) {
+            return;
+        }
         let term = self.seats().map_or(0, |seats| seats.epoch().0);
         let position = Position { key: self.identity.voter().0, kind, scope: String::new(), term, height: height.0, round: number(round) };
         self.guards.push(Guard::Signed(SignedRow { position, root: Some(root), signature: Some(signature.0.0.to_vec()) }));
@@ -158,6 +164,7 @@ impl Engine {
     fn say(&mut self, say: Say, out: &mut Vec<Effect>) {
         // Anything this node says may rest on anything it has logged.
         self.flush(out);
+        tracing::debug!(?say, "said");
         let mut body = None;
         if let Say::Proposal(proposal) = &say
             && proposal.message.height == self.next_height()
@@ -167,6 +174,22 @@ impl Engine {
             body = self.deciding.block(&proposal.message.value).cloned();
         }
         self.broadcast(Message::Say(say, body), out);
+    }
+
+    /// Says again what may have been lost.
+    pub(super) fn say_again(&mut self, now: Timestamp, say: Say, out: &mut Vec<Effect>) {
+        self.flush(out);
+        self.again(now, &Message::Say(say, None), out);
+    }
+
+    /// What was sent before goes to members one by one, some at a time and in turn. Gossip knows bytes that it has seen and carries them
+    /// nowhere again; and a member whose engine began anew has forgotten what its gossip has seen.
+    pub(super) fn again(&self, now: Timestamp, message: &Message, out: &mut Vec<Effect>) {
+        let members = self.seats().map(|seats| seats.peers(&self.identity.voter())).unwrap_or_default();
+        let (all, bytes) = (members.len().max(1), message.to_bytes());
+        let turn = (now.0 / self.settings.timeouts.rebroadcast_ms.max(1)) as usize % all;
+        let (first, count) = (turn * AGAIN_MEMBERS_MAX % all, members.len().min(AGAIN_MEMBERS_MAX));
+        out.extend(members.into_iter().cycle().skip(first).take(count).map(|peer| Effect::Send(To::Peer(peer), bytes.clone())));
     }
 
     /// To everybody by gossip, if it is small enough. A proposal leaves a large body behind, which is then asked for; whatever else is
@@ -200,6 +223,7 @@ impl Engine {
         let proposer = self.driver.as_ref().map(|driver| driver.proposer(round));
         // The precommit that made the quorum may be this node's, and leaves after this.
         self.flush(out);
+        tracing::debug!(height = block.header.height, %round, block = %value, "decided");
         self.commit(now, block, certificate, out);
         if proposer == Some(self.identity.voter()) {
             // Those who follow without voting, and those who lost a vote, need not wait to be told.

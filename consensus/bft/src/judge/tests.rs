@@ -14,14 +14,14 @@ use crate::frames::Scene;
 use crate::values::block_id;
 
 const NETWORK: NetworkId = NetworkId([7; 32]);
-const NOW: Timestamp = Timestamp(100_000);
+pub(crate) const NOW: Timestamp = Timestamp(100_000);
 
 fn chain() -> Chain {
     Chain { scheduler: Address::Arweave(Id([1; 32])), tenure: 0 }
 }
 
 /// Three frames of one chain in a row, and another second one.
-fn headers() -> (Vec<SignedHeader>, SignedHeader) {
+pub(crate) fn headers() -> (Vec<SignedHeader>, SignedHeader) {
     let (mut tip, mut all, mut other) = (ChainTip::opened(chain()), Vec::new(), None);
     for number in 0..3 {
         let draft = |now| Draft::alone(NETWORK, Body::default(), Timestamp(now), (0, [0; 48]));
@@ -35,11 +35,11 @@ fn headers() -> (Vec<SignedHeader>, SignedHeader) {
     (all, other.expect("made"))
 }
 
-fn reference(header: &SignedHeader) -> FrameRef {
+pub(crate) fn reference(header: &SignedHeader) -> FrameRef {
     FrameRef { chain: header.chain, sequence: header.sequence, frame: header.id() }
 }
 
-struct Case {
+pub(crate) struct Case {
     frames: Frames,
     rosters: Rosters,
     head: Head,
@@ -48,7 +48,7 @@ struct Case {
 
 impl Case {
     /// The first two of these frames wait here, whole, and a block orders them.
-    fn new(facts: Facts) -> Self {
+    pub(crate) fn new(facts: Facts) -> Self {
         let committee = committee_of(Epoch(0), &[1; 4]);
         let mut origin = Origin::default();
         let changes = vec![
@@ -81,12 +81,12 @@ impl Case {
         Self { frames, rosters, head, block }
     }
 
-    fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         judge(NOW, &self.head, &self.frames, &self.rosters, &self.block)
     }
 }
 
-fn with(change: impl FnOnce(&mut Block)) -> Verdict {
+pub(crate) fn with(change: impl FnOnce(&mut Block)) -> Verdict {
     let mut case = Case::new(Facts::WHOLE);
     change(&mut case.block);
     case.block = Block::new(case.block.header.clone(), case.block.ops.clone(), case.block.frames.clone());

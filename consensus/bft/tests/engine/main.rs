@@ -2,7 +2,5 @@
 
 mod faults;
 mod flow;
-#[cfg(feature = "mutations")]
-mod mutations;
 mod net;
 mod replay;

@@ -430,11 +430,6 @@ impl Net {
     pub fn nobody_is_blamed(&self) {
         self.nodes.iter().for_each(|node| assert_eq!(node.penalties, []));
     }
-
-    #[cfg(feature = "mutations")]
-    pub fn rosters(&self) -> &Rosters {
-        &self.rosters
-    }
 }
 
 /// Not a wallet of any scheduler.
