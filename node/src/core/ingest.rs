@@ -74,8 +74,14 @@ impl Core {
     fn queue(&mut self, now: Timestamp, process: Id, submission: Submission, out: &mut Vec<Effect>) {
         if self.recent.is_repeat(&submission) {
             let slot = slot_of(&submission.facts).map_or(String::new(), |slot| format!(" in slot {slot}"));
-            let text = format!("message {} is already in the schedule of {process}{slot}", submission.id);
-            return self.refuse(now, submission, Rejection::new(Code::Duplicate, text), out);
+            // A crash could still take what is on its way: whoever hears that it is there does not send it again.
+            let refusal = if self.recent.is_settled(&submission) {
+                Rejection::new(Code::Duplicate, format!("message {} is already in the schedule of {process}{slot}", submission.id))
+            } else {
+                let text = format!("message {} is on its way into the schedule of {process}; ask again in a moment", submission.id);
+                Rejection::retry(Code::Busy, text, 1)
+            };
+            return self.refuse(now, submission, refusal, out);
         }
         let entry = self.processes.entry(process);
         let known = entry.or_insert_with(|| submission.facts.process.clone().map(Process::from_facts).unwrap_or_default());

@@ -16,12 +16,14 @@ pub struct Recent {
     stored: Memory<Id>,
     /// Look-ups that began before this batch was settled are too old.
     oldest: Batch,
+    /// The newest batch that is durable.
+    durable: Batch,
 }
 
 impl Recent {
     /// Remembers nothing; every batch up to `settled` was in the store when it was last read.
     pub fn since(settled: Batch) -> Self {
-        Self { oldest: settled, ..Self::default() }
+        Self { oldest: settled, durable: settled, ..Self::default() }
     }
 
     /// Whether together with what is remembered here these facts are those of now.
@@ -47,6 +49,18 @@ impl Recent {
             }
             Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => facts.stored || self.stored.has(&submission.id),
         }
+    }
+
+    /// Whether no crash can take a repeat's first time any more.
+    pub fn is_settled(&self, submission: &Submission) -> bool {
+        let facts = &submission.facts;
+        let known = matches!(submission.place, Place::Spawn(_)) && facts.process.is_some();
+        let Some((process, content)) = keys(submission) else { return facts.stored };
+        let durable = |batch: Option<Batch>| batch.is_some_and(|batch| batch <= self.durable);
+        known
+            || slot_of(facts).is_some()
+            || durable(self.assigned.batch(&(process, submission.id)))
+            || content.is_some_and(|content| durable(self.content.batch(&(process, content))))
     }
 
     /// Whether the item's bytes and indexes are in the store, or on their way.
@@ -87,6 +101,7 @@ impl Recent {
 
     /// Every batch up to `batch` is durable: the oldest are forgotten.
     pub fn durable(&mut self, batch: Batch) {
+        self.durable = self.durable.max(batch);
         self.oldest = self.oldest.max(batch.saturating_sub(RECENT_BATCHES));
         self.assigned.forget(self.oldest);
         self.content.forget(self.oldest);
@@ -118,6 +133,10 @@ impl<K> Default for Memory<K> {
 impl<K: Copy + Eq + Hash> Memory<K> {
     fn has(&self, key: &K) -> bool {
         self.keys.contains_key(key)
+    }
+
+    fn batch(&self, key: &K) -> Option<Batch> {
+        self.keys.get(key).copied().flatten()
     }
 
     fn enter(&mut self, key: K) {
