@@ -10,12 +10,12 @@ use super::args::{Sim, SimKind, SimLatency, SimOne, SimRun};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::pairs;
-use crate::datadir;
 use crate::sim::cluster::WAN5_MEAN_MS;
 use crate::sim::plan::{BadPlan, Latency, Plan, Taste};
 use crate::sim::run::{Outcome, run};
 use crate::sim::shrink::shrink;
 use crate::sim::timing::percentile;
+use crate::{datadir, logging};
 
 /// Bytes of a plan's file.
 const PLAN_BYTES_MAX: u64 = 1 << 20;
@@ -161,6 +161,10 @@ impl Totals {
 
 fn replay(context: &mut Context<'_>, one: &SimOne) -> Result<Exit, Failure> {
     let plan = chosen(one)?;
+    if let Some(levels) = &context.globals.log_level {
+        // What the nodes say, each line with its node and the run's clock.
+        logging::install(levels, Default::default(), context.printer.colour).map_err(wrong)?;
+    }
     let outcome = run(&plan);
     let trace = hex::encode(outcome.trace);
     let broken = outcome.violation.as_ref().map_or("none".to_owned(), ToString::to_string);

@@ -89,6 +89,17 @@ enum Event {
     Look,
 }
 
+impl Event {
+    /// Whose it is, for the log of a replay.
+    fn node(&self) -> Option<usize> {
+        match self {
+            Self::Turn(asker) | Self::Tick(asker) | Self::GiveUp(asker, _) => Some(asker.host),
+            Self::Manner(n) | Self::Deliver(n, _) | Self::Leave(n, _) | Self::Sync(n) => Some(*n),
+            Self::Send(..) | Self::Begin(_) | Self::End(_) | Self::Calm | Self::Look => None,
+        }
+    }
+}
+
 /// Who waits for an answer of a node.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
@@ -212,6 +223,7 @@ impl Cluster {
         };
         Violation::unless(self.queue.len() < PARCELS_MAX, "S5", || format!("{PARCELS_MAX} things are on their way"))?;
         self.now = at;
+        let _span = event.node().map(|node| tracing::info_span!("sim", node, at = at - BEGIN_MS).entered());
         match event {
             Event::Turn(asker) => self.on_turn(asker)?,
             Event::Tick(asker) => self.on_tick(asker)?,

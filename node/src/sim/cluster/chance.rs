@@ -10,6 +10,7 @@ impl Cluster {
     pub(super) fn on_begin(&mut self, n: usize) -> Result<(), Violation> {
         let Some(fault) = self.plan.faults.get(n).cloned().filter(|_| !self.calm) else { return Ok(()) };
         self.trace.add(self.now, n, 30, 0);
+        tracing::info!(at = self.elapsed_ms(), ?fault, "begins");
         match fault {
             Fault::Crash { node, torn: true, .. } => self.each(node, |host, _| host.world.store.crash_at_next_write()),
             Fault::Crash { node, .. } => self.each(node, |host, _| {
@@ -28,6 +29,7 @@ impl Cluster {
     pub(super) fn on_end(&mut self, n: usize) -> Result<(), Violation> {
         let Some(fault) = self.plan.faults.get(n).cloned() else { return Ok(()) };
         self.trace.add(self.now, n, 31, 0);
+        tracing::info!(at = self.elapsed_ms(), ?fault, "ends");
         match fault {
             Fault::Crash { node, .. } => self.start_again(node)?,
             Fault::Cut { .. } => self.net.mend(n),
@@ -48,6 +50,7 @@ impl Cluster {
     /// The storm is over: everybody has power, room and a net.
     pub(super) fn on_calm(&mut self) -> Result<(), Violation> {
         self.calm = true;
+        tracing::info!(at = self.elapsed_ms(), "the storm is over");
         self.net.calm();
         for member in 0..self.plan.nodes() {
             self.each(member, |host, now| {
