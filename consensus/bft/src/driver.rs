@@ -188,6 +188,7 @@ impl Driver {
         self.running = true;
         self.muted = false;
         self.hands.timers.clear();
+        self.hands.repeats = (Round::Nil, 0);
         self.hands.evidence = None;
         self.hands.ballots.start(seats.clone());
         self.feed(now, Input::StartHeight(height, seats.validators().clone(), false, None, VoteExtensionPolicy::Disabled), acts)

@@ -20,6 +20,8 @@ pub const BLOCK_BYTES_MAX: usize = 256 << 10;
 pub const GOSSIP_BYTES_MAX: usize = ao_consensus::limits::GOSSIP_BYTES_MAX;
 /// Members to whom a message is repeated at a time, in turn.
 pub const AGAIN_MEMBERS_MAX: usize = 8;
+/// How often the time between two repeats doubles within a round.
+pub const REPEAT_DOUBLINGS_MAX: u32 = 3;
 /// How far ahead of the height being decided a message may be to be kept.
 pub const HEIGHTS_AHEAD_MAX: u64 = 2;
 /// How many rounds ahead of this node's a proposal may be to be kept: the core drops those of more than ten.

@@ -21,6 +21,7 @@ use arc_malachitebft_core_types::{
 use super::{Act, Identity, Say};
 use crate::ballots::Ballots;
 use crate::context::{Bft, Height, Proposal, PublicKey, Signature, Validators, Vote, Voter};
+use crate::limits::REPEAT_DOUBLINGS_MAX;
 use crate::seats::Seats;
 use crate::signing::{number, proposal_message, vote_message};
 use crate::timeouts::Timeouts;
@@ -44,6 +45,8 @@ pub(super) struct Hands {
     pub(super) conflict: bool,
     /// Who sent what is being handled.
     pub(super) from: Option<PeerId>,
+    /// In which round votes were repeated last, and how often the time to the next repeat doubled there.
+    pub(super) repeats: (Round, u32),
 }
 
 /// Strictly more than two thirds for a quorum, strictly more than one third for one honest member.
@@ -59,7 +62,18 @@ impl Hands {
     pub(super) fn new(identity: Identity, timeouts: Timeouts, seats: &Seats) -> Self {
         let ballots = Ballots::new(identity.network, Arc::clone(&identity.scheme), identity.batches, seats.clone());
         let (timers, bound) = (BTreeMap::new(), BTreeMap::new());
-        Self { identity, ballots, timeouts, timers, replayed: None, evidence: None, bound, conflict: false, from: None }
+        Self {
+            identity,
+            ballots,
+            timeouts,
+            timers,
+            replayed: None,
+            evidence: None,
+            bound,
+            conflict: false,
+            from: None,
+            repeats: (Round::Nil, 0),
+        }
     }
 
     pub(super) fn on_effect(&mut self, now: Timestamp, effect: Effect<Bft>, acts: &mut Vec<Act>) -> Resume<Bft> {
@@ -169,7 +183,13 @@ impl Hands {
 
     fn schedule(&mut self, now: Timestamp, timeout: Timeout) {
         self.timers.retain(|_, set| *set != timeout);
-        let ms = self.timeouts.duration_for(timeout).as_millis() as u64;
+        let mut ms = self.timeouts.duration_for(timeout).as_millis() as u64;
+        if timeout.kind == TimeoutKind::Rebroadcast {
+            // A round that waits for long waits for somebody who is away.
+            let before = if self.repeats.0 == timeout.round { self.repeats.1 } else { 0 };
+            self.repeats = (timeout.round, (before + 1).min(REPEAT_DOUBLINGS_MAX));
+            ms <<= before;
+        }
         let kind = match timeout.kind {
             TimeoutKind::Propose => 0,
             TimeoutKind::Prevote => 1,
