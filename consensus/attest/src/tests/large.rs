@@ -1,6 +1,10 @@
 //! Committees that are cut into slices (rule G1).
 
+use ao_consensus::pace::Pace;
+use ao_types::Canonical;
+
 use super::rig::*;
+use super::world::World;
 use crate::draw::{Seed, members_of, slice_count, slice_of};
 use crate::limits::SLICES_FROM;
 use crate::wire::Message;
@@ -111,4 +115,33 @@ fn sums_of_others_are_not_taken_and_bad_ones_are_found() {
     assert_eq!(only(&seen, "certified"), ["certified 0"], "three slices of four are a quorum");
     assert_eq!(slice_of(aggregator, slices), 0);
     rig.assert_sound();
+}
+
+/// What a node may spend on votes in a second (`consensus.md` §13).
+const VOTE_BYTES_MAX: u64 = 1 << 20;
+
+/// And the size of a certificate.
+const CERTIFICATE_BYTES_MAX: usize = 400;
+
+/// At ten frames a second, whatever a node does for a committee of this size: it schedules, adds up, or only signs.
+#[test]
+#[allow(clippy::print_stdout, reason = "the figures, for who asks for them")]
+fn votes_of_a_large_committee_are_cheap_for_everybody() {
+    let members = if std::env::var_os("AONODE_FULL").is_some() { 1_000 } else { MEMBERS };
+    let mut world = World::new(&Net::of(members), 5, &[]);
+    world.lines[0].1 = Pace::new(100);
+    let seconds = 2;
+    world.run(seconds * 1_000, true);
+    assert!(world.owed >= 10 * seconds - 1, "{} frames", world.owed);
+    world.assert_safe();
+    assert!(world.confirmed() as u64 + 6 >= world.owed, "{} of {} frames are confirmed", world.confirmed(), world.owed);
+    let (most, sum) = (world.said.iter().max().copied().unwrap_or(0), world.said.iter().sum::<u64>());
+    let certificate = world.net.quorum(&world.net.line().frame(vec![])).encode().len();
+    println!(
+        "{members} members: votes cost {} B/s at most, {} B/s at the mean; a certificate has {certificate} bytes",
+        most / seconds,
+        sum / members as u64 / seconds
+    );
+    assert!(most / seconds <= VOTE_BYTES_MAX, "{} bytes a second", most / seconds);
+    assert!((1..=CERTIFICATE_BYTES_MAX).contains(&certificate), "{certificate} bytes");
 }

@@ -24,6 +24,9 @@ pub enum Kind {
     Garbler,
 }
 
+/// Neighbours in gossip, to whom a message is handed on and who hand it on to here.
+const GOSSIP_MESH: u64 = 8;
+
 enum Event {
     Bytes { to: usize, from: usize, bytes: Bytes },
     Frame { to: usize, frame: FrameId },
@@ -43,6 +46,8 @@ pub struct World {
     pub latency_ms: u64,
     /// Frames up to the last one with entries: what must be confirmed.
     pub owed: u64,
+    /// Bytes of shares, sums and certificates that each node sent and got; gossip goes to, and comes from, each of its mesh.
+    pub said: Vec<u64>,
     frames: BTreeMap<FrameId, Given>,
     queue: BTreeMap<(Timestamp, u64), Event>,
     random: u64,
@@ -71,6 +76,7 @@ impl World {
             loss: 0,
             latency_ms: 10,
             owed: 0,
+            said: vec![0; members],
             frames: BTreeMap::new(),
             queue: BTreeMap::new(),
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -160,10 +166,14 @@ impl World {
             match to {
                 ao_consensus::To::Peer(peer) => {
                     if let Some(to) = self.index_of(&peer) {
+                        for side in [from, to] {
+                            self.said[side] += bytes.len() as u64;
+                        }
                         self.later(Event::Bytes { to, from, bytes });
                     }
                 }
                 ao_consensus::To::All => {
+                    self.said.iter_mut().for_each(|sum| *sum += 2 * GOSSIP_MESH * bytes.len() as u64);
                     for to in (0..self.rigs.len()).filter(|to| *to != from) {
                         self.later(Event::Bytes { to, from, bytes: bytes.clone() });
                     }
