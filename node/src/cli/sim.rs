@@ -10,6 +10,7 @@ use super::args::{Sim, SimKind, SimLatency, SimOne, SimRun};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::pairs;
+use crate::sim::check::Violation;
 use crate::sim::cluster::WAN5_MEAN_MS;
 use crate::sim::plan::{BadPlan, Latency, Plan, Taste};
 use crate::sim::run::{Outcome, run};
@@ -167,15 +168,19 @@ fn replay(context: &mut Context<'_>, one: &SimOne) -> Result<Exit, Failure> {
     }
     let outcome = run(&plan);
     let trace = hex::encode(outcome.trace);
-    let broken = outcome.violation.as_ref().map_or("none".to_owned(), ToString::to_string);
+    let text = |violation: &Option<Violation>| violation.as_ref().map_or("none".to_owned(), ToString::to_string);
+    let (broken, split) = (text(&outcome.violation), text(&outcome.split));
     let record = json!({
         "plan": plan, "trace": trace, "simulated_ms": outcome.elapsed_ms, "confirmed_slots": outcome.counts.0,
-        "violation": outcome.violation.as_ref().map(ToString::to_string), "evidence_ms": outcome.evidence_ms,
+        "violation": outcome.violation.as_ref().map(ToString::to_string), "split": outcome.split.as_ref().map(ToString::to_string),
+        "evidence_ms": outcome.evidence_ms,
     });
     let lines = [
         ("Trace", trace),
         ("Simulated", format!("{} ms", outcome.elapsed_ms)),
         ("Confirmed", format!("{} slots in {} frames", outcome.counts.0, outcome.counts.1)),
+        // What more than a third of the stake may do.
+        ("Split", split),
         ("Violation", broken),
     ];
     context.printer.record("sim-replay/v1", record, || format!("{}{}", plan.to_text(), pairs(&lines)))?;

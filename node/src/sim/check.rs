@@ -7,10 +7,9 @@
 //! | S3, S4, S6 | [`states`] | at the end, over the stores of all honest nodes; S3 at every start too |
 //! | a node by itself | [`node`] | at the end |
 //! | S5 | `World::push`, `Cluster` | at every job and parcel |
+//! | S8 | [`blame`] | at the end of runs in which more than a third of the stake may break S1, and did |
 //! | S7 | [`live`] | when the faults are over |
 //! | honest nodes are not blamed | [`blame`] | at every accusation |
-//!
-//! S8 speaks of runs in which S1 is broken, which no run here is allowed to be.
 
 pub mod blame;
 pub mod live;

@@ -204,6 +204,11 @@ impl Plan {
         3 * (total - self.bad_stake()) > 2 * total
     }
 
+    /// Whether the Byzantine stake may break S1: more than a third can be in two quorums. Then what it leaves behind is looked at.
+    pub fn may_split(&self) -> bool {
+        3 * self.bad_stake() > self.stakes.iter().sum::<u64>()
+    }
+
     fn bad_stake(&self) -> u64 {
         let bad = |node: usize| self.byzantine.iter().any(|bad| bad.node == node);
         self.stakes.iter().enumerate().filter(|(node, _)| bad(*node)).map(|(_, stake)| stake).sum()

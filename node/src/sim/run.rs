@@ -10,6 +10,8 @@ use super::timing::Timing;
 pub struct Outcome {
     /// The rule that was broken, if one was.
     pub violation: Option<Violation>,
+    /// S1, where more than a third of the stake broke it: then evidence convicts a third, or that is the violation.
+    pub split: Option<Violation>,
     /// Of the whole run.
     pub trace: [u8; 32],
     /// How long it took on its own clock, milliseconds.
@@ -33,6 +35,7 @@ fn finish(cluster: Result<Cluster, Violation>) -> Outcome {
             let violation = cluster.run().err();
             Outcome {
                 violation,
+                split: cluster.split().cloned(),
                 trace: cluster.trace(),
                 elapsed_ms: cluster.elapsed_ms(),
                 counts: cluster.counts(),
@@ -42,6 +45,7 @@ fn finish(cluster: Result<Cluster, Violation>) -> Outcome {
         }
         Err(violation) => Outcome {
             violation: Some(violation),
+            split: None,
             trace: [0; 32],
             elapsed_ms: 0,
             counts: (0, 0, 0),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ao_consensus::evidence::Offender;
 use ao_consensus::{Evidence, Offence, Rosters};
-use ao_types::{Address, BlsKey, Canonical as _, PeerId};
+use ao_types::{Address, BlsKey, Canonical as _, Committee, PeerId};
 
 use super::Violation;
 
@@ -13,6 +13,8 @@ use super::Violation;
 pub struct Blame {
     /// When each piece of evidence was first shown, and when each node had it.
     shown: BTreeMap<[u8; 32], (u64, BTreeMap<usize, u64>)>,
+    /// Attestors that evidence of honest nodes convicts.
+    convicted: BTreeSet<BlsKey>,
 }
 
 /// Who keeps the rules.
@@ -35,8 +37,18 @@ impl Blame {
             Offender::Attestors(keys) => keys.iter().any(|key| !honest.bad_keys.contains(key)),
         };
         Violation::unless(!innocent, "evidence", || format!("{kind} convicts an honest node: {offender:?}"))?;
+        if let Offender::Attestors(keys) = offender {
+            self.convicted.extend(keys);
+        }
         self.shown.entry(evidence.id()).or_insert_with(|| (now, BTreeMap::new()));
         Ok(())
+    }
+
+    /// S8: with two contents confirmed or certified for one place, a third of the committee's stake is convicted.
+    pub fn enough_are_convicted(&self, committee: &Committee) -> Result<(), Violation> {
+        let convicted = committee.members().iter().filter(|member| self.convicted.contains(&member.key));
+        let (stake, total) = (convicted.map(|member| member.stake.0).sum::<u128>(), committee.total().0);
+        Violation::unless(3 * stake >= total, "S8", || format!("S1 is broken and evidence convicts {stake} of {total}"))
     }
 
     /// A node has a piece of evidence in its store.

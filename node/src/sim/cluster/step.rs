@@ -95,7 +95,9 @@ impl Cluster {
         {
             return Err(broken.at(n));
         }
-        self.hear(n).map_err(|broken| broken.at(n))?;
+        if let Err(broken) = self.hear(n) {
+            self.excuse(broken.at(n))?;
+        }
         for order in std::mem::take(&mut self.hosts[n].world.orders) {
             match self.hosts[n].manner.as_mut() {
                 Some(manner) => {

@@ -16,7 +16,7 @@ impl Cluster {
             self.after(LOOK_MS, Event::Look);
             return Ok(false);
         }
-        if !self.plan.is_live() {
+        if !self.plan.is_live() || self.split.is_some() {
             self.after(LOOK_MS, Event::Look);
             return Ok(self.now >= over + AFTERMATH_MS);
         }
@@ -55,6 +55,9 @@ impl Cluster {
 
     /// Everything that must hold at the end.
     pub(super) fn conclude(&mut self) -> Result<(), Violation> {
+        if self.split.is_some() {
+            return self.blame.enough_are_convicted(&self.common.committee);
+        }
         let mut seen = States::default();
         for (n, store) in self.honest_stores().collect::<Vec<_>>() {
             self.conclude_at(&store, &mut seen).map_err(|broken| broken.at(n))?;

@@ -76,3 +76,27 @@ fn a_third_of_each_kind_breaks_nothing_and_less_stops_nothing() {
         }
     }
 }
+
+/// More than a third of the stake on two sides of a network confirms two things for one place. Whoever did it is convicted by what honest
+/// nodes keep: a third of the committee's stake at least.
+#[test]
+fn more_than_a_third_can_break_safety_and_is_convicted() {
+    let bad = |node, kind| Bad { node, kind };
+    let byzantine = vec![bad(0, Kind::Equivocator), bad(1, Kind::DoubleVoter), bad(2, Kind::DoubleVoter)];
+    let mut split = 0;
+    for seed in 0..16 {
+        let plan = Plan {
+            stakes: vec![1, 2, 2, 1, 1],
+            schedulers: 1,
+            processes: 1,
+            messages: 8,
+            byzantine: byzantine.clone(),
+            ..Plan::calm("attest", 5, seed)
+        };
+        assert!(plan.may_split());
+        let outcome = run(&plan);
+        assert_eq!(outcome.violation, None, "seed {seed}");
+        split += usize::from(outcome.split.is_some());
+    }
+    assert!(split > 0, "two sides never confirmed two things");
+}
