@@ -168,8 +168,8 @@ fn replay(context: &mut Context<'_>, one: &SimOne) -> Result<Exit, Failure> {
     }
     let outcome = run(&plan);
     let trace = hex::encode(outcome.trace);
-    let text = |violation: &Option<Violation>| violation.as_ref().map_or("none".to_owned(), ToString::to_string);
-    let (broken, split) = (text(&outcome.violation), text(&outcome.split));
+    let text = |violation: Option<&Violation>| violation.map_or("none".to_owned(), ToString::to_string);
+    let (broken, split) = (text(outcome.violation.as_ref()), text(outcome.split.as_ref()));
     let record = json!({
         "plan": plan, "trace": trace, "simulated_ms": outcome.elapsed_ms, "confirmed_slots": outcome.counts.0,
         "violation": outcome.violation.as_ref().map(ToString::to_string), "split": outcome.split.as_ref().map(ToString::to_string),
