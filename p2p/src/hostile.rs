@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::gossipsub::{self, IdentTopic, MessageAuthenticity, MessageId, ValidationMode};
+use libp2p::kad::{self, store::MemoryStore};
 use libp2p::request_response::{self, ProtocolSupport};
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol, Swarm, SwarmBuilder, identify, identity::Keypair, noise, tcp, yamux};
 use tokio::time::timeout;
@@ -62,7 +64,17 @@ impl request_response::Codec for Raw {
 pub struct Speaks {
     pub gossip: gossipsub::Behaviour,
     pub ask: request_response::Behaviour<Raw>,
+    pub kad: Toggle<kad::Behaviour<MemoryStore>>,
     identify: identify::Behaviour,
+}
+
+/// What it does besides what it is told to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// It listens to every topic it is told of, enters the meshes, and hands nothing on.
+    pub swallows: bool,
+    /// Whoever looks for peers is told of so many that do not exist.
+    pub invents: usize,
 }
 
 pub struct Hostile {
@@ -70,9 +82,28 @@ pub struct Hostile {
     pub peer: PeerId,
 }
 
+/// A table of distant peers in which nobody exists: keys that nobody has, at addresses where nobody answers.
+fn inventor(node: &str, key: &Keypair, peers: usize) -> kad::Behaviour<MemoryStore> {
+    let own = key.public().to_peer_id();
+    let protocol = StreamProtocol::try_from_owned(node.replace("/node/", "/kad/")).unwrap();
+    let mut kad = kad::Behaviour::with_config(own, MemoryStore::new(own), kad::Config::new(protocol));
+    kad.set_mode(Some(kad::Mode::Server));
+    for n in 0..peers {
+        let nobody = Keypair::generate_ed25519().public().to_peer_id();
+        let nowhere = format!("/ip4/127.{}.{}.1/tcp/1", 1 + n / 256 % 200, n % 256);
+        kad.add_address(&nobody, nowhere.parse().unwrap());
+    }
+    kad
+}
+
 impl Hostile {
     /// One that says it is of the network whose nodes identify themselves so: `/aonode/0123456789abcdef/node/1`.
     pub fn of(node: &str) -> Self {
+        Self::with(node, Habits::default())
+    }
+
+    /// The same with habits.
+    pub fn with(node: &str, habits: Habits) -> Self {
         let named = StreamProtocol::try_from_owned(node.replace("/node/", "/ask/")).unwrap();
         let key = Keypair::generate_ed25519();
         let peer = key.public().to_peer_id().to_string().parse().unwrap();
@@ -84,7 +115,12 @@ impl Hostile {
             .with_behaviour(|key| {
                 // every message is new to it, so that it may say the same thing again and again
                 let serial = AtomicU64::new(0);
-                let gossip = gossipsub::ConfigBuilder::default()
+                let mut gossip = gossipsub::ConfigBuilder::default();
+                if habits.swallows {
+                    // nothing is handed on before a verdict, and there is none
+                    gossip.validate_messages();
+                }
+                let gossip = gossip
                     .validation_mode(ValidationMode::Anonymous)
                     .message_id_fn(move |_| MessageId::new(&serial.fetch_add(1, Ordering::Relaxed).to_be_bytes()))
                     .max_transmit_size(8 << 20)
@@ -97,6 +133,7 @@ impl Hostile {
                 Speaks {
                     gossip: gossipsub::Behaviour::new(MessageAuthenticity::Anonymous, gossip).unwrap(),
                     ask: request_response::Behaviour::new([(named, ProtocolSupport::Full)], ask),
+                    kad: (habits.invents > 0).then(|| inventor(node, key, habits.invents)).into(),
                     identify: identify::Behaviour::new(identify::Config::new(node.to_owned(), key.public())),
                 }
             })
@@ -108,6 +145,17 @@ impl Hostile {
 
     fn multiaddr(address: &NetAddress) -> Multiaddr {
         address.to_string().parse().unwrap()
+    }
+
+    /// Listens on loopback, and says so to whoever it meets.
+    pub async fn listen(&mut self) {
+        self.swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        self.until("an address", |event| matches!(event, SwarmEvent::NewListenAddr { .. }).then_some(())).await;
+    }
+
+    /// Lets happen what happens by itself, for ever.
+    pub async fn live(mut self) {
+        while let Some(_event) = self.swarm.next().await {}
     }
 
     /// What `choose` takes of all that happens.
@@ -153,6 +201,17 @@ impl Hostile {
     /// Gossips these bytes as they are. `false` when nobody listens.
     pub fn gossip(&mut self, topic: &str, bytes: Vec<u8>) -> bool {
         self.swarm.behaviour_mut().gossip.publish(IdentTopic::new(topic), bytes).is_ok()
+    }
+
+    /// What is gossiped next, and on which topic.
+    pub async fn hear(&mut self) -> (String, Vec<u8>) {
+        self.until("gossip", |event| match event {
+            SwarmEvent::Behaviour(SpeaksEvent::Gossip(gossipsub::Event::Message { message, .. })) => {
+                Some((message.topic.into_string(), message.data))
+            }
+            _ => None,
+        })
+        .await
     }
 
     /// Sends these bytes as a request, as they are.

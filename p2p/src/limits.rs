@@ -138,7 +138,9 @@ pub const PENDING_IN_MAX: u32 = 64;
 pub const PENDING_OUT_MAX: u32 = 32;
 
 /// Connections to one peer: one each way, when both dial at once, and as many of a life of it that ended without a word and is not known
-/// to be over yet.
+/// to be over yet. The operations page says 2, and 2 are what stays of one life: whoever dialled more than once closes the others. With
+/// no more than 2 let in, a peer that was killed and comes back would be refused until the connections of its old life time out, for only
+/// a connection can say that a new life has begun.
 pub const CONNECTIONS_PER_PEER: u32 = 4;
 
 /// New connections a subnet may open at once.
@@ -201,6 +203,12 @@ pub const DIAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Longest pause between dials to a peer that is always wanted, or that was connected before: what a partition's end may cost.
 pub const FRIEND_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Pause before a peer that spoke another version of the protocol is dialled again.
+pub const VERSION_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often the log says so of one peer.
+pub const VERSION_TOLD_EVERY: Duration = Duration::from_secs(600);
 
 /// How often the outbound peer with the lowest score makes room for another, so that no set of peers surrounds a node for ever.
 pub const ROTATE_EVERY: Duration = Duration::from_secs(30 * 60);

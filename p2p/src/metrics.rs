@@ -76,6 +76,8 @@ pub(crate) enum Outcome {
     Established,
     /// A limit, a ban or the operator's choice.
     Denied,
+    /// It speaks another version of the protocol.
+    Version,
     Failed,
 }
 
@@ -122,6 +124,7 @@ impl Counts {
         let outcome = match outcome {
             Outcome::Established => "established",
             Outcome::Denied => "denied",
+            Outcome::Version => "version",
             Outcome::Failed => "failed",
         };
         self.connections.get_or_create(&Attempt { direction: direction(way), outcome }).inc();

@@ -23,7 +23,7 @@ use crate::admission::Subnet;
 use crate::identity::{KnownPeer, NetAddress, PeerId};
 use crate::limits::{
     ADDRESSES_PER_PEER, ANCHORS_MAX, BAN_AT, BAN_MAX, BAN_MIN, BANS_MAX, DELAYS_FORGIVEN, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, FRIEND_PAUSE_MAX,
-    LEDGERS_MAX, PEERS_KNOWN_MAX, POINTS_PER_MINUTE,
+    LEDGERS_MAX, PEERS_KNOWN_MAX, POINTS_PER_MINUTE, VERSION_PAUSE, VERSION_TOLD_EVERY,
 };
 
 mod offence;
@@ -83,6 +83,8 @@ struct Ledger {
     /// The offence that cost most of what is left.
     worst: Option<(Offence, u32)>,
     bans: u8,
+    /// When it was last said that this peer speaks another version.
+    version_told: Option<Duration>,
 }
 
 impl Ledger {
@@ -294,6 +296,19 @@ impl PeerBook {
         if place.pause >= DIAL_PAUSE_MAX && !friend {
             self.places.remove(&peer);
         }
+    }
+
+    /// It speaks another version: the next dial waits. Whether its operator and ours should be told, which is not at every attempt.
+    pub(crate) fn other_version(&mut self, peer: PeerId, now: Now) -> bool {
+        if let Some(place) = self.places.get_mut(&peer) {
+            place.next_dial = now.uptime + VERSION_PAUSE;
+        }
+        let told = &mut self.ledger(peer, now).version_told;
+        let due = told.is_none_or(|told| now.uptime >= told + VERSION_TOLD_EVERY);
+        if due {
+            *told = Some(now.uptime);
+        }
+        due
     }
 
     /// Where a peer may be reached.

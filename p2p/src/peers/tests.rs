@@ -157,6 +157,19 @@ fn a_dead_address_is_tried_less_and_less_and_a_stranger_forgotten() {
 }
 
 #[test]
+fn who_speaks_another_version_is_tried_again_later_and_told_of_once_in_a_while() {
+    let mut book = PeerBook::new(&[], at(0));
+    let subnets = HashMap::new();
+    book.told(&known(1, "/ip4/192.0.2.1/tcp/1"), true, at(0));
+    book.connected(peer(1));
+    assert!(book.other_version(peer(1), at(0)) && !book.other_version(peer(1), at(1)));
+    assert_eq!(book.choose(&view(&subnets), 5, 5, at(2)), [], "not at once");
+    assert_eq!(book.choose(&view(&subnets), 5, 5, at(1 + VERSION_PAUSE.as_secs())).len(), 1, "but again");
+    assert_eq!((book.score(peer(1), at(2)), book.is_banned(peer(1))), (0, false), "it did nothing wrong");
+    assert!(book.other_version(peer(1), at(VERSION_TOLD_EVERY.as_secs())));
+}
+
+#[test]
 fn anchors_are_few_and_of_different_subnets() {
     let mut book = PeerBook::new(&[], at(0));
     let candidates: Vec<_> = (0..20)

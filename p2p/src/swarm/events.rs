@@ -166,11 +166,9 @@ impl Task {
         let spoken = self.names.protocol("node");
         if info.protocol_version != spoken {
             let theirs: String = info.protocol_version.chars().filter(|c| !c.is_control()).take(64).collect();
+            let direction = link.lines.values().next().map_or(Direction::In, |line| line.direction);
             if let Some(version) = theirs.strip_prefix(spoken.trim_end_matches(|c: char| c.is_ascii_digit())) {
-                tracing::warn!(
-                    event = "peer_version", %peer, theirs = version, ours = %spoken.rsplit('/').next().unwrap_or_default(),
-                    "this peer of our network speaks another version of the protocol and is sent away: upgrade the older of the two nodes"
-                );
+                return self.other_version(id, peer, version, direction);
             }
             let now = self.now();
             if let Some(ban) = self.book.ban(peer, BanReason::OtherNetwork, BAN_MIN, now) {
@@ -209,6 +207,21 @@ impl Task {
         if let (true, Some((direction, address))) = (first, seen) {
             self.sink.push(Event::Connected { peer, direction, address });
         }
+    }
+
+    /// A peer of this network that one cannot talk to. It did nothing wrong, and one day one of the two is upgraded: it is sent away, and
+    /// dialled again after a while. Both hear the other's version, so both operators read why.
+    fn other_version(&mut self, id: libp2p::PeerId, peer: PeerId, theirs: &str, direction: Direction) {
+        let (now, spoken) = (self.now(), self.names.protocol("node"));
+        let ours = spoken.rsplit('/').next().unwrap_or_default();
+        self.counts.connection(direction, Outcome::Version);
+        if self.book.other_version(peer, now) {
+            tracing::warn!(
+                event = "peer_version", %peer, theirs, ours,
+                "this peer of our network speaks another version of the protocol and is sent away: upgrade the older of the two nodes"
+            );
+        }
+        let _ = self.swarm.disconnect_peer_id(id);
     }
 
     fn hint(&mut self, id: libp2p::PeerId, addresses: impl IntoIterator<Item = Multiaddr>) {

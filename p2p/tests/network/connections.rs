@@ -121,6 +121,23 @@ async fn another_network_is_sent_away() {
     assert!(!told.iter().any(|event| matches!(event, Event::Connected { .. })), "{told:?}");
 }
 
+/// F50: a node of another version is sent away at once, as often as it comes, and is banned by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_version_is_sent_away_and_welcome_once_it_is_upgraded() {
+    let mut node = Node::start(config(1)).await;
+    let mut newer = Hostile::of(&hostile::NODE.replace("/node/1", "/node/2"));
+    for _ in 0..8 {
+        newer.connect(&node.address).await;
+        newer.closed().await;
+    }
+    assert_eq!(node.network.bans().await.unwrap(), []);
+    let text = node.network.metrics_text();
+    assert!(text.contains("aonode_p2p_connections_total{direction=\"in\",outcome=\"version\"} 8"), "{text}");
+    let mut upgraded = hostile::new();
+    assert!(upgraded.is_let_in(&node.address).await);
+    node.connected(upgraded.peer).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_networks_of_one_key_space_do_not_mix() {
     let mut other = Node::start(Config { network: [0xcd; 32], ..tcp(1) }).await;

@@ -4,6 +4,7 @@ mod abuse;
 mod common;
 mod connections;
 mod control;
+mod crowd;
 mod discovery;
 mod exchange;
 mod gossip;
