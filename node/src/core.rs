@@ -215,6 +215,7 @@ impl Core {
             Input::Monitor { request, process, item, on, facts } => self.on_monitor(now, request, process, (item, on), facts, out),
             Input::Received(received) => self.on_received(now, *received, out),
             Input::Peer(from, bytes, judge) => self.on_peer(now, from, bytes, judge, out),
+            Input::Recalled(whom, records) => self.engine_input(now, ao_consensus::Input::Recalled(whom, records), out),
             Input::Forwarded { forward, answer } => self.on_forwarded(now, forward, answer, out),
             Input::Other { from, header, evidence } => self.on_other(now, from, *header, evidence, out),
             Input::Nobody { item, denied } => self.on_nobody(now, item, &denied, out),

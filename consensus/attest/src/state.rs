@@ -230,6 +230,8 @@ impl Consensus for Attest {
         match input {
             Input::Frame(given) => self.on_frame(now, *given, out),
             Input::Peer(from, bytes) => self.on_peer(now, from, &bytes, out),
+            // Nothing of this engine is archived.
+            Input::Recalled(..) => {}
             Input::Remembered(key) => self.on_remembered(now, &key, out),
             Input::Committee(committee) => self.on_committee(now, committee, out),
             Input::Origin(update) => self.on_origin(now, &update, out),

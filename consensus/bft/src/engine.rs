@@ -74,6 +74,8 @@ pub struct Engine {
     announce: Option<(Timestamp, u32)>,
     /// Until when a peer that is behind is not told again how far this node is.
     told: BTreeMap<PeerId, Timestamp>,
+    /// For whom older blocks are being read, from which height on, and until when that is believed.
+    recalling: BTreeMap<PeerId, (Height, Timestamp)>,
     fetched: BTreeMap<Chain, ((u64, FrameId), Timestamp)>,
     /// Turns by one with everything that is asked of one of several.
     turn: u64,
@@ -110,6 +112,7 @@ impl Engine {
             // At once: who is ahead answers.
             announce: Some((Timestamp(0), 0)),
             told: BTreeMap::new(),
+            recalling: BTreeMap::new(),
             fetched: BTreeMap::new(),
             turn: 0,
         };
@@ -286,6 +289,7 @@ impl Consensus for Engine {
             Input::Frame(given) => self.on_frame(now, *given, &mut effects),
             Input::Peer(from, bytes) => self.on_peer(now, from, &bytes, &mut effects),
             Input::Remembered(key) => self.outbox.remembered(&key),
+            Input::Recalled(whom, records) => self.on_recalled(whom, &records, &mut effects),
             Input::Committee(committee) => self.on_committee(committee),
             Input::Origin(update) => self.on_origin(now, &update),
             Input::Submit(op) => self.submit(*op, &mut effects),

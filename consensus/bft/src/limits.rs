@@ -42,8 +42,11 @@ pub const VARIANTS_PER_VOTER_MAX: usize = 3;
 pub const WAL_UNWRITTEN_MAX: usize = 1024;
 /// Bytes of one log record.
 pub const WAL_RECORD_BYTES_MAX: usize = 4 << 20;
-/// Decided blocks kept, here and on disk, for those who missed them. A block of one frame has about 700 bytes with its certificate.
+/// Decided blocks kept in memory for those who missed them; older ones are on disk. A block of one frame has about 700 bytes with its
+/// certificate.
 pub const RECENT_BLOCKS_MAX: usize = 16_384;
+/// Peers for whom older blocks are read from the disk at once. Others ask again.
+pub const RECALLS_MAX: usize = 8;
 /// Effects that wait for a record to be durable: with more, messages are dropped; with half of it nothing more is decided.
 pub const OUTBOX_MAX: usize = 8192;
 /// Decided frames whose bytes have not come: with more, no further blocks are asked for.

@@ -2,9 +2,10 @@
 
 use ao_consensus::Setup;
 
+use crate::limits::RECENT_BLOCKS_MAX;
 use crate::timeouts::Timeouts;
 
-/// See the module documentation. All in milliseconds.
+/// See the module documentation. What ends in `_ms` is in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Of the rounds.
@@ -17,6 +18,8 @@ pub struct Settings {
     pub fetch_ms: u64,
     /// A decided height is announced after this much without a further decision; then in steps that double [`ANNOUNCE_DOUBLINGS`] times.
     pub announce_ms: u64,
+    /// Decided blocks kept in memory for those who missed them; older ones are read back from the archive.
+    pub recent_blocks: usize,
     /// While the Origin's time matters, blocks are made after this much, however empty.
     pub tick_ms: u64,
 }
@@ -42,6 +45,7 @@ impl Settings {
             sync_ms: setup.number("sync_ms", 500),
             fetch_ms: setup.number("fetch_ms", 300),
             announce_ms: setup.number("announce_ms", 500),
+            recent_blocks: (setup.number("recent_blocks", RECENT_BLOCKS_MAX as u64) as usize).clamp(2, RECENT_BLOCKS_MAX),
             tick_ms: setup.number("tick_ms", 1_000),
         }
     }

@@ -39,6 +39,17 @@ fn four_members() {
     check(4, 4);
 }
 
+/// Whoever was away for a few blocks already needs what others have on disk only.
+#[test]
+fn four_members_that_keep_three_blocks_in_memory() {
+    let mut suite = suite();
+    suite.params.insert("recent_blocks".to_owned(), ao_types::genesis::Param::Number(3));
+    match conformance(&suite, 4, 2) {
+        Ok(reports) => assert!(reports.iter().all(|(_, report)| confirms(report)), "{reports:?}"),
+        Err(violation) => panic!("{violation}"),
+    }
+}
+
 #[test]
 fn seven_members() {
     check(7, 2);

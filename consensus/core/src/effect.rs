@@ -17,6 +17,9 @@ pub enum Effect {
     Remember(Record),
     /// Bytes for this engine on other nodes. May be lost, repeated, reordered.
     Send(To, Bytes),
+    /// Archived records ([`Record::is_archived`]) that a peer asked for. Answered with [`crate::Input::Recalled`], late or never: whoever
+    /// wants them asks again.
+    Recall(Recall),
     /// Frames that the engine lacks. The node answers with [`crate::Input::Frame`], from its own store first.
     Fetch(Fetch),
     /// A quorum attested a frame: what the scheduler's next frame carries. May come for a frame more than once, never for two of one
@@ -57,7 +60,7 @@ impl Effect {
     /// anyway. What the node builds on (certified, confirmed, voided, decided) waits its turn.
     pub fn may_overtake(&self) -> bool {
         match self {
-            Self::Send(..) | Self::Fetch(_) | Self::Propose(_) | Self::Evidence(_) | Self::Penalise(..) => true,
+            Self::Send(..) | Self::Recall(_) | Self::Fetch(_) | Self::Propose(_) | Self::Evidence(_) | Self::Penalise(..) => true,
             Self::Remember(_) | Self::Certified(_) | Self::Confirmed(_) | Self::Forked { .. } | Self::Voided { .. } | Self::Decided(_) => {
                 false
             }
@@ -75,6 +78,47 @@ pub struct Record {
     /// What signatures that leave after this record are bound by: rows for the slashing protection, which refuses those that contradict
     /// its own. They come back in [`crate::Setup::guards`]: those of every record that is durable, and no others of this life.
     pub guards: Vec<Guard>,
+}
+
+/// Begins, behind the engine's name and `/`, the key of a record that is kept and read again only on request.
+pub const ARCHIVE: &str = "archive/";
+
+impl Record {
+    /// Whether the record is kept for others and not for the engine's own next life: what grows for ever does not have to fit into memory
+    /// at every start. It is in no [`crate::Setup`].
+    pub fn is_archived(&self) -> bool {
+        self.key.split_once('/').is_some_and(|(_, name)| name.starts_with(ARCHIVE))
+    }
+}
+
+/// See [`Effect::Recall`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recall {
+    /// Who asked; comes back with the answer.
+    pub whom: PeerId,
+    /// Key of the first that is wanted. The answer begins with the first one that is there from here on.
+    pub from: String,
+    /// Key behind the last.
+    pub to: String,
+    /// At most so many records,
+    pub count: usize,
+    /// with so many bytes of values together; the first one counts not.
+    pub bytes: usize,
+}
+
+impl Recall {
+    /// The part of what was found, in order of keys, that the answer has room for.
+    pub fn answer(&self, found: impl IntoIterator<Item = (String, Bytes)>) -> Vec<Record> {
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        for (key, value) in found.into_iter().take(self.count) {
+            bytes += value.len();
+            if bytes > self.bytes && !records.is_empty() {
+                break;
+            }
+            records.push(Record { key, value, guards: Vec::new() });
+        }
+        records
+    }
 }
 
 /// Whom bytes are for.

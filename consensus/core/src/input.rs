@@ -26,6 +26,8 @@ pub enum Input {
     Peer(PeerId, Bytes),
     /// The record of this key, of an earlier [`crate::Effect::Remember`], is durable.
     Remembered(String),
+    /// What an [`crate::Effect::Recall`] found, in order of keys, and for whom.
+    Recalled(PeerId, Vec<Record>),
     /// A committee that is in force, or will be: it comes before the [`Input::Origin`] that puts it in force.
     Committee(Arc<Committee>),
     /// A control block was applied. Heights come in order; the first is that of the genesis.
@@ -66,7 +68,7 @@ pub struct Setup {
     pub secret: [u8; 32],
     /// The engine's own numbers, from the genesis.
     pub params: BTreeMap<String, Param>,
-    /// Everything it asked to remember, in order of keys; empty at the very first start.
+    /// Everything it asked to remember but what is archived, in order of keys; empty at the very first start.
     pub records: Vec<Record>,
     /// Every row of slashing protection of [`Setup::signer`]'s key: what it is bound by, whatever the records say.
     pub guards: Vec<Guard>,

@@ -29,6 +29,7 @@
 //!    [`Input::Origin`] from the genesis on, and in order per chain every frame that it holds above the last one whose confirmation it
 //!    stored, as well as those of the window below it. An engine made so never contradicts itself, and says
 //!    again what was confirmed or decided above what [`Setup`] names as stored.
+//!    Archived records ([`Record::is_archived`]) are kept as durably, and given only when asked for ([`Effect::Recall`]).
 //! 6. Frames may be given again, in any order, with more known of them. What an engine lacks it asks for ([`Effect::Fetch`]) and asks again;
 //!    the caller may answer late, in part or never. [`Input::Peer`] bytes are hostile.
 //! 7. With less than a third of stake Byzantine and a connected quorum, every frame given to enough nodes is confirmed.
@@ -79,7 +80,7 @@ pub mod solo;
 pub use ao_types::{Chain, FrameId};
 pub use checks::{Contents, Facts, Refusal, Tip, Verdict};
 pub use control::{ControlOp, Seal};
-pub use effect::{Certified, Confirmed, Decided, Effect, Fetch, Offence, Record, To};
+pub use effect::{Certified, Confirmed, Decided, Effect, Fetch, Offence, Recall, Record, To};
 pub use evidence::Evidence;
 pub use frame::{Body, Entry, Frame, FrameError, FrameHeader, RawHeader, SignedHeader};
 pub use input::{Given, Input, Setup};

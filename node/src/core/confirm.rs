@@ -61,6 +61,7 @@ impl Core {
             ao_consensus::Effect::Certified(certified) => self.on_certified(certified, out),
             ao_consensus::Effect::Forked { chain, sequence, frame } => self.on_forked(now, chain, (sequence, frame), out),
             ao_consensus::Effect::Send(to, bytes) => out.push(Effect::Order(Box::new(Order::Engine(to, bytes)))),
+            ao_consensus::Effect::Recall(recall) => out.push(Effect::Recall(recall)),
             ao_consensus::Effect::Fetch(fetch) => self.on_fetch(now, fetch, out),
             ao_consensus::Effect::Evidence(evidence) => self.on_evidence(Arc::from(evidence), out),
             ao_consensus::Effect::Penalise(peer, offence) => out.push(Effect::Order(Box::new(Order::Penalise(peer, offence)))),

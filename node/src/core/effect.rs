@@ -72,6 +72,8 @@ pub enum Effect {
     Order(Box<Order>),
     /// Look up the facts of a process again for a request that is not a submission.
     LookUpProcess(Again),
+    /// Read records of the engine. Answered by `Recalled`, or not at all.
+    Recall(ao_consensus::Recall),
     /// Answer a caller.
     Reply(RequestId, Result<Reply, Rejection>),
     /// Evaluate a process: its log up to `through`, and cron messages up to `until`. Answered by `Evaluated`.

@@ -108,6 +108,8 @@ pub enum Input {
     Received(Box<Received>),
     /// Bytes of the engine on another node, and where the verdict on them goes. Hostile.
     Peer(PeerId, Bytes, Judge),
+    /// Records that the engine wanted back for a peer.
+    Recalled(PeerId, Vec<ao_consensus::Record>),
     /// What another node made of an item that was forwarded to it.
     Forwarded {
         /// Which.

@@ -114,6 +114,8 @@ fn carry_out(shared: &Shared, effect: Effect) {
         }
         Effect::RefusedFrame { frame, why } => tracing::info!(event = "frame_refused", %frame, why),
         Effect::LookUpProcess(again) => drop(shared.tasks.push(Task::Process(again))),
+        // Without room whoever asked asks again.
+        Effect::Recall(recall) => drop(shared.tasks.push(Task::Recall(recall))),
         Effect::Reply(request, reply) => {
             if reply.is_err() {
                 shared.metrics.messages_total.of(State::Rejected).inc();

@@ -101,7 +101,10 @@ fn engine<'a>(store: &dyn Store, life: &Life, chains: impl Iterator<Item = &'a R
         let next = confirmed.iter().find(|tip| tip.chain == life.own).map_or(0, |tip| tip.next_sequence);
         return Ok(Box::new(Solo::resume(life.own, next)));
     };
-    let mut rows = schema::ENGINE_RECORDS.all(store, Direction::Forward, usize::MAX)?;
+    // What is archived stays where it is: it grows for ever.
+    let archived = format!("{}/{}", membership.genesis.consensus.plugin, ao_consensus::effect::ARCHIVE).into_bytes();
+    let mut rows = schema::ENGINE_RECORDS.scan(store, &[], &archived, Direction::Forward, usize::MAX)?;
+    rows.extend(schema::ENGINE_RECORDS.scan(store, &ao_storage::typed::after_prefix(&archived), &[], Direction::Forward, usize::MAX)?);
     bind_again(&mut rows, &*membership.protection)?;
     let records = rows.into_iter().map(|(key, value)| Record { key, value, guards: Vec::new() }).collect();
     let guards = membership.attestor.as_ref().map(|key| membership.protection.rows(&key.public())).transpose();

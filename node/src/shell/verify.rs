@@ -106,6 +106,8 @@ pub enum Task {
     },
     /// The facts around a process.
     Process(Again),
+    /// Records of the engine that a peer wants.
+    Recall(ao_consensus::Recall),
 }
 
 impl Task {
@@ -123,7 +125,12 @@ impl Task {
             Self::Item { request, .. } | Self::Assign { request, .. } | Self::Monitor { request, .. } => Some(Origin::Request(*request)),
             Self::Process(again) => again.request.map(Origin::Request),
             Self::LookUp(submission) | Self::Place(submission) => Some(submission.origin),
-            Self::LookUpFrame(_) | Self::Frame { .. } | Self::Evidence { .. } | Self::Wanted { .. } | Self::Location { .. } => None,
+            Self::LookUpFrame(_)
+            | Self::Frame { .. }
+            | Self::Evidence { .. }
+            | Self::Wanted { .. }
+            | Self::Location { .. }
+            | Self::Recall(_) => None,
         }
     }
 }
@@ -192,6 +199,11 @@ impl Verifier {
                 self.around(Again { request: Some(request), process, ask: Ask::Monitor { item: item.id(), on } })
             }
             Task::Process(again) => self.around(again),
+            Task::Recall(recall) => {
+                let found = schema::ENGINE_RECORDS.range(&*self.store, &recall.from, &recall.to, Direction::Forward, recall.count);
+                let records = recall.answer(found.map_err(|error| store_failed(&error))?);
+                Ok(Input::Recalled(recall.whom, records))
+            }
             Task::LookUpFrame(received) => {
                 let received = frames::again(self, *received).map_err(|error| store_failed(&error))?;
                 Ok(Input::Received(Box::new(received)))

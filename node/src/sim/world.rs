@@ -352,6 +352,7 @@ impl World {
                 Effect::LookUp(submission) => self.push(Work::Task(Task::LookUp(submission))),
                 Effect::Place(submission) => self.push(Work::Task(Task::Place(submission))),
                 Effect::LookUpProcess(again) => self.push(Work::Task(Task::Process(again))),
+                Effect::Recall(recall) => self.push(Work::Task(Task::Recall(recall))),
                 Effect::LookUpFrame(received) => self.push(Work::Task(Task::LookUpFrame(received))),
                 Effect::Order(order) => self.orders.push(*order),
                 Effect::Verdict(judge, verdict) => judge.say(verdict),

@@ -99,6 +99,12 @@ const BFT: &[Param] = &[
     ms("sync_ms", 500, "without an answer, somebody else is asked for missed blocks after this"),
     ms("fetch_ms", 300, "a frame that was asked for is asked for again after this"),
     ms("announce_ms", 500, "a height that nothing followed is announced after this"),
+    Param {
+        name: "recent_blocks",
+        default: 16_384,
+        range: (2, 16_384),
+        about: "blocks in memory for those who missed them; others are on disk",
+    },
     ms("tick_ms", 1_000, "time between blocks while the control plane waits for time to pass"),
 ];
 

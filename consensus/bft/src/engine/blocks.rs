@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ao_consensus::block::Block;
+use ao_consensus::effect::ARCHIVE;
 use ao_consensus::evidence::{SignedVote as EvidenceVote, VoteSignature};
-use ao_consensus::{Decided as DecidedOps, Effect, Evidence, Offence, Proof, Record, Timestamp, To, VerifyError};
+use ao_consensus::{Decided as DecidedOps, Effect, Evidence, Offence, Proof, Recall, Record, Timestamp, To, VerifyError};
 use ao_types::codec::Canonical;
 use ao_types::{Certificate, Epoch, PeerId};
 use arc_malachitebft_core_types::SignedVote;
@@ -16,7 +17,7 @@ use super::{Engine, penalise, remember, send};
 use crate::context::{Bft, Height};
 use crate::driver::Driver;
 use crate::judge::Head;
-use crate::limits::{OWED_MAX, RECENT_BLOCKS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
+use crate::limits::{OWED_MAX, RECALLS_MAX, SYNC_BLOCKS_MAX, SYNC_BYTES_MAX};
 use crate::message::{Decided, Message};
 use crate::signing::vote_statement;
 use crate::sync::Step;
@@ -24,9 +25,14 @@ use crate::values::{block_id, check_shape};
 
 const BLOCK_KEY: &str = "bft/block/";
 
-/// A block takes the place of the one [`RECENT_BLOCKS_MAX`] heights before it.
-fn key_of(height: u64) -> String {
-    format!("{BLOCK_KEY}{:04x}", height % RECENT_BLOCKS_MAX as u64)
+/// A block takes the place of the one so many heights before it.
+fn key_of(height: u64, recent: usize) -> String {
+    format!("{BLOCK_KEY}{:04x}", height % recent as u64)
+}
+
+/// Where a block is that left its place: kept for whoever was away for long.
+fn archive_key(height: u64) -> String {
+    format!("bft/{ARCHIVE}{height:016x}")
 }
 
 impl Engine {
@@ -35,11 +41,14 @@ impl Engine {
         self.report(certificate.epoch, out);
         let (height, id) = (Height(block.header.height), block_id(&block));
         let bytes: Bytes = Decided { block: block.clone(), certificate: certificate.clone() }.encode().into();
-        remember(key_of(height.0), bytes.to_vec(), Vec::new(), out);
-        self.recent.insert(height.0, bytes);
-        while self.recent.len() > RECENT_BLOCKS_MAX {
-            self.recent.pop_first();
+        self.recent.insert(height.0, bytes.clone());
+        // Before its place is taken: what a crash leaves is a front part of what is remembered.
+        while self.recent.len() > self.settings.recent_blocks {
+            if let Some((oldest, bytes)) = self.recent.pop_first() {
+                remember(archive_key(oldest), bytes.to_vec(), Vec::new(), out);
+            }
         }
+        remember(key_of(height.0, self.settings.recent_blocks), bytes.to_vec(), Vec::new(), out);
         self.note_frames(&block, &certificate);
         self.head = Head { height, id, time: block.header.time };
         self.head_since = now;
@@ -58,7 +67,7 @@ impl Engine {
     /// not be replaced by a new one, for after a crash nothing else tells of it.
     pub(super) fn is_full(&self) -> bool {
         let oldest = self.frames.oldest_owed().unwrap_or(u64::MAX);
-        self.outbox.is_busy() || oldest.saturating_add(RECENT_BLOCKS_MAX as u64) <= self.next_height().0
+        self.outbox.is_busy() || oldest.saturating_add(self.settings.recent_blocks as u64) <= self.next_height().0
     }
 
     /// Notes what a block decides of each chain. Frames that were noted or confirmed before are passed over.
@@ -88,7 +97,10 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_want_blocks(&mut self, from: PeerId, height: Height, out: &mut Vec<Effect>) {
+    pub(super) fn on_want_blocks(&mut self, now: Timestamp, from: PeerId, height: Height, out: &mut Vec<Effect>) {
+        if let Some((oldest, _)) = self.recent.first_key_value().filter(|(oldest, _)| height.0 < **oldest) {
+            return self.recall(now, from, height, *oldest, out);
+        }
         let (mut blocks, mut bytes) = (Vec::new(), 0);
         for (expected, (found, encoded)) in (height.0..=u64::MAX).zip(self.recent.range(height.0..)) {
             bytes += encoded.len();
@@ -97,6 +109,26 @@ impl Engine {
             blocks.push(decided);
         }
         send(To::Peer(from), &Message::Blocks(blocks), out);
+    }
+
+    /// Blocks from before those in memory: read from the disk, one answer for each peer at a time and for a few at once.
+    fn recall(&mut self, now: Timestamp, whom: PeerId, from: Height, oldest: u64, out: &mut Vec<Effect>) {
+        self.recalling.retain(|_, (_, until)| *until > now);
+        if self.recalling.len() >= RECALLS_MAX || self.recalling.contains_key(&whom) {
+            return;
+        }
+        self.recalling.insert(whom.clone(), (from, now.plus_ms(self.settings.sync_ms)));
+        let (from, to) = (archive_key(from.0), archive_key(oldest));
+        out.push(Effect::Recall(Recall { whom, from, to, count: SYNC_BLOCKS_MAX, bytes: SYNC_BYTES_MAX }));
+    }
+
+    /// They are here, as far as this node ever had them.
+    pub(super) fn on_recalled(&mut self, whom: PeerId, records: &[Record], out: &mut Vec<Effect>) {
+        let Some((from, _)) = self.recalling.remove(&whom) else { return };
+        let decoded = records.iter().map_while(|record| Decided::decode(&record.value).ok());
+        let unbroken = (from.0..=u64::MAX).zip(decoded).take_while(|(height, decided)| decided.block.header.height == *height);
+        let blocks = unbroken.map(|(_, decided)| decided).collect();
+        send(To::Peer(whom), &Message::Blocks(blocks), out);
     }
 
     pub(super) fn on_blocks(&mut self, now: Timestamp, from: &PeerId, blocks: Vec<Decided>, out: &mut Vec<Effect>) {

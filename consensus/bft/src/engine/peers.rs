@@ -43,7 +43,7 @@ impl Engine {
             Message::Tip(height) => self.on_tip(now, from, height, out),
             Message::WantBody(height, id) => self.on_want_body(now, from, height, id, out),
             Message::Body(block) => self.on_body(now, &from, block, out),
-            Message::WantBlocks(height) => self.on_want_blocks(from, height, out),
+            Message::WantBlocks(height) => self.on_want_blocks(now, from, height, out),
             Message::Blocks(blocks) => self.on_blocks(now, &from, blocks, out),
             Message::Op(op) => {
                 self.on_op(*op, Some(from));

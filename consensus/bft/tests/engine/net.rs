@@ -287,7 +287,8 @@ impl Net {
                     self.nodes[index].evidence.push(*evidence);
                 }
                 // In these runs nodes are given bodies of both logs.
-                Effect::Forked { .. } => {}
+                // Nothing of these runs is long enough to be archived.
+                Effect::Forked { .. } | Effect::Recall(_) => {}
                 Effect::Penalise(peer, why) => self.nodes[index].penalties.push((peer, why)),
                 Effect::Certified(_) | Effect::Voided { .. } | Effect::Propose(_) => panic!("this engine never says {effect:?}"),
             }

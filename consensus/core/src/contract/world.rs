@@ -13,7 +13,7 @@ use super::{Report, Scenario, Suite, Violation, committee_of, peer};
 use crate::cheap::Cheap;
 use crate::limits::WINDOW;
 use crate::pace::Pace;
-use crate::{ChainTip, Fetch, Input, OriginChange, OriginUpdate, Rosters, Timestamp};
+use crate::{ChainTip, Fetch, Input, OriginChange, OriginUpdate, Record, Rosters, Timestamp};
 
 mod effects;
 mod life;
@@ -48,6 +48,8 @@ enum Event {
     Tick { node: usize, life: u64 },
     /// A control block is applied.
     Applied { node: usize, life: u64, update: OriginUpdate },
+    /// Archived records are read.
+    Recalled { node: usize, life: u64, whom: PeerId, records: Vec<Record> },
     /// A scheduler may be due.
     Due { node: usize, life: u64 },
     /// Entries come in.
@@ -337,6 +339,10 @@ impl<'a> World<'a> {
             Event::Tick { node, life } => self.on_tick(node, life),
             Event::Applied { node, life, update } => match self.hosts.get(node).is_some_and(|host| host.life == life) {
                 true => self.input(node, Input::Origin(Box::new(update))),
+                false => Ok(()),
+            },
+            Event::Recalled { node, life, whom, records } => match self.hosts.get(node).is_some_and(|host| host.life == life) {
+                true => self.input(node, Input::Recalled(whom, records)),
                 false => Ok(()),
             },
             Event::Due { node, life } => self.on_due(node, life),

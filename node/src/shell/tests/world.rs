@@ -294,6 +294,7 @@ impl World {
                 Effect::LookUp(submission) => self.jobs.push_back(Work::Task(Task::LookUp(submission))),
                 Effect::Place(submission) => self.jobs.push_back(Work::Task(Task::Place(submission))),
                 Effect::LookUpProcess(again) => self.jobs.push_back(Work::Task(Task::Process(again))),
+                Effect::Recall(recall) => self.jobs.push_back(Work::Task(Task::Recall(recall))),
                 Effect::LookUpFrame(received) => self.jobs.push_back(Work::Task(Task::LookUpFrame(received))),
                 Effect::Order(order) => self.orders.push(*order),
                 Effect::Verdict(judge, verdict) => judge.say(verdict),

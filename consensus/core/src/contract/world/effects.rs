@@ -79,6 +79,14 @@ impl World<'_> {
                 self.on_fetch(n, fetch);
                 Ok(())
             }
+            Effect::Recall(recall) => {
+                let Some(host) = self.hosts.get(n) else { return Ok(()) };
+                let found = host.disk.records.range(recall.from.clone()..recall.to.clone());
+                let records = recall.answer(found.map(|(key, value)| (key.clone(), value.clone())));
+                let life = host.life;
+                self.after(0, Event::Recalled { node: n, life, whom: recall.whom, records });
+                Ok(())
+            }
             Effect::Certified(certified) => {
                 if honest {
                     self.ledger.on_certified(&certified)?;

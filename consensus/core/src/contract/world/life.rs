@@ -36,6 +36,7 @@ impl World<'_> {
         let Some(host) = self.hosts.get_mut(n).filter(|host| host.engine.is_none()) else { return Ok(()) };
         let signer = Arc::new(host.recorder.clone());
         let records = host.disk.records.iter().map(|(key, value)| Record { key: key.clone(), value: value.clone(), guards: Vec::new() });
+        let records = records.filter(|record| !record.is_archived());
         let decided = host.disk.origin.last().map_or(0, |update| update.height);
         let setup = Setup {
             network,
