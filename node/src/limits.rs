@@ -221,6 +221,18 @@ pub const SIGNER_LOOK_MS: u64 = 100;
 /// Milliseconds that a core waits for a quiet moment before it makes its engine anew all the same.
 pub const RENEW_MS_MAX: u64 = 2_000;
 
+/// Synced writes by which a disk is judged.
+pub const SYNCS_REMEMBERED: usize = 256;
+/// And how many there must be.
+pub const SYNCS_LEAST: usize = 8;
+/// If a hundredth of them takes longer than this many milliseconds, the operator is told. The alert that is shipped has the same number.
+pub const SYNC_SLOW_MS: u64 = 100;
+/// How often.
+pub const SYNC_TOLD_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A node that starts with a clock wrong by more than this signs nothing before it is set.
+pub const CLOCK_AHEAD_START_MS_MAX: u64 = 60_000;
+
 /// How long an attestor listens for its own key before it signs, where nothing else is configured.
 pub const DOPPELGANGER_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
 

@@ -53,6 +53,7 @@ pub mod pusher;
 pub mod queue;
 pub mod recover;
 pub mod rewind;
+mod slow;
 mod stages;
 pub mod steady;
 mod timed;

@@ -1,8 +1,10 @@
-//! A crash at a chosen write of a real process (faults.md F1): `AONODE_FP=k` ends it right before the k-th batch is handed to the store,
-//! `AONODE_FP=k+` right after. Only in builds with debug assertions; a released binary ignores the variable.
+//! Faults of the disk of a real process: a crash at a chosen write (faults.md F1: `AONODE_FP=k` ends it right before the k-th batch is
+//! handed to the store, `AONODE_FP=k+` right after), and a disk that syncs slowly (F6: `AONODE_SLOW_SYNC=MS`, so much longer for each
+//! synced batch). Only in builds with debug assertions; a released binary ignores the variables.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -11,11 +13,49 @@ use crate::{Direction, Durability, Entry, Error, Store, Table, WriteBatch};
 /// Name of the environment variable. Not set, 0 or not a number: no crash.
 pub const VARIABLE: &str = "AONODE_FP";
 
-/// Wraps `store` if [`VARIABLE`] names one of its writes, counted from 1 and from here on.
+/// Milliseconds that each synced batch takes longer. Not set, or not a number: none.
+pub const SLOW_VARIABLE: &str = "AONODE_SLOW_SYNC";
+
+/// Wraps `store` as [`VARIABLE`] (one of its writes, counted from 1 and from here on) and [`SLOW_VARIABLE`] want it.
 pub fn from_env(store: Arc<dyn Store>) -> Arc<dyn Store> {
-    match std::env::var(VARIABLE) {
-        Ok(point) if cfg!(debug_assertions) => wrap(store, &point, std::process::abort),
+    let wanted = |name| std::env::var(name).ok().filter(|_| cfg!(debug_assertions));
+    let store = match wanted(SLOW_VARIABLE).and_then(|ms| ms.parse().ok()) {
+        Some(ms) if ms > 0 => Arc::new(Slow { inner: store, sync: Duration::from_millis(ms) }),
         _ => store,
+    };
+    match wanted(VARIABLE) {
+        Some(point) => wrap(store, &point, std::process::abort),
+        None => store,
+    }
+}
+
+struct Slow {
+    inner: Arc<dyn Store>,
+    sync: Duration,
+}
+
+impl Store for Slow {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.inner.get(table, key)
+    }
+
+    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
+        self.inner.contains(table, key)
+    }
+
+    fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error> {
+        self.inner.scan(table, from, to, direction, limit)
+    }
+
+    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
+        if durability == Durability::Synced {
+            std::thread::sleep(self.sync);
+        }
+        self.inner.write(batch, durability)
+    }
+
+    fn sizes(&self) -> Result<Vec<(Table, u64)>, Error> {
+        self.inner.sizes()
     }
 }
 
@@ -86,6 +126,21 @@ mod tests {
             catch_unwind(AssertUnwindSafe(|| store.write(batch, Durability::Synced))).is_ok()
         });
         (made.count() as u64, memory.scan(Table::Items, &[], &[], Direction::Forward, 9).unwrap().len())
+    }
+
+    #[test]
+    fn a_slow_disk_takes_its_time_for_what_is_synced_and_for_nothing_else() {
+        let sync = Duration::from_millis(30);
+        let store = Slow { inner: Arc::new(MemoryStore::new()), sync };
+        let write = |durability| {
+            let mut batch = WriteBatch::default();
+            batch.put(Table::Items, vec![1], Bytes::new());
+            let began = std::time::Instant::now();
+            store.write(batch, durability).unwrap();
+            began.elapsed()
+        };
+        assert!(write(Durability::Synced) >= sync);
+        assert_eq!(store.scan(Table::Items, &[], &[], Direction::Forward, 9).unwrap().len(), 1);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::backlog::Backlog;
 use super::membership::{self, Unwritten};
 use super::panics::{contained, here};
 use super::pusher::Pusher;
+use super::slow::SlowDisk;
 use super::stages::Stages;
 use super::steady::Steady;
 use super::verify::{Failed, Task};
@@ -24,6 +25,7 @@ use crate::core::Core;
 use crate::core::effect::Effect;
 use crate::core::input::{Input, Origin};
 use crate::error::{Code, Rejection};
+use crate::limits::SYNC_SLOW_MS;
 use crate::metrics::labels::{EvidenceStatus, Signing, State, Vote};
 
 pub(super) fn core_loop(shared: &Shared, mut core: Core, inbox: &Receiver<Note>) {
@@ -156,6 +158,7 @@ fn write(shared: &Shared, job: Write) {
 }
 
 pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
+    let mut disk = SlowDisk::default();
     while let Ok(job) = jobs.recv() {
         match job {
             Write::Batch { term, batch, rows, seals, guards, durability } => {
@@ -171,7 +174,15 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 let (rows, membership) = ((rows, durability), shared.life.membership.as_deref());
                 let written = membership::write(&*shared.store, rows, seals, &guards, &*shared.scheduler, membership);
                 if durability == Durability::Synced {
-                    shared.metrics.wal_fsync_seconds.observe(began.elapsed().as_secs_f64());
+                    let took = began.elapsed();
+                    shared.metrics.wal_fsync_seconds.observe(took.as_secs_f64());
+                    if let Some(p99) = disk.took(took, Instant::now()) {
+                        tracing::warn!(
+                            event = "disk_slow",
+                            p99_ms = p99.as_millis() as u64,
+                            "one synced write in a hundred takes longer than {SYNC_SLOW_MS} ms, and every message waits for one: look at this disk"
+                        );
+                    }
                 }
                 match written {
                     Ok(signatures) => {
