@@ -19,7 +19,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ao_p2p::{Ban, Command, NotSent, PeerId, PeerInfo};
@@ -32,11 +32,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shell::Now;
 
+mod clocks;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod items;
 pub mod limits;
 pub mod message;
+#[cfg(feature = "sim")]
+mod misbehave;
 mod names;
 mod peers;
 mod range;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub network: NetworkId,
     /// The chains that this node follows, its own among them.
     pub chains: Vec<Chain>,
+    /// Whose clocks are believed first.
+    pub validators: Vec<PeerId>,
     /// Where bans and anchors are kept over restarts; nowhere in tests.
     pub peers_file: Option<PathBuf>,
     /// What time it is.
@@ -96,6 +101,10 @@ pub struct Counts {
     pub sync_target_frames: AtomicU64,
     /// Arrivals that found no room at the core.
     pub arrivals_dropped: AtomicU64,
+    /// How much this node's clock is ahead of the others', milliseconds.
+    pub clock_ahead_ms: AtomicI64,
+    /// Whether anybody has said what time it is.
+    pub clock_known: AtomicBool,
     /// Answers to others that said "busy" because the queue was full.
     pub serve_busy: AtomicU64,
 }
@@ -162,6 +171,12 @@ impl Handle {
         (self.counts.sync_target_frames.load(Ordering::Relaxed), self.counts.sync_frames.load(Ordering::Relaxed))
     }
 
+    /// How much this node's clock is ahead of the others', milliseconds; `None` while nobody has said what time it is.
+    pub fn clock_ahead_ms(&self) -> Option<i64> {
+        let known = self.counts.clock_known.load(Ordering::Acquire);
+        known.then(|| self.counts.clock_ahead_ms.load(Ordering::Relaxed))
+    }
+
     /// Everything counted below, in the text format 0.0.4 without an end mark, and what is counted here.
     pub fn metrics_text(&self) -> String {
         let mut text = self.network.metrics_text();
@@ -189,6 +204,9 @@ impl Handle {
         ] {
             text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
         }
+        let (name, ahead_s) = ("aonode_clock_offset_seconds", counts.clock_ahead_ms.load(Ordering::Relaxed) as f64 / 1_000.0);
+        let help = "How much this node's clock is ahead of the others': the median over the validators that are connected.";
+        text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {ahead_s}\n"));
         text
     }
 }
@@ -260,10 +278,15 @@ pub fn start(
     let tips = settings.chains.iter().map(|chain| server.tip(*chain)).collect::<Result<Vec<_>, _>>()?;
     let threads = Threads::start()?;
     let entered = threads.0.as_ref().map(Runtime::enter);
+    #[cfg(feature = "sim")]
+    let (orders, door, serves) = misbehave::ends(orders, door);
+    #[cfg(not(feature = "sim"))]
+    let serves = true;
     let (network, events) = ao_p2p::Network::start(settings.p2p.clone())?;
     let (counts, stop) = (Arc::new(Counts::default()), CancellationToken::new());
     let servers = Servers::start(server, network.clone(), settings.clock.clone(), counts.clone())?;
     let task = task::Task::new(&settings, network.clone(), door, servers, counts.clone(), file, tips, stop.clone());
+    let task = if serves { task } else { task.that_serves_nobody() };
     let task = tokio::spawn(task.run(events, orders));
     drop(entered);
     let handle = Handle { network: network.clone(), counts, few };

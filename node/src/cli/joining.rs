@@ -137,7 +137,7 @@ async fn look_after(watch: Arc<Watch>, node: Node, network: network::Handle, met
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        watch.tick(shell::wall_clock(), network.connected().0 > 0);
+        watch.tick(shell::wall_clock(), network.connected().0 > 0, network.clock_ahead_ms());
         if changes.has_changed().unwrap_or(false) {
             changes.mark_unchanged();
             node.renew_engine();

@@ -37,6 +37,10 @@ pub async fn status(context: &mut Context<'_>) -> Result<Exit, Failure> {
             let waits = format!("attesting in {:02}:{:02} (doppelganger check)", left / 60, left % 60);
             let shown = match state {
                 "listening" => waits,
+                "held" => format!(
+                    "nothing before this machine's clock is right (ahead by {:.1} s)",
+                    status["signing"]["clock_ahead_ms"].as_f64().unwrap_or_default() / 1_000.0
+                ),
                 "attesting" => "attesting".to_owned(),
                 _ => "not signing any more: see the log".to_owned(),
             };

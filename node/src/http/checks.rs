@@ -130,18 +130,23 @@ fn quorum(app: &App) -> HealthCheck {
 
 /// A key that does not sign any more misses its duties; the node itself goes on.
 fn signer(phase: &Phase) -> HealthCheck {
-    let over = matches!(phase, Phase::Over(_));
+    let (over, held) = (matches!(phase, Phase::Over(_)), matches!(phase, Phase::Held { .. }));
     HealthCheck {
         check: Check::Signer,
-        ok: !over,
+        ok: !over && !held,
         vital: false,
         age_s: 0,
         reason: match phase {
+            Phase::Held { ahead_ms } => format!("the node signs nothing while its clock is wrong: ahead by {ahead_ms} ms"),
             Phase::Signing => "the node attests".to_owned(),
             Phase::Silent { left_ms } => format!("the node listens for its own key for {} s more", left_ms.div_ceil(1_000)),
             Phase::Over(why) => format!("the node does not sign any more: {why}"),
         },
-        fix: if over { "find out who else signs with this key before the node is started again" } else { "" },
+        fix: match (over, held) {
+            (true, _) => "find out who else signs with this key before the node is started again",
+            (_, true) => "set the clock of this machine",
+            _ => "",
+        },
     }
 }
 

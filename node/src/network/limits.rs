@@ -24,7 +24,7 @@ pub const PARTS_MAX: usize = ao_types::limits::MODULE_BYTES_MAX.div_ceil(CHUNK_B
 /// Bytes of the reason in a refusal of a forwarded item.
 pub const REASON_BYTES_MAX: usize = 1024;
 
-const _: () = assert!(5 + TIPS_MAX * 81 + HEAD_BYTES <= DIRECT_BYTES_MAX, "the tips of all chains fit one message");
+const _: () = assert!(5 + TIPS_MAX * 81 + 8 + HEAD_BYTES <= DIRECT_BYTES_MAX, "the tips of all chains fit one message");
 const _: () = assert!(HEADER_BYTES_MAX + FRAME_SIGNATURE_BYTES_MAX + 32 + HEAD_BYTES <= GOSSIP_BYTES_MAX, "any header can be gossiped");
 const _: () = assert!(HEADER_BYTES_MAX + FRAME_SIGNATURE_BYTES_MAX + 5 <= RANGE_PIECES_BYTES_MAX, "a range makes progress");
 
@@ -138,6 +138,11 @@ pub const TICK: Duration = Duration::from_millis(50);
 pub const TIPS_EVERY: Duration = Duration::from_millis(1_000);
 /// and if it did not.
 pub const TIPS_EVERY_MAX: Duration = Duration::from_secs(15);
+
+/// Offset of this node's clock from the others' above which its operator is told.
+pub const CLOCK_AHEAD_TOLD_MS: u64 = 5_000;
+/// How often.
+pub const CLOCK_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Validators of a genesis that a node always keeps in touch with; of a larger committee it finds them.
 pub const VALIDATORS_WANTED_MAX: usize = 32;

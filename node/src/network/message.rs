@@ -11,6 +11,7 @@
 //! compared with a bound before it is believed, and no message has two encodings. What frames, chunks and evidence are is
 //! `ao-consensus`'s; payloads stay bytes here. Refuses to judge what it reads.
 
+use ao_consensus::Timestamp;
 use ao_consensus::frame::RawHeader;
 use ao_p2p::PeerId;
 use ao_types::codec::{Canonical, CodecError, Reader, write_list, write_option, write_prefixed};
@@ -158,8 +159,8 @@ impl Canonical for Place {
 pub enum Direct {
     /// For its engine.
     Engine(Bytes),
-    /// How far the sender is with each chain.
-    Tips(Vec<Tip>),
+    /// How far the sender is with each chain, and what time it is for it.
+    Tips(Vec<Tip>, Timestamp),
     /// The sender has this frame's body and serves it.
     Have(Place),
     /// Canonical bytes of an [`ao_consensus::Evidence`] that is too large for gossip.
@@ -173,9 +174,10 @@ impl Direct {
     pub fn encode(&self) -> Bytes {
         match self {
             Self::Engine(bytes) => framed(1, bytes),
-            Self::Tips(tips) => {
-                let mut out = head(2, tips.len() * 81);
+            Self::Tips(tips, clock) => {
+                let mut out = head(2, 12 + tips.len() * 81);
                 write_list(&mut out, tips);
+                out.extend_from_slice(&clock.0.to_be_bytes());
                 out.into()
             }
             Self::Have(place) => framed(3, &place.encode()),
@@ -193,7 +195,7 @@ impl Direct {
         reader.version("a direct message", VERSION)?;
         let read = match reader.u8()? {
             1 => return Ok(Self::Engine(rest(bytes, &reader))),
-            2 => Self::Tips(reader.list("tips", TIPS_MAX)?),
+            2 => Self::Tips(reader.list("tips", TIPS_MAX)?, Timestamp(reader.u64()?)),
             3 => Self::Have(Place::read(&mut reader)?),
             4 => return Ok(Self::Evidence(rest(bytes, &reader))),
             5 => return Ok(Self::Location(rest(bytes, &reader))),

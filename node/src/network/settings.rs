@@ -6,8 +6,8 @@ use ao_p2p::{BadName, Config, KnownPeer, NetAddress, NodeKey};
 use ao_types::{Chain, Genesis, NetworkId};
 use zeroize::Zeroizing;
 
-use super::Settings;
 use super::limits::VALIDATORS_WANTED_MAX;
+use super::{Settings, names};
 use crate::config::sections::P2p;
 use crate::shell::Now;
 
@@ -41,7 +41,8 @@ pub fn of_genesis(
     let mut seed = Zeroizing::new(*seed);
     let p2p = p2p(section, network, NodeKey::from_seed(&mut seed)?, &known)?;
     let chains = genesis.all_schedulers().map(|(scheduler, _)| Chain { scheduler, tenure: 0 }).collect();
-    Ok(Settings { p2p, network, chains, peers_file: Some(root.join("peers.json")), clock })
+    let validators = genesis.validators.iter().filter_map(|one| names::from_types(&one.peer_id)).collect();
+    Ok(Settings { p2p, network, chains, validators, peers_file: Some(root.join("peers.json")), clock })
 }
 
 /// Everything that can be set. `bootnodes` are the genesis's; static peers of the configuration come on top, this node itself does not.

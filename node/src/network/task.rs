@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::clocks::Clocks;
 use super::items::{self, Items};
-use super::limits::{ARRIVALS_MAX, HEARD_MAX, LARGE_REMEMBERED, TICK, TIPS_EVERY, TIPS_EVERY_MAX};
+use super::limits::{ARRIVALS_MAX, CLOCK_AHEAD_TOLD_MS, CLOCK_TOLD_EVERY, HEARD_MAX, LARGE_REMEMBERED, TICK, TIPS_EVERY, TIPS_EVERY_MAX};
 use super::message::{Direct, Tip};
 use super::peers::PeersFile;
 use super::said::Said;
@@ -82,8 +83,13 @@ pub(super) struct Task {
     refused: (mpsc::Sender<Refused>, mpsc::Receiver<Refused>),
     /// Where this node's scheduler is reached, as peers are told.
     location: Option<Bytes>,
+    clocks: Clocks,
+    /// When the operator was told last that the clock is wrong.
+    clock_told: Option<Instant>,
     /// What peers were told last, and when.
     told: (Vec<Tip>, Instant),
+    /// Whether others are given what they ask for. A node does.
+    serves: bool,
     /// Something happened that the state machines may want to act on. Most gossip and most messages of engines are nothing to them.
     due: bool,
 }
@@ -126,9 +132,17 @@ impl Task {
             large: VecDeque::new(),
             refused: mpsc::channel(HEARD_MAX),
             location: None,
+            clocks: Clocks::of(settings.validators.iter().copied()),
+            clock_told: None,
             told: (Vec::new(), Instant::now()),
+            serves: true,
             due: true,
         }
+    }
+
+    /// Refuses whatever others ask for: for nodes that misbehave in tests.
+    pub(super) fn that_serves_nobody(self) -> Self {
+        Self { serves: false, ..self }
     }
 
     /// Runs until it is told to stop, or the node or the network below ends.
@@ -170,7 +184,7 @@ impl Task {
         let told = self.told.1.elapsed();
         let tips = self.sync.tips();
         if told >= TIPS_EVERY_MAX || (told >= TIPS_EVERY && tips != self.told.0) {
-            let bytes = Direct::Tips(tips.clone()).encode();
+            let bytes = Direct::Tips(tips.clone(), (self.clock)()).encode();
             self.tell_connected(&bytes);
             self.told = (tips, Instant::now());
         }
@@ -178,6 +192,23 @@ impl Task {
         self.counts.sync_frames.store(here, Ordering::Relaxed);
         self.counts.sync_target_frames.store(target, Ordering::Relaxed);
         self.counts.connected.store(self.connected.len(), Ordering::Relaxed);
+    }
+
+    /// What a peer says that the time is.
+    fn hear_clock(&mut self, peer: PeerId, theirs: Timestamp) {
+        self.clocks.heard(peer, theirs, (self.clock)());
+        let Some(ahead_ms) = self.clocks.ahead_ms() else { return };
+        self.counts.clock_ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        self.counts.clock_known.store(true, Ordering::Release);
+        let due = self.clock_told.is_none_or(|told| told.elapsed() >= CLOCK_TOLD_EVERY);
+        if ahead_ms.unsigned_abs() > CLOCK_AHEAD_TOLD_MS && due {
+            self.clock_told = Some(Instant::now());
+            tracing::warn!(
+                event = "clock_offset",
+                ahead_ms,
+                "this machine's clock is wrong by that much, as most validators see it: set it, or messages wait for it"
+            );
+        }
     }
 
     /// Does what the state machines want, until they want nothing more.
@@ -342,7 +373,7 @@ impl Task {
         match event {
             Event::Connected { peer, .. } => {
                 self.connected.insert(peer);
-                let tips = Direct::Tips(self.sync.tips()).encode();
+                let tips = Direct::Tips(self.sync.tips(), now).encode();
                 self.tell(peer, tips);
                 if let Some(location) = self.location.clone() {
                     self.tell(peer, location);
@@ -350,6 +381,7 @@ impl Task {
             }
             Event::Disconnected(peer) => {
                 self.connected.remove(&peer);
+                self.clocks.gone(&peer);
                 self.sync.gone(&peer);
                 self.spread.gone(&peer);
                 self.due = true;

@@ -65,7 +65,7 @@ impl Rig {
         let (tell, arrivals) = unbounded_channel();
         let (orders, taken) = Orders::channel();
         let clock: Now = Arc::new(crate::shell::wall_clock);
-        let settings = Settings { p2p, network: NETWORK, chains: vec![chain], peers_file: None, clock };
+        let settings = Settings { p2p, network: NETWORK, chains: vec![chain], validators: Vec::new(), peers_file: None, clock };
         let (handle, running) = start(settings, store.clone(), taken, Arc::new(Door(tell))).unwrap();
         Self { orders, arrivals, store, handle, running, address }
     }

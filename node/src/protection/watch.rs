@@ -15,6 +15,8 @@
 //! somebody else signs with this key. The page counts the wait in epochs; a network whose first epoch is its only one counts it in time
 //! (`signer.doppelganger`).
 //!
+//! A node that begins with a clock far off is *held* before it is silent or signs, until its clock is right.
+//!
 //! While it is silent a node follows like any other; when that changes its engine is made anew. Decides nothing about which signatures
 //! are lawful: that is the rows'. Owns no thread and no clock.
 
@@ -30,7 +32,7 @@ use tokio::sync::watch;
 
 use super::Heard;
 use crate::datadir;
-use crate::limits::FOREIGN_CHECKS_MAX;
+use crate::limits::{CLOCK_AHEAD_START_MS_MAX, FOREIGN_CHECKS_MAX};
 use crate::shell::membership::Keeper;
 
 /// What the node does with its key.
@@ -40,6 +42,11 @@ pub enum Phase {
     Silent {
         /// Milliseconds.
         left_ms: u64,
+    },
+    /// It waits for a clock that is right: it began with one that most validators find wrong.
+    Held {
+        /// How much it is ahead, milliseconds.
+        ahead_ms: i64,
     },
     /// It signs.
     Signing,
@@ -53,6 +60,8 @@ struct State {
     looked_at: Timestamp,
     /// Silence spent without anybody to hear.
     alone_ms: u64,
+    /// Its clock was found right in this life: what happens to it later holds single frames, as for everybody.
+    timed: bool,
 }
 
 /// What a watch is made from.
@@ -92,7 +101,7 @@ impl Watch {
     /// Silent for the wait, unless there is none or the node is excused.
     pub fn new(setup: Setup) -> Self {
         let phase = if setup.excused || setup.wait_ms == 0 { Phase::Signing } else { Phase::Silent { left_ms: setup.wait_ms } };
-        let state = State { phase: phase.clone(), looked_at: setup.started, alone_ms: 0 };
+        let state = State { phase: phase.clone(), looked_at: setup.started, alone_ms: 0, timed: false };
         Self { setup, state: Mutex::new(state), checks: AtomicU32::new(FOREIGN_CHECKS_MAX), changed: watch::Sender::new(phase) }
     }
 
@@ -117,12 +126,13 @@ impl Watch {
     }
 
     /// Time passed; `hears`: somebody is connected. Silence counts while there is somebody to hear, and for three waits at most: whom
-    /// nobody hears, nobody can contradict.
-    pub fn tick(&self, now: Timestamp, hears: bool) {
+    /// nobody hears, nobody can contradict. `ahead_ms`: how wrong the node's clock is, if others have said what time it is.
+    pub fn tick(&self, now: Timestamp, hears: bool, ahead_ms: Option<i64>) {
         self.checks.store(FOREIGN_CHECKS_MAX, Ordering::Relaxed);
         let mut state = self.state.lock();
         let passed = now.since_ms(state.looked_at);
         state.looked_at = now;
+        self.time(&mut state, ahead_ms);
         let Phase::Silent { left_ms } = state.phase else { return };
         let left_ms = if hears { left_ms.saturating_sub(passed) } else { left_ms };
         state.alone_ms = if hears { state.alone_ms } else { state.alone_ms.saturating_add(passed) };
@@ -131,6 +141,31 @@ impl Watch {
             self.enter(&mut state, Phase::Signing);
         } else {
             state.phase = Phase::Silent { left_ms };
+        }
+    }
+
+    /// A node that begins with a clock far off signs nothing before it is right (`faults.md` F7): blocks and frames of its own would wait
+    /// at everybody else, and its attestations would be on what it takes for the future.
+    fn time(&self, state: &mut State, ahead_ms: Option<i64>) {
+        let Some(ahead_ms) = ahead_ms.filter(|_| !state.timed) else { return };
+        match (&state.phase, ahead_ms.unsigned_abs() > CLOCK_AHEAD_START_MS_MAX) {
+            (Phase::Held { .. }, true) => state.phase = Phase::Held { ahead_ms },
+            (Phase::Silent { .. } | Phase::Signing, true) => {
+                tracing::error!(
+                    event = "clock_wrong",
+                    ahead_ms,
+                    "most validators see another time than this machine: nothing is signed before its clock is right; set it"
+                );
+                self.enter(state, Phase::Held { ahead_ms });
+            }
+            (Phase::Held { .. }, false) => {
+                tracing::info!(event = "clock_right", ahead_ms, "this node's clock is right now; it listens, and then signs");
+                (state.timed, state.alone_ms) = (true, 0);
+                let left_ms = self.setup.wait_ms;
+                self.enter(state, if left_ms == 0 { Phase::Signing } else { Phase::Silent { left_ms } });
+            }
+            (Phase::Silent { .. } | Phase::Signing, false) => state.timed = true,
+            (Phase::Over(_), _) => {}
         }
     }
 

@@ -100,7 +100,7 @@ impl Leaving {
 }
 
 /// Stands between a node and the net. Made once for each node; survives its crashes.
-pub trait Manner {
+pub trait Manner: Send {
     /// What leaves instead of this.
     fn leaves(&mut self, order: Order) -> Vec<Leaving>;
 

@@ -158,7 +158,8 @@ fn schemas() -> Value {
             "mode": { "type": "string", "enum": ["serving", "paused", "draining"] },
             "block_height": number, "block_timestamp": number, "items": number, "connections": number,
             "signing": { "type": ["object", "null"], "properties": {
-                "key": text, "state": { "type": "string", "enum": ["listening", "attesting", "over"] }, "left_ms": number,
+                "key": text, "state": { "type": "string", "enum": ["listening", "held", "attesting", "over"] }, "left_ms": number,
+                "clock_ahead_ms": nullable("integer"),
             } },
             "peers": { "type": ["object", "null"], "required": ["connected", "few"], "properties": { "connected": number, "few": number } },
             "frames": { "type": ["object", "null"], "required": ["here", "elsewhere"], "properties": { "here": number, "elsewhere": number } },

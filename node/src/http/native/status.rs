@@ -48,10 +48,12 @@ fn signing(app: &App) -> Value {
     let Some(watch) = app.watch() else { return Value::Null };
     let (state, left_ms) = match watch.phase() {
         Phase::Silent { left_ms } => ("listening", left_ms),
+        Phase::Held { .. } => ("held", 0),
         Phase::Signing => ("attesting", 0),
         Phase::Over(_) => ("over", 0),
     };
-    json!({ "key": watch.key(), "state": state, "left_ms": left_ms })
+    let ahead_ms = app.network().and_then(crate::network::Handle::clock_ahead_ms);
+    json!({ "key": watch.key(), "state": state, "left_ms": left_ms, "clock_ahead_ms": ahead_ms })
 }
 
 /// Most chains shown; the rest is counted.

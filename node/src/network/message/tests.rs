@@ -35,8 +35,8 @@ fn every_message_comes_back() {
     let words = Bytes::from_static(b"share");
     for direct in [
         Direct::Engine(words.clone()),
-        Direct::Tips(vec![tip; 3]),
-        Direct::Tips(vec![]),
+        Direct::Tips(vec![tip; 3], Timestamp(7)),
+        Direct::Tips(vec![], Timestamp(u64::MAX)),
         Direct::Have(place()),
         Direct::Evidence(words.clone()),
         Direct::Location(words),
@@ -134,7 +134,7 @@ fn damaged_messages_are_read_or_refused() {
         (0, Gossip::Header { header: Box::new(header), holder: peer() }.encode().to_vec()),
         (0, Gossip::Evidence(wire.clone()).encode().to_vec()),
         (1, Direct::Engine(wire.clone()).encode().to_vec()),
-        (1, Direct::Tips(vec![tip; 3]).encode().to_vec()),
+        (1, Direct::Tips(vec![tip; 3], Timestamp(7)).encode().to_vec()),
         (1, Direct::Have(place()).encode().to_vec()),
         (2, Forward::Whole(wire.clone()).encode().to_vec()),
         (2, Forward::Offer { item: Id([3; 32]), bytes: 9 }.encode().to_vec()),

@@ -102,7 +102,8 @@ impl Task {
             Ok(Direct::Engine(bytes)) => self.may_arrive(Arrival::Engine { from: name, bytes, judge: Judge::nobody() }),
             Ok(Direct::Evidence(bytes)) => self.may_arrive(Arrival::Evidence { from: name, bytes, judge: Judge::nobody() }),
             Ok(Direct::Location(bytes)) => self.may_arrive(Arrival::Location { from: name, bytes }),
-            Ok(Direct::Tips(tips)) => {
+            Ok(Direct::Tips(tips, clock)) => {
+                self.hear_clock(from, clock);
                 self.sync.claimed(from, &tips);
                 self.due = true;
             }
@@ -117,6 +118,9 @@ impl Task {
     }
 
     pub(super) fn on_request(&mut self, now: Timestamp, id: InboundId, from: PeerId, kind: Kind, data: &Bytes) {
+        if !self.serves {
+            return self.send(Command::Respond { id, answer: Answer::Refused });
+        }
         let answer = if kind == Kind::Forward {
             match Forward::decode(data) {
                 Ok(Forward::Whole(item)) => return self.submission(from, id, Load::Item(item)),

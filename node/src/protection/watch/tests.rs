@@ -73,33 +73,57 @@ impl World {
 #[test]
 fn silence_ends_after_the_wait_while_somebody_can_be_heard_and_after_three_otherwise() {
     let heard = world(WAIT, false);
-    heard.watch.tick(Timestamp(START + 4_000), true);
+    heard.watch.tick(Timestamp(START + 4_000), true, None);
     assert_eq!(heard.watch.phase(), Phase::Silent { left_ms: 6_000 });
-    heard.watch.tick(Timestamp(START + 8_000), false);
+    heard.watch.tick(Timestamp(START + 8_000), false, None);
     assert_eq!(heard.watch.phase(), Phase::Silent { left_ms: 6_000 }, "nobody was there to be heard");
     let mut changes = heard.watch.changes();
     assert!(!heard.watch.may_sign() && !changes.has_changed().unwrap());
-    heard.watch.tick(Timestamp(START + 14_000), true);
+    heard.watch.tick(Timestamp(START + 14_000), true, None);
     assert!(heard.watch.may_sign() && changes.has_changed().unwrap());
     changes.mark_unchanged();
-    heard.watch.tick(Timestamp(START + 15_000), true);
+    heard.watch.tick(Timestamp(START + 15_000), true, None);
     assert!(!changes.has_changed().unwrap());
 
     let alone = world(WAIT, false);
-    alone.watch.tick(Timestamp(START + 3 * WAIT - 1), false);
+    alone.watch.tick(Timestamp(START + 3 * WAIT - 1), false, None);
     assert!(!alone.watch.may_sign());
-    alone.watch.tick(Timestamp(START + 3 * WAIT), false);
+    alone.watch.tick(Timestamp(START + 3 * WAIT), false, None);
     assert!(alone.watch.may_sign());
 
     assert!(world(WAIT, true).watch.may_sign() && world(0, false).watch.may_sign());
 }
 
+/// F7.
+#[test]
+fn nothing_is_signed_before_a_clock_that_began_wrong_is_right() {
+    const WRONG: i64 = CLOCK_AHEAD_START_MS_MAX as i64 + 1;
+    for wrong in [WRONG, -WRONG, i64::MIN] {
+        for (wait, excused) in [(WAIT, false), (WAIT, true), (0, false)] {
+            let world = world(wait, excused);
+            world.watch.tick(Timestamp(START + 1), true, Some(wrong));
+            world.watch.tick(Timestamp(START + 100 * WAIT), true, Some(wrong));
+            assert_eq!(world.watch.phase(), Phase::Held { ahead_ms: wrong });
+            assert!(!world.watch.may_sign());
+            world.watch.tick(Timestamp(START + 101 * WAIT), true, Some(WRONG - 1));
+            world.watch.tick(Timestamp(START + 102 * WAIT), true, Some(0));
+            assert!(world.watch.may_sign(), "it listened again, and goes on");
+        }
+    }
+    // Later steps of the clock hold frames, not the node.
+    let world = world(0, false);
+    world.watch.tick(Timestamp(START), true, None);
+    world.watch.tick(Timestamp(START + 1), true, Some(5_000));
+    world.watch.tick(Timestamp(START + 2), true, Some(10 * WRONG));
+    assert!(world.watch.may_sign());
+}
+
 #[test]
 fn a_clock_that_goes_back_shortens_nothing() {
     let world = world(WAIT, false);
-    world.watch.tick(Timestamp(START - 50_000), true);
+    world.watch.tick(Timestamp(START - 50_000), true, None);
     assert_eq!(world.watch.phase(), Phase::Silent { left_ms: WAIT });
-    world.watch.tick(Timestamp(START - 50_000 + WAIT - 1), true);
+    world.watch.tick(Timestamp(START - 50_000 + WAIT - 1), true, None);
     assert_eq!(world.watch.phase(), Phase::Silent { left_ms: 1 });
 }
 
@@ -116,7 +140,7 @@ fn another_signer_of_now_ends_the_node_with_evidence() {
             let Phase::Over(why) = world.watch.phase() else { panic!("{:?}", world.watch.phase()) };
             assert!(why.contains("doppelganger") && world.evidence() == 1, "{why}");
             assert_eq!(world.last(), 6, "what was signed elsewhere binds here");
-            world.watch.tick(Timestamp(START + 10 * WAIT), true);
+            world.watch.tick(Timestamp(START + 10 * WAIT), true, None);
             assert!(!world.watch.may_sign(), "for good");
         }
     }
@@ -146,8 +170,8 @@ fn an_older_copy_of_the_rows_is_raised_and_the_node_listens_again() {
     assert!(changes.has_changed().unwrap(), "the engine is made anew, without the key");
     changes.mark_unchanged();
     assert_eq!((world.last(), world.evidence()), (8, 0));
-    world.watch.tick(Timestamp(START), true);
-    world.watch.tick(Timestamp(START + WAIT), true);
+    world.watch.tick(Timestamp(START), true, None);
+    world.watch.tick(Timestamp(START + WAIT), true, None);
     assert!(world.watch.may_sign() && changes.has_changed().unwrap());
 }
 
@@ -158,7 +182,7 @@ fn checks_of_strangers_signatures_are_bounded() {
     (0..FOREIGN_CHECKS_MAX).for_each(|_| world.watch.overhear(&forged));
     world.watch.overhear(&attestation(0, 9));
     assert!(matches!(world.watch.phase(), Phase::Silent { .. }), "none is left");
-    world.watch.tick(Timestamp(START + 1), true);
+    world.watch.tick(Timestamp(START + 1), true, None);
     world.watch.overhear(&attestation(0, 9));
     assert!(matches!(world.watch.phase(), Phase::Over(_)));
 }
