@@ -11,6 +11,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+/// A shaper through which nothing passes: no packet fits its bucket.
+const NOTHING: [&str; 8] = ["root", "tbf", "rate", "8bit", "burst", "1", "limit", "1"];
+
 /// The most nodes: one digit of a link's name.
 const NODES_MAX: usize = 9;
 
@@ -93,6 +96,45 @@ impl Wires {
         }
         Ok(())
     }
+
+    /// A node's wire carries no more than this in each direction: `1mbit`. Packets queue for a while, and are lost beyond that.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn narrow(&self, at: usize, rate: &str) -> Result<()> {
+        let (namespace, outside) = (self.namespace(at), format!("{}w{at}", self.name));
+        let shape = ["root", "tbf", "rate", rate, "burst", "16kb", "latency", "300ms"];
+        run("tc", &[&["-n", &namespace, "qdisc", "replace", "dev", "wire"], &shape[..]].concat())?;
+        run("tc", &[&["qdisc", "replace", "dev", &outside], &shape[..]].concat())
+    }
+
+    /// Nothing that a node says reaches anybody; it hears everybody.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn mute(&self, at: usize) -> Result<()> {
+        run("tc", &[&["-n", &self.namespace(at), "qdisc", "replace", "dev", "wire"], &NOTHING[..]].concat())
+    }
+
+    /// Nothing that others say reaches a node; everybody hears it.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn deafen(&self, at: usize) -> Result<()> {
+        run("tc", &[&["qdisc", "replace", "dev", &format!("{}w{at}", self.name)], &NOTHING[..]].concat())
+    }
+
+    /// A node's wire is as it was laid.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn widen(&self, at: usize) -> Result<()> {
+        let (namespace, outside) = (self.namespace(at), format!("{}w{at}", self.name));
+        // What was never shaped cannot be unshaped.
+        run("tc", &["-n", &namespace, "qdisc", "del", "dev", "wire", "root"]).ok();
+        run("tc", &["qdisc", "del", "dev", &outside, "root"]).ok();
+        Ok(())
+    }
 }
 
 impl Drop for Wires {
@@ -108,8 +150,12 @@ impl Drop for Wires {
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {
-    let done = Command::new("ip").args(arguments).output().context("cannot run `ip`")?;
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    let done = Command::new(program).args(arguments).output().with_context(|| format!("cannot run `{program}`"))?;
     let said = String::from_utf8_lossy(&done.stderr);
-    ensure!(done.status.success(), "ip {}: {}", arguments.join(" "), said.trim());
+    ensure!(done.status.success(), "{program} {}: {}", arguments.join(" "), said.trim());
     Ok(())
 }

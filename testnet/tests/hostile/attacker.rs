@@ -30,6 +30,20 @@ impl Target {
         format!("{}/{what}/1", self.base)
     }
 
+    /// Its port, for UDP and TCP.
+    pub fn port(&self) -> u16 {
+        let text = self.address.to_string();
+        text.split('/').find_map(|part| part.parse().ok()).expect("an address has a port")
+    }
+
+    /// A stranger who hears all frames that are gossiped.
+    pub async fn listener(&self) -> Hostile {
+        let mut listener = Hostile::of(&self.name("node"));
+        (0..ao_p2p::limits::SHARDS).for_each(|shard| listener.subscribe(&self.name(&format!("frames/{shard}"))));
+        listener.meet(&self.address, &self.name("evidence")).await;
+        listener
+    }
+
     /// A stranger who is connected to it.
     pub async fn stranger(&self) -> Hostile {
         let mut hostile = Hostile::of(&self.name("node"));

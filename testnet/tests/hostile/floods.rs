@@ -1,4 +1,4 @@
-//! Ten thousand bad messages a second from one peer: it is banned, the others hardly notice, memory stays where it was.
+//! Ten thousand bad messages a second from one peer (F18 to F20, F22): it is banned, the others hardly notice, memory stays where it was.
 
 use std::time::{Duration, Instant};
 

@@ -2,5 +2,7 @@
 //! what they were. All on real processes; `AONODE_FULL=1` makes the floods as long as the acceptance wants them.
 
 mod attacker;
+mod connections;
 mod floods;
+mod injector;
 mod keys;

@@ -49,8 +49,11 @@ impl World {
     pub async fn of(network: Network, clients: Vec<Client>) -> Self {
         let owner = Person::named("owner");
         let mut processes = Vec::new();
-        for client in &clients {
-            processes.push(client.spawn(&owner, None, &[("On-Boot", "Data")], COUNTER).await.unwrap());
+        for (at, client) in clients.iter().enumerate() {
+            // A node that has just begun to attest reads its store once more, and says so to whoever comes meanwhile.
+            let spawned = || async { Ok(client.spawn(&owner, None, &[("On-Boot", "Data")], COUNTER).await.ok()) };
+            let process = wait::until("a process is taken", WITHIN, spawned).await;
+            processes.push(process.unwrap_or_else(|error| panic!("n{}: {error:#}\n{}", at + 1, network.tails(10))));
         }
         let world = Self { network, clients, owner, processes, acknowledged: Arc::default(), number: Arc::default() };
         world.settled(&[0, 1, 2, 3]).await;
