@@ -1,6 +1,5 @@
 //! Honest nodes among many who are not: F24, sybils that take whatever place they can get and hand nothing on, and F25, peers that invent
 //! others.
-#![expect(clippy::print_stdout, reason = "how long messages took beside a crowd is the outcome of a run")]
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -510,6 +510,7 @@ impl Rig {
             Effect::Confirmed(one) => format!("confirmed {}", one.sequence),
             Effect::Forked { sequence, .. } => format!("forked at {sequence}"),
             Effect::Voided { from, .. } => format!("void from {from}"),
+            Effect::Recall(_) => "recall".into(),
             Effect::Decided(_) => "decided".into(),
             Effect::Propose(op) => match op.as_ref() {
                 ControlOp::Seal(seal) => format!("seal {}", seal.highest.map_or("-".into(), |(sequence, _)| sequence.to_string())),

@@ -9,8 +9,8 @@
 //! |---|---|
 //! | F6 slow disk | `slow::a_slow_disk_…` |
 //! | F7 clocks | `slow::a_clock_that_is_wrong_at_the_start_…`, `processes::clocks_…`, `processes::a_clock_that_is_an_hour_off_…`, `processes::frames_of_before_…` |
-//! | F8 partition | `partition::a_cut_wire_…`; one way: `partition::slow_and_one_way_wires_…` |
-//! | F9 slow, lossy, one-way links | `partition::slow_and_one_way_wires_…` |
+//! | F8 partition | `partition::a_cut_wire_…`; one way, with `attest`: `partition::one_way_wires_…` |
+//! | F9 slow, lossy, one-way links | `partition::slow_wires_…`, `partition::one_way_wires_…` |
 //! | F10 pause | `slow::a_process_that_slept_…`, `processes::two_of_four_…` |
 //! | F11 two logs | `liars::a_scheduler_with_two_logs_…` |
 //! | F12, F13 withheld, censored | `liars::who_withholds_…`, `liars::a_censor_…` |
