@@ -49,6 +49,7 @@ mod recent;
 mod recover;
 pub mod rows;
 mod seek;
+mod settling;
 
 use batch::Batches;
 use effect::Effect;

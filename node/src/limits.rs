@@ -190,6 +190,21 @@ pub const ARRIVALS_WAITING_MAX: usize = 8192;
 /// Milliseconds after which it is worked out anew how far apart frames are.
 pub const PACE_MS: u64 = 100;
 
+/// Own frames remembered until they are certified: no more than may be open.
+pub const FRAMES_SETTLING_MAX: usize = ao_consensus::limits::WINDOW as usize;
+
+/// Frames that take so many times as long as the shortest lately show that the network is behind.
+pub const SETTLED_LATE: u64 = 3;
+
+/// Milliseconds below which it makes no difference how long a frame takes.
+pub const SETTLED_MS_MIN: u64 = 5;
+
+/// A network that is behind has frames so many times as far apart at most.
+pub const STRETCH_MAX: u64 = 6;
+
+/// Milliseconds that frames are apart at most, for whatever reason (`consensus.md` §13).
+pub const INTERVAL_MS_MAX: u64 = 1_000;
+
 /// Processes remembered that were born at another node through this one.
 pub const BORN_ELSEWHERE_MAX: usize = 16_384;
 

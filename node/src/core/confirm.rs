@@ -58,7 +58,7 @@ impl Core {
     pub(super) fn engine_effect(&mut self, now: Timestamp, effect: ao_consensus::Effect, out: &mut Vec<Effect>) {
         match effect {
             ao_consensus::Effect::Confirmed(confirmed) => self.on_confirmed(now, confirmed, out),
-            ao_consensus::Effect::Certified(certified) => self.on_certified(certified, out),
+            ao_consensus::Effect::Certified(certified) => self.on_certified(now, certified, out),
             ao_consensus::Effect::Forked { chain, sequence, frame } => self.on_forked(now, chain, (sequence, frame), out),
             ao_consensus::Effect::Send(to, bytes) => out.push(Effect::Order(Box::new(Order::Engine(to, bytes)))),
             ao_consensus::Effect::Recall(recall) => out.push(Effect::Recall(recall)),
@@ -78,11 +78,12 @@ impl Core {
 
     /// The scheduler's next frame carries the certificate; readers hear of the level when they can read it. The row costs no sync: a crash
     /// forgets a level that the engine says again.
-    fn on_certified(&mut self, certified: Certified, out: &mut Vec<Effect>) {
+    fn on_certified(&mut self, now: Timestamp, certified: Certified, out: &mut Vec<Effect>) {
         let Certified { chain, sequence, certificates, .. } = certified;
         let proven = certificates.last().map(|certificate| self.proven(chain, sequence, certificate));
         if chain == self.chain.chain {
             self.own.pace.on_certified(&self.chain, sequence, certificates);
+            self.own.settling.settled(now, sequence);
         }
         let from = self.certified.get(&chain).map_or(0, |last| last.saturating_add(1));
         if from > sequence {
@@ -143,6 +144,7 @@ impl Core {
         let Some(unconfirmed) = self.unconfirmed.remove(&place).filter(|_| same) else { return };
         if confirmed.chain == self.chain.chain {
             self.own.pace.on_confirmed(confirmed.sequence);
+            self.own.settling.settled(now, confirmed.sequence);
         } else if let Some(following) = self.others.get_mut(&confirmed.chain) {
             following.confirmed = Some(confirmed.sequence);
         }

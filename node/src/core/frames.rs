@@ -17,7 +17,8 @@ use bytes::Bytes;
 
 use super::Core;
 use super::input::{RecoveredChain, Submission};
-use crate::limits::PACE_MS;
+use super::settling::Settling;
+use crate::limits::{INTERVAL_MS_MAX, PACE_MS};
 
 /// A frame that the engine has not confirmed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Own {
     /// When it was last worked out, and the last frame with entries.
     paced: Option<Timestamp>,
     busy: Option<Timestamp>,
+    /// How late the network is with them.
+    pub settling: Settling,
     waiting: VecDeque<Waiting>,
     bytes: usize,
 }
@@ -90,7 +93,15 @@ const BODY_BASE: usize = 8;
 impl Own {
     /// Nothing waits.
     pub fn new(interval_ms: u64) -> Self {
-        Self { pace: Pace::new(interval_ms), interval_ms, paced: None, busy: None, waiting: VecDeque::new(), bytes: BODY_BASE }
+        Self {
+            pace: Pace::new(interval_ms),
+            interval_ms,
+            paced: None,
+            busy: None,
+            settling: Settling::default(),
+            waiting: VecDeque::new(),
+            bytes: BODY_BASE,
+        }
     }
 
     /// Begins again with what the store holds of the chain.
@@ -164,7 +175,8 @@ impl Core {
         }
     }
 
-    /// The more chains are active, the farther apart their frames: what each costs is paid by every attestor.
+    /// The more chains are active, the farther apart their frames: what each costs is paid by every attestor. And farther still while the
+    /// network is behind with them.
     fn keep_pace(&mut self, now: Timestamp) {
         let Some(member) = &self.fixed.member else { return };
         if self.own.paced.is_some_and(|at| now.since_ms(at) < PACE_MS) {
@@ -176,7 +188,7 @@ impl Core {
         let interval_ms = member.interval_ms((others + own) as u64);
         self.own.paced = Some(now);
         self.own.interval_ms = interval_ms;
-        self.own.pace.set_interval(interval_ms);
+        self.own.pace.set_interval(self.own.settling.stretched(interval_ms).min(INTERVAL_MS_MAX.max(interval_ms)));
     }
 
     /// Closes the frames that are due and puts them into the batch that is being built.
@@ -203,6 +215,7 @@ impl Core {
             let Ok(built) = self.chain.build(draft) else { return };
             let tip = built.tip.encode().into();
             self.own.pace.on_built(now, &built.tip, entries);
+            self.own.settling.closed(now, built.frame.header.sequence);
             if entries > 0 {
                 self.own.busy = Some(now);
             }
