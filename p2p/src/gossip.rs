@@ -20,8 +20,8 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::error::Error;
 use crate::limits::{
-    GOSSIP_CONTROL_BYTES_MAX, GOSSIP_MESSAGE_BYTES_MAX, GOSSIP_MESSAGES_PER_RPC, GOSSIP_QUEUE_PER_PEER, GOSSIP_RPC_BYTES_MAX,
-    GOSSIP_SEEN_FOR, TOPICS,
+    GOSSIP_BAN_MIN, GOSSIP_CONTROL_BYTES_MAX, GOSSIP_MESSAGE_BYTES_MAX, GOSSIP_MESSAGES_PER_RPC, GOSSIP_QUEUE_PER_PEER,
+    GOSSIP_RPC_BYTES_MAX, GOSSIP_SEEN_FOR, TOPICS,
 };
 use crate::topic::{Names, Topic};
 
@@ -132,6 +132,8 @@ fn score(names: &Names) -> PeerScoreParams {
         behaviour_penalty_decay: minute,
         // [`Offence::Slow`] counts heartbeats with an overflow, not messages: a burst is no crime
         slow_peer_weight: 0.0,
+        // points of who is not connected do not decay; the ban pays for them
+        retain_score: GOSSIP_BAN_MIN / 2,
         ..Default::default()
     }
 }

@@ -235,6 +235,10 @@ pub const POINTS_PER_MINUTE: i32 = 10;
 /// First ban; each further one of the same peer is six times as long, up to [`BAN_MAX`].
 pub const BAN_MIN: Duration = Duration::from_secs(10 * 60);
 
+/// First ban for a gossip score: an honest node whose words are lost on the way breaks the promises of its gossip, and must be met again soon
+/// after its wire is whole.
+pub const GOSSIP_BAN_MIN: Duration = Duration::from_secs(30);
+
 /// Longest ban by score.
 pub const BAN_MAX: Duration = Duration::from_secs(24 * 3600);
 

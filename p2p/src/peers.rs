@@ -23,7 +23,7 @@ use crate::admission::Subnet;
 use crate::identity::{KnownPeer, NetAddress, PeerId};
 use crate::limits::{
     ADDRESSES_PER_PEER, ANCHORS_MAX, BAN_AT, BAN_MAX, BAN_MIN, BANS_MAX, DELAYS_FORGIVEN, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, FRIEND_PAUSE_MAX,
-    LEDGERS_MAX, PEERS_KNOWN_MAX, POINTS_PER_MINUTE, VERSION_PAUSE, VERSION_TOLD_EVERY,
+    GOSSIP_BAN_MIN, LEDGERS_MAX, PEERS_KNOWN_MAX, POINTS_PER_MINUTE, VERSION_PAUSE, VERSION_TOLD_EVERY,
 };
 
 mod offence;
@@ -196,7 +196,8 @@ impl PeerBook {
     /// Bans for as long as the peer's record asks for. `None` if it is banned already.
     pub(crate) fn ban_by_score(&mut self, peer: PeerId, reason: BanReason, now: Now) -> Option<Ban> {
         let earlier = self.ledger(peer, now).bans;
-        let length = BAN_MIN.saturating_mul(6_u32.saturating_pow(u32::from(earlier))).min(BAN_MAX);
+        let first = if reason == BanReason::Gossip { GOSSIP_BAN_MIN } else { BAN_MIN };
+        let length = first.saturating_mul(6_u32.saturating_pow(u32::from(earlier))).min(BAN_MAX);
         self.ban(peer, reason, length, now)
     }
 

@@ -77,6 +77,18 @@ fn each_ban_is_longer_than_the_last_and_all_end() {
 }
 
 #[test]
+fn a_gossip_score_bans_for_a_moment_at_first() {
+    let mut book = PeerBook::new(&[], at(0));
+    let mut now = 0;
+    for length in [30, 180, 1080] {
+        let ban = book.ban_by_score(peer(1), BanReason::Gossip, at(now)).unwrap();
+        assert_eq!(ban.until - at(now).unix, length);
+        now += length;
+        assert_eq!(book.expired(at(now)), [peer(1)]);
+    }
+}
+
+#[test]
 fn bans_outlive_the_book() {
     let mut book = PeerBook::new(&[], at(0));
     let ban = book.ban(peer(1), BanReason::Operator, Duration::from_secs(100), at(0)).unwrap();
