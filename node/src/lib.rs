@@ -3,6 +3,7 @@
 //! Reading order: [`handle`] (what the node can be asked), `core` (how it decides), `shell` (how decisions are carried out), `http` and
 //! `cli` (who asks).
 
+pub mod anchor;
 pub mod chain;
 pub mod cli;
 pub mod config;

@@ -91,6 +91,16 @@ tables! {
     Evidence = "evidence",
     /// Balances of the embedded chain.
     Accounts = "accounts",
+    /// Up to which slot each process has been put into shipments to Arweave.
+    AnchorHeads = "anchor_heads",
+    /// Up to which slot each process is on Arweave for good.
+    Anchored = "anchored",
+    /// Shipments, and how far each is.
+    Shipments = "shipments",
+    /// What each is made of.
+    ShipmentItems = "shipment_items",
+    /// Items that went along and are no assignments or messages.
+    AnchorItems = "anchor_items",
 }
 
 /// Format version of this directory, four bytes as they are: every version of the node can read it.
@@ -102,6 +112,9 @@ pub const CREATED_BY: Single<String> = Single::new("created_by");
 
 /// First block and pace of the embedded chain: chosen once, since block crons depend on it.
 pub const DEV_GENESIS: Single<DevGenesisRow> = Single::new("dev_genesis");
+
+/// What was signed away for anchoring on the last day on which anything was.
+pub const ANCHOR_SPENT: Single<AnchorSpentRow> = Single::new("anchor_spent");
 
 /// Item id → raw ANS-104 bytes, as they are.
 pub const ITEMS: TableOf<Id, Bytes> = TableOf::new(Table::Items);
@@ -159,6 +172,16 @@ pub const CERTIFIED: TableOf<(Address, u64), u64> = TableOf::new(Table::Certifie
 pub const EVIDENCE: TableOf<[u8; 32], Bytes> = TableOf::new(Table::Evidence);
 /// Address as text → [`AccountRow`].
 pub const ACCOUNTS: TableOf<String, AccountRow> = TableOf::new(Table::Accounts);
+/// Process id → [`AnchorHead`]. What waits to be anchored is what lies between it and [`CONFIRMED`]: confirming a slot queues it.
+pub const ANCHOR_HEADS: TableOf<Id, AnchorHead> = TableOf::new(Table::AnchorHeads);
+/// Process id → last slot that, with all before it, is on Arweave for good, as it is.
+pub const ANCHORED: TableOf<Id, Slot> = TableOf::new(Table::Anchored);
+/// Number of a shipment → its canonical bytes, as they are: only the anchoring pipeline reads them.
+pub const SHIPMENTS: TableOf<u64, Bytes> = TableOf::new(Table::Shipments);
+/// Number of a shipment → [`ShipmentItemsRow`].
+pub const SHIPMENT_ITEMS: TableOf<u64, ShipmentItemsRow> = TableOf::new(Table::ShipmentItems);
+/// Item id → raw bytes of a record that this node signed, as they are; empty for a module, whose bytes are in [`ITEMS`].
+pub const ANCHOR_ITEMS: TableOf<Id, Bytes> = TableOf::new(Table::AnchorItems);
 
 /// Key of [`TAG_INDEX`]: the first 16 bytes of BLAKE3 over the name's length (u32, big-endian), the name and the value.
 pub fn tag_hash(name: &[u8], value: &[u8]) -> [u8; 16] {
@@ -520,7 +543,37 @@ pub struct AccountRow {
     pub balance: u128,
 }
 
+/// How much of a process has been put into shipments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorHead {
+    /// First slot that is in none.
+    pub next: Slot,
+    /// The record of the last range.
+    pub range: Option<Id>,
+    /// Ranges so far.
+    pub ranges: u64,
+    /// First slot whose result's hash is in no record.
+    pub results: Slot,
+}
+
+/// What a shipment is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShipmentItemsRow {
+    /// Items in their order in the bundle.
+    pub items: Vec<Id>,
+}
+
+/// See [`ANCHOR_SPENT`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchorSpentRow {
+    /// Days since 1970.
+    pub day: u64,
+    /// Winston.
+    pub winston: u128,
+}
+
 postcard_rows! {
+    AnchorHead = 1, ShipmentItemsRow = 1, AnchorSpentRow = 1,
     ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1, EvaluationRow = 1, EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
     MonitorRow = 1, CheckpointRow = 1, BlockRow = 1, FrameRow = 2, AccountRow = 1, DevGenesisRow = 1,
 }

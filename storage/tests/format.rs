@@ -130,6 +130,12 @@ fn samples() -> MemoryStore {
     EVIDENCE.put(&mut out, &[0xef; 32], &bytes("evidence"));
     ENGINE_RECORDS.put(&mut out, &"watermark".into(), &bytes("record"));
     ACCOUNTS.put(&mut out, &"address".into(), &AccountRow { balance: 1 << 100 });
+    ANCHOR_HEADS.put(&mut out, &process, &AnchorHead { next: slot, range: Some(id(17)), ranges: 5, results: Slot(1) });
+    ANCHORED.put(&mut out, &process, &slot);
+    SHIPMENTS.put(&mut out, &6, &bytes("shipment"));
+    SHIPMENT_ITEMS.put(&mut out, &6, &ShipmentItemsRow { items: vec![item, assignment] });
+    ANCHOR_ITEMS.put(&mut out, &id(17), &bytes("ANS-104"));
+    ANCHOR_SPENT.put(&mut out, &AnchorSpentRow { day: 20_000, winston: 1 << 100 });
     store.write(out, Durability::Synced).unwrap();
     store
 }
@@ -199,14 +205,16 @@ fn every_row_comes_back_and_damaged_ones_are_refused_with_their_place() {
     );
     every_table!(comes_back, store, CONTENT, CONFIRMED, EVALUATIONS, EVALUATION_HEADS, OUTBOX, PUSHED, MONITORS, CHECKPOINTS);
     every_table!(comes_back, store, CHECKPOINT_BODIES, BLOCKS, FRAMES, ENGINE_RECORDS, ACCOUNTS);
+    every_table!(comes_back, store, ANCHOR_HEADS, ANCHORED, SHIPMENTS, SHIPMENT_ITEMS, ANCHOR_ITEMS);
     // Raw tables take any bytes; all others know their length.
     every_table!(refuses_changed_lengths, store, ITEM_INDEX, SEQUENCE, TAG_INDEX, OWNER_INDEX, RECIPIENT_INDEX, PROCESSES, HEADS, SCHEDULE);
     every_table!(refuses_changed_lengths, store, SLOT_OF, CONTENT, CONFIRMED, EVALUATIONS, EVALUATION_HEADS, OUTBOX, PUSHED, MONITORS);
-    every_table!(refuses_changed_lengths, store, CHECKPOINTS, BLOCKS, FRAMES, ACCOUNTS);
+    every_table!(refuses_changed_lengths, store, CHECKPOINTS, BLOCKS, FRAMES, ACCOUNTS, ANCHOR_HEADS, ANCHORED);
     fn text(single: &Single<String>, store: &MemoryStore) -> Option<String> {
         single.get(store).unwrap()
     }
     assert_eq!(DISK_FORMAT.get(store).unwrap(), Some(FORMAT));
+    assert_eq!(ANCHOR_SPENT.get(store).unwrap(), Some(AnchorSpentRow { day: 20_000, winston: 1 << 100 }));
     assert_eq!(DEV_GENESIS.get(store).unwrap(), Some(DevGenesisRow { timestamp_ms: 300, height: 9, interval_ms: 2000 }));
     assert_eq!(text(&NETWORK, store).as_deref(), Some("testnet"));
     assert_eq!(text(&CREATED_BY, store).as_deref(), Some("0.1.0"));

@@ -11,6 +11,7 @@ mod cluster;
 mod crashes;
 mod forks;
 mod network;
+mod anchoring;
 mod rig;
 mod rules;
 mod saving;

@@ -1,0 +1,180 @@
+//! Where the pipeline remembers: rows of the node's store.
+//!
+//! One call, one synced batch. With a new shipment go the rows that say that its slots are no longer owed; with a settled one the level
+//! that readers see. The anchored slot of a process is the one before the first that is under way: shipments may settle in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ao_arweave::driver::{KeepError, Keeper, Parcel, Remembered, Rows};
+use ao_arweave::pipeline::{Alarm, Covered, Shipment, Spent, Stage};
+use ao_arweave::records::Record;
+use ao_storage::schema::{self, AnchorHead, AnchorSpentRow, ShipmentItemsRow};
+use ao_storage::{Direction, Durability, Error, Store, WriteBatch};
+use ao_types::{Canonical as _, DataItem, Id, Slot, Verified};
+use parking_lot::Mutex;
+
+/// Rows read at once when a node starts.
+const PAGE: usize = 256;
+
+/// See the module.
+pub struct StoreKeeper {
+    store: Arc<dyn Store>,
+    /// Slots of every shipment that is not settled.
+    open: Mutex<BTreeMap<u64, Vec<Covered>>>,
+}
+
+fn failed(error: Error) -> KeepError {
+    KeepError(error.to_string())
+}
+
+impl StoreKeeper {
+    /// On this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, open: Mutex::default() }
+    }
+
+    /// Every shipment that was remembered, oldest first, from this number on.
+    ///
+    /// # Errors
+    /// The store's, and rows that are no shipments.
+    pub fn page(store: &dyn Store, from: u64, limit: usize) -> Result<Vec<Shipment>, Error> {
+        let rows = schema::SHIPMENTS.range(store, &from, &u64::MAX, Direction::Forward, limit)?;
+        let read = |(number, row): (u64, bytes::Bytes)| {
+            Shipment::decode(&row).map_err(|error| Error::Corrupt {
+                what: "shipment".into(),
+                place: format!("table shipments, number {number}"),
+                reason: error.to_string(),
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// The rows that say that a parcel's slots are in a shipment.
+    fn take(&self, batch: &mut WriteBatch, number: u64, parcel: &Parcel) -> Result<(), Error> {
+        let mut seen = BTreeSet::new();
+        let items = parcel.items.iter().map(|item| item.id()).filter(|id| seen.insert(*id)).collect();
+        schema::SHIPMENT_ITEMS.put(batch, &number, &ShipmentItemsRow { items });
+        for item in &parcel.items {
+            if item.tag("Type") == Some("Module") {
+                schema::ANCHOR_ITEMS.put(batch, &item.id(), &bytes::Bytes::new());
+            }
+            let Some(Ok(record)) = Record::read(item) else { continue };
+            schema::ANCHOR_ITEMS.put(batch, &item.id(), item.as_bytes());
+            if let Record::Range(range) = record {
+                let before = schema::ANCHOR_HEADS.get(&*self.store, &range.process)?;
+                let head = AnchorHead {
+                    next: range.to().next(),
+                    range: Some(item.id()),
+                    ranges: before.map_or(1, |head| head.ranges.saturating_add(1)),
+                    results: Slot(range.results.0.0.saturating_add(range.results.1.len() as u64)),
+                };
+                schema::ANCHOR_HEADS.put(batch, &range.process, &head);
+            }
+        }
+        Ok(())
+    }
+
+    /// The level of every process that shipments cover, as it follows from those that are open.
+    fn level(&self, batch: &mut WriteBatch, open: &BTreeMap<u64, Vec<Covered>>, processes: &BTreeSet<Id>) -> Result<(), Error> {
+        for process in processes {
+            let first = open.values().flatten().filter(|covered| covered.process == *process).map(|covered| covered.from).min();
+            let next = match first {
+                Some(first) => first,
+                None => schema::ANCHOR_HEADS.get(&*self.store, process)?.map_or(Slot(0), |head| head.next),
+            };
+            match next.0.checked_sub(1) {
+                Some(last) => schema::ANCHORED.put(batch, process, &Slot(last)),
+                None => schema::ANCHORED.delete(batch, process),
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of an item that is in a shipment: of one that came in, of an assignment, or of a record.
+    fn item(&self, id: &Id) -> Result<Option<bytes::Bytes>, Error> {
+        if let Some(bytes) = schema::ITEMS.get(&*self.store, id)? {
+            return Ok(Some(bytes));
+        }
+        if let Some(bytes) = schema::ANCHOR_ITEMS.get(&*self.store, id)?.filter(|bytes| !bytes.is_empty()) {
+            return Ok(Some(bytes));
+        }
+        for ((_, process), slot) in schema::SLOT_OF.prefix(&*self.store, id, Direction::Forward, 1)? {
+            let row = schema::SCHEDULE.get(&*self.store, &(process, slot))?.filter(|row| row.assignment_id == *id);
+            return Ok(row.map(|row| row.assignment));
+        }
+        Ok(None)
+    }
+}
+
+impl Keeper for StoreKeeper {
+    fn load(&self) -> Result<Remembered, KeepError> {
+        let mut open = self.open.lock();
+        open.clear();
+        let (mut shipments, mut next) = (Vec::new(), 1);
+        loop {
+            let page = Self::page(&*self.store, next, PAGE).map_err(failed)?;
+            let Some(last) = page.last() else { break };
+            next = last.number.saturating_add(1);
+            for shipment in page.into_iter().filter(|shipment| !matches!(shipment.stage, Stage::Done(_))) {
+                if !shipment.stage.is_settled() {
+                    open.insert(shipment.number, shipment.bundle.covered.clone());
+                }
+                shipments.push(shipment);
+            }
+        }
+        let spent = schema::ANCHOR_SPENT.get(&*self.store).map_err(failed)?;
+        let spent = spent.map_or(Spent::default(), |row| Spent { day: row.day, winston: row.winston });
+        Ok(Remembered { shipments, spent, next })
+    }
+
+    fn remember(&self, rows: Rows<'_>) -> Result<(), KeepError> {
+        let Rows { shipments, spent, parcel, settled, unsettled } = rows;
+        let mut batch = WriteBatch::default();
+        // Seen by nobody else before the batch is written: a failure leaves it as it was.
+        let mut open = self.open.lock();
+        let mut after = open.clone();
+        let mut changed = BTreeSet::new();
+        for shipment in &shipments {
+            schema::SHIPMENTS.put(&mut batch, &shipment.number, &shipment.encode().into());
+            if shipment.stage.is_settled() {
+                after.remove(&shipment.number);
+            } else {
+                after.insert(shipment.number, shipment.bundle.covered.clone());
+            }
+            if settled.contains(&shipment.number) || unsettled.contains(&shipment.number) {
+                changed.extend(shipment.bundle.covered.iter().map(|covered| covered.process));
+            }
+        }
+        if let Some(Spent { day, winston }) = spent {
+            schema::ANCHOR_SPENT.put(&mut batch, &AnchorSpentRow { day, winston });
+        }
+        if let Some((number, parcel)) = parcel {
+            self.take(&mut batch, number, parcel).map_err(failed)?;
+        }
+        self.level(&mut batch, &after, &changed).map_err(failed)?;
+        self.store.write(batch, Durability::Synced).map_err(failed)?;
+        *open = after;
+        Ok(())
+    }
+
+    fn items(&self, shipment: u64) -> Result<Vec<Verified<DataItem>>, KeepError> {
+        let row = schema::SHIPMENT_ITEMS.get(&*self.store, &shipment).map_err(failed)?;
+        let ids = row.ok_or_else(|| KeepError(format!("what shipment {shipment} is made of is not in the store")))?.items;
+        let read = |id: &Id| {
+            let bytes = self.item(id).map_err(failed)?.ok_or_else(|| KeepError(format!("item {id} of shipment {shipment} is gone")))?;
+            Verified::reload(bytes).map_err(|error| KeepError(format!("item {id}: {error}")))
+        };
+        ids.iter().map(read).collect()
+    }
+
+    fn alarm(&self, shipment: u64, alarm: Alarm, why: &str) {
+        let fix = match alarm {
+            Alarm::Cap => "raise arweave.spend_cap_per_day, or wait for tomorrow",
+            Alarm::Balance => "send AR to the anchoring wallet",
+            Alarm::Breach => "keep the receipt, which is in the shipment, and choose another bundling service",
+            Alarm::Refused | Alarm::Fatal | Alarm::Unsettled => "look at the gateways; nothing is lost, what is owed is kept",
+        };
+        tracing::error!(event = "anchor_alarm", shipment, alarm = alarm.text(), why, fix);
+    }
+}
