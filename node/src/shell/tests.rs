@@ -7,11 +7,11 @@ use ao_types::{Id, Slot};
 use super::*;
 use crate::handle::Via;
 
+mod anchoring;
 mod cluster;
 mod crashes;
 mod forks;
 mod network;
-mod anchoring;
 mod rig;
 mod rules;
 mod saving;

@@ -16,7 +16,7 @@ use crate::sim::script::{FORMAT, Script};
 use crate::wiring::Setup;
 
 /// Where the clock of every rig stands at first.
-const BEGIN_MS: u64 = 1_700_000_000_200;
+pub const BEGIN_MS: u64 = 1_700_000_000_200;
 
 pub struct Rig {
     pub node: Node,
