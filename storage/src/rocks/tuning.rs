@@ -23,7 +23,7 @@ enum Use {
 
 fn usage(table: Table) -> Use {
     match table {
-        Table::Items | Table::CheckpointBodies => Use::Bulk,
+        Table::Items | Table::CheckpointBodies | Table::AnchorItems => Use::Bulk,
         Table::Meta
         | Table::ItemIndex
         | Table::Processes
@@ -38,6 +38,8 @@ fn usage(table: Table) -> Use {
         | Table::FrameOf
         | Table::Certified
         | Table::Evidence
+        | Table::AnchorHeads
+        | Table::Anchored
         | Table::Accounts => Use::Points,
         Table::Sequence
         | Table::TagIndex
@@ -49,7 +51,9 @@ fn usage(table: Table) -> Use {
         | Table::Monitors
         | Table::Checkpoints
         | Table::Blocks
-        | Table::Frames => Use::Ranges,
+        | Table::Frames
+        | Table::Shipments
+        | Table::ShipmentItems => Use::Ranges,
     }
 }
 
