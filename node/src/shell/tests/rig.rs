@@ -22,7 +22,7 @@ pub struct Rig {
     pub node: Node,
     pub running: Running,
     pub user: Wallet,
-    store: Arc<dyn Store>,
+    pub store: Arc<dyn Store>,
     /// The clock stands still but for what a test adds.
     ahead_ms: Arc<AtomicU64>,
 }
