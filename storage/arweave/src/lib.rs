@@ -30,5 +30,8 @@ pub mod pipeline;
 // Whom to ask.
 pub mod client;
 
+// How it comes back.
+pub mod recover;
+
 // What waits.
 pub mod driver;

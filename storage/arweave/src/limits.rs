@@ -124,6 +124,19 @@ pub const READ_BACK_BYTES_MAX: usize = BUNDLE_BYTES_MAX;
 /// Characters of a gateway's text that a message of ours repeats.
 pub const ECHO_CHARS_MAX: usize = 160;
 
+/// Branches of one process's hash chain that are followed side by side when it is read back: a scheduler that signed a slot more often
+/// than that has lost its mind.
+pub const RECOVER_BRANCHES_MAX: usize = 64;
+
+/// Blocks asked for at the same time while a chain is read.
+pub const SCAN_BLOCKS_AT_ONCE: usize = 8;
+
+/// Transactions remembered whose header or data nobody had.
+pub const SCAN_MISSING_MAX: usize = 10_000;
+
+/// Bytes of items held while logs are put together.
+pub const RECOVER_BYTES_MAX: u64 = 4 << 30;
+
 const _: () = assert!(FLUSH_BYTES.is_multiple_of(CHUNK_BYTES), "a full flush fills its last chunk");
 const _: () = assert!(FRAMES_BYTES < ITEM_BYTES_MAX && RANGE_SLOTS_MAX * 96 < ITEM_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX + FLUSH_BYTES as usize <= BUNDLE_BYTES_MAX, "a module fits a bundle with what goes along");
