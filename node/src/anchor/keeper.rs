@@ -99,11 +99,9 @@ impl StoreKeeper {
         if let Some(bytes) = schema::ANCHOR_ITEMS.get(&*self.store, id)?.filter(|bytes| !bytes.is_empty()) {
             return Ok(Some(bytes));
         }
-        for ((_, process), slot) in schema::SLOT_OF.prefix(&*self.store, id, Direction::Forward, 1)? {
-            let row = schema::SCHEDULE.get(&*self.store, &(process, slot))?.filter(|row| row.assignment_id == *id);
-            return Ok(row.map(|row| row.assignment));
-        }
-        Ok(None)
+        let Some(((_, process), slot)) = schema::SLOT_OF.prefix(&*self.store, id, Direction::Forward, 1)?.pop() else { return Ok(None) };
+        let row = schema::SCHEDULE.get(&*self.store, &(process, slot))?.filter(|row| row.assignment_id == *id);
+        Ok(row.map(|row| row.assignment))
     }
 }
 
