@@ -282,7 +282,7 @@ pub fn write(
     Ok(signatures)
 }
 
-/// Takes the record of [`write`] out of the engine's, and binds the key by it where the protection does not know of it yet.
+/// Takes the record of [`write()`] out of the engine's, and binds the key by it where the protection does not know of it yet.
 ///
 /// # Errors
 /// The protection cannot be written, or the record cannot be read.
