@@ -101,7 +101,7 @@ pub struct Limits {
     pub connections_per_ip_max: usize,
     /// Requests per second.
     pub rates: Rates,
-    /// Dry runs at one time.
+    /// Dry runs and other reads of states, under way or waiting for their turn.
     pub dry_runs_max: usize,
     /// Requests that wait for a result.
     pub waiters_max: usize,
@@ -125,7 +125,7 @@ impl Default for Limits {
             connections_max: 1024,
             connections_per_ip_max: 64,
             rates: Rates::default(),
-            dry_runs_max: 8,
+            dry_runs_max: 64,
             waiters_max: 512,
             scans_max: 16,
             streams_max: 64,
