@@ -10,7 +10,7 @@ export PATH := $(PATH):$(CACHE)/prometheus/usr/bin
 # The runner that is there; plain `cargo test` must pass too.
 RUNNER := $(shell cargo nextest --version > /dev/null 2>&1 && echo "nextest run" || echo "test --lib --bins --tests")
 
-.PHONY: devnet test nightly lint bench fuzz doc setup
+.PHONY: devnet test nightly mutations lint bench fuzz doc setup
 
 # Naming one small test makes cargo choose the features that `make test` needs too, so that the two share every dependency: with
 # `cargo run -p aonode` forty crates and ours would be compiled once for each.
@@ -30,8 +30,14 @@ nightly: setup
 	cargo build --locked --release -p aonode
 	for engine in attest bft; do \
 	  $(CARGO_TARGET_DIR)/release/aonode sim run --engine $$engine --seeds 0..$(SEEDS) || exit 1; done
+	$(MAKE) mutations
 	AONODE_FULL=1 $(MAKE) test
 	$(MAKE) fuzz SECONDS=600
+
+# Every rule of each engine broken on purpose: by which trial, which scenario of the suite for engines and which seed of the simulator that is
+# noticed is printed, and one that nothing notices fails.
+mutations: setup
+	cargo test --workspace --lib --locked --features aonode/mutations mutation -- --nocapture --test-threads=1
 
 lint: setup
 	cargo fmt --all --check
@@ -44,7 +50,7 @@ bench: setup
 # A minute per target, from the seeds that the tests made; needs a nightly toolchain and cargo-fuzz. SECONDS=3600 for a night.
 SECONDS ?= 60
 fuzz: setup
-	for folder in consensus/types consensus/core consensus/attest consensus/bft p2p vm node; do \
+	for folder in consensus/types consensus/core consensus/attest consensus/bft p2p storage/arweave vm node; do \
 	  for target in $$(cd $$folder && cargo +nightly fuzz list); do \
 	    (cd $$folder && mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target && \
 	      cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=$(SECONDS)) || exit 1; done; done

@@ -4,6 +4,7 @@
 //! gateway behind the same trait. What this module refuses to do: read a clock. Callers say what time it is.
 
 use ao_consensus::Timestamp;
+use ao_storage::schema::DevGenesisRow;
 use ao_types::hash::sha384;
 
 /// One block.
@@ -41,6 +42,45 @@ pub struct DevGenesis {
     pub height: u64,
     /// Milliseconds from one block to the next; at least 1.
     pub interval_ms: u64,
+}
+
+impl DevGenesis {
+    /// Tag with which a scheduler's node says on Arweave which chain gave the heights of its logs.
+    pub const TAG: &str = "Embedded-Chain";
+    /// No number of a genesis is larger: sums of them do not overflow.
+    const NUMBER_MAX: u64 = 1 << 53;
+
+    /// The tag's value: timestamp, height and interval.
+    pub fn text(&self) -> String {
+        format!("{} {} {}", self.timestamp_ms, self.height, self.interval_ms)
+    }
+
+    /// Reads the tag's value; `None` where it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number = |part: &str| part.parse().ok().filter(|number| *number <= Self::NUMBER_MAX);
+        let mut parts = text.splitn(3, ' ').map(number);
+        let mut next = || parts.next().flatten();
+        let found = Self { timestamp_ms: next()?, height: next()?, interval_ms: next()? };
+        (found.interval_ms > 0).then_some(found)
+    }
+
+    /// Whether an assignment made at this time can have this height: it is in the newest block, or in one that was that before.
+    pub fn can_give(&self, timestamp_ms: u64, height: u64) -> bool {
+        let reached = || DevChain::new(*self).height_at(timestamp_ms);
+        timestamp_ms >= self.timestamp_ms && timestamp_ms <= Self::NUMBER_MAX && (self.height..=reached()).contains(&height)
+    }
+}
+
+impl From<DevGenesisRow> for DevGenesis {
+    fn from(row: DevGenesisRow) -> Self {
+        Self { timestamp_ms: row.timestamp_ms, height: row.height, interval_ms: row.interval_ms }
+    }
+}
+
+impl From<DevGenesis> for DevGenesisRow {
+    fn from(genesis: DevGenesis) -> Self {
+        Self { timestamp_ms: genesis.timestamp_ms, height: genesis.height, interval_ms: genesis.interval_ms }
+    }
 }
 
 /// Timed blocks: one every `interval_ms` since genesis, whether or not anybody asks.
@@ -113,6 +153,21 @@ mod tests {
         assert_eq!(chain().block(101).map(|block| block.timestamp_ms), Some(12_000));
         assert_eq!(chain().previous(101), chain().block(100).unwrap().id);
         assert_ne!(chain().previous(100), chain().block(100).unwrap().id);
+    }
+
+    #[test]
+    fn a_genesis_is_read_as_it_was_written_and_nothing_else_is_one() {
+        let DevChain { genesis } = chain();
+        assert_eq!(DevGenesis::parse(&genesis.text()), Some(genesis));
+        for text in
+            ["", "1", "1 2", "1 2 0", "1 2 3 4", " 1 2 3", "1 -2 3", "1 2 x", "1 18446744073709551615 3", "18446744073709551615 2 3"]
+        {
+            assert_eq!(DevGenesis::parse(text), None, "{text:?}");
+        }
+        let given = [(10_000, 100), (12_000, 101), (13_999, 101), (20_001, 103)].map(|(time, height)| genesis.can_give(time, height));
+        assert_eq!(given, [true; 4]);
+        let never = [(9_999, 100), (10_000, 99), (11_999, 101), (u64::MAX, 101)].map(|(time, height)| genesis.can_give(time, height));
+        assert_eq!(never, [false; 4]);
     }
 
     proptest! {

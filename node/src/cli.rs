@@ -11,28 +11,35 @@ use std::io::IsTerminal;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
+pub mod anchor;
+mod anchoring;
 pub mod args;
+mod bar;
 pub mod bench;
 pub mod client;
 pub mod consensus;
 pub mod console;
 pub mod context;
+pub mod db;
 pub mod devnet;
 pub mod evidence;
 pub mod exit;
 mod failures;
+pub mod gateways;
 pub mod genesis;
 pub mod items;
 pub mod join;
 mod joining;
 pub mod keys;
 pub mod limits;
+pub mod load;
 pub mod local;
 pub mod location;
 pub mod online;
 pub mod output;
 pub mod paste;
 pub mod peers;
+pub mod recover;
 pub mod reload;
 pub mod run;
 pub mod sending;
@@ -42,6 +49,7 @@ pub mod signals;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod slashing;
+pub mod snapshot;
 pub mod testnet;
 pub mod verify;
 pub mod weave;
@@ -112,9 +120,13 @@ fn dispatch(command: Command, context: &mut Context<'_>) -> Result<Exit, Failure
         Command::Evidence(verb) => wait(evidence::evidence(context, &verb)),
         Command::Join(arguments) => join::join(context, &arguments),
         Command::Testnet(args::Testnet::Generate(generate)) => testnet::generate(context, &generate),
+        Command::Recover(arguments) => recover::recover(context, &arguments),
+        Command::Snapshot(verb) => wait(snapshot::snapshot(context, &verb)),
         Command::Start(start) => run::start(context, &start),
         Command::Dev(dev) => run::dev(context, &dev),
         Command::Devnet(devnet) => devnet::devnet(context, &devnet),
+        Command::Anchor(verb) => wait(anchor::anchor(context, &verb)),
+        Command::Db(verb) => db::db(context, &verb),
         Command::Weave(arguments) => weave::weave(context, &arguments),
         #[cfg(feature = "sim")]
         Command::Sim(verb) => sim::sim(context, &verb),

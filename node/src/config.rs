@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use ao_arweave::limits::ENDPOINTS_MAX;
 use toml::Table;
 
 use crate::http::Origins;
@@ -20,7 +21,7 @@ pub mod units;
 
 use merge::{Merged, one_or_many};
 pub use sections::{Config, Format, KEYS, Key, SECTIONS};
-pub use units::{ByteSize, Span};
+pub use units::{Ar, ByteSize, Keep, Span};
 
 /// Prefix of environment variables.
 const ENV: &str = "AONODE_";
@@ -239,6 +240,7 @@ impl Loaded {
         if config.chain.block_interval.0.as_millis() < 10 {
             unsound("chain.block_interval", config.chain.block_interval.to_string(), "blocks come at most every 10ms");
         }
+        self.check_arweave(&mut unsound);
         if config.api.connections_max == 0 || config.api.connections_per_ip == 0 {
             unsound(
                 "api.connections_max",
@@ -254,6 +256,41 @@ impl Loaded {
         }
         one_or_many(errors)
     }
+}
+
+impl Loaded {
+    fn check_arweave(&self, unsound: &mut impl FnMut(&str, String, &str)) {
+        let arweave = &self.config.arweave;
+        for (key, urls) in [("arweave.gateways", &arweave.gateways), ("arweave.bundlers", &arweave.bundlers)] {
+            if urls.len() > ENDPOINTS_MAX {
+                unsound(key, format!("{} URLs", urls.len()), &format!("at most {ENDPOINTS_MAX} can be asked"));
+            }
+            if let Some(bad) = urls.iter().find(|url| !is_base_url(url)) {
+                unsound(key, bad.clone(), "a base URL is expected, like https://arweave.example, without a query");
+            }
+        }
+        if !arweave.bundlers.is_empty() && arweave.gateways.is_empty() {
+            unsound(
+                "arweave.bundlers",
+                format!("{:?}", arweave.bundlers),
+                "what they promise is checked with gateways: set arweave.gateways",
+            );
+        }
+        if !arweave.bundlers.is_empty() && arweave.bundler_keys.is_empty() {
+            unsound("arweave.bundler_keys", "none".into(), "without their keys no receipt of arweave.bundlers can be checked");
+        }
+        if arweave.confirmations == 0 {
+            unsound("arweave.confirmations", "0".into(), "what is in no block is not anchored: at least 1");
+        }
+        if arweave.look_every.0.is_zero() {
+            unsound("arweave.look_every", arweave.look_every.to_string(), "gateways would be asked without a pause");
+        }
+    }
+}
+
+fn is_base_url(text: &str) -> bool {
+    reqwest::Url::parse(text)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none())
 }
 
 /// Whether `name` can name a network: it becomes a folder.

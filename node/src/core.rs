@@ -31,6 +31,7 @@ use crate::error::{Code, Rejection};
 use crate::limits::RENEW_MS_MAX;
 
 pub mod batch;
+pub mod begin;
 mod confirm;
 pub mod cron;
 pub mod effect;
@@ -40,7 +41,7 @@ mod follow;
 mod fork;
 mod forward;
 mod frames;
-mod ingest;
+pub mod ingest;
 pub mod input;
 mod monitor;
 mod outbox;
@@ -213,6 +214,8 @@ impl Core {
                 self.pump_outbox(now, out);
             }
             Input::RunCron { request, process, facts } => self.on_run_cron(now, request, process, facts, out),
+            Input::Begin(at) => self.on_begin(now, at, out),
+            Input::Backfilled(backfilled) => self.on_backfilled(now, *backfilled, out),
             Input::Monitor { request, process, item, on, facts } => self.on_monitor(now, request, process, (item, on), facts, out),
             Input::Received(received) => self.on_received(now, *received, out),
             Input::Peer(from, bytes, judge) => self.on_peer(now, from, bytes, judge, out),

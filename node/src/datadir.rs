@@ -15,6 +15,7 @@
 //!   slashing/             what attestors' signatures are bound by; never deleted, never restored from an older copy
 //!   runtimes/             Lua runtimes that processes began on
 //!   modules/              compiled modules; safe to delete
+//!   snapshots/      0700  certified states of processes (`<process>-<slot>.snapshot`), and parts of those being fetched; safe to delete
 //!   tmp/                  files being written
 //! ```
 //!
@@ -116,6 +117,10 @@ impl Layout {
     /// Lua runtimes that processes began on. Part of the data: without its runtime a process cannot be evaluated.
     pub fn runtimes(&self) -> PathBuf {
         self.root.join("runtimes")
+    }
+    /// Certified states in files, own and fetched.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
     /// Files being written.
     pub fn tmp(&self) -> PathBuf {

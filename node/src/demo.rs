@@ -106,7 +106,8 @@ impl<'t> Demo<'t> {
                 (self.tell)(&Step { what: "a real AOS module in WebAssembly".into(), shown: why, took: Duration::ZERO, wrong: None })?;
             }
         }
-        self.refusal(counter).await
+        self.refusal(counter).await?;
+        self.anchored(counter).await
     }
 
     /// Something that happened to the nodes, as a step of its own.
@@ -230,6 +231,19 @@ impl<'t> Demo<'t> {
         online::evaluate(&self.seats[0].client, &self.wallet, aos, code.into_bytes()).await?;
         let total = self.until(0, counter, "Total", "100").await?;
         self.step("aos sends 58 to the counter", began, total, "100")
+    }
+
+    /// What was said is on Arweave, where nodes write to one.
+    async fn anchored(&mut self, counter: Id) -> Result<(), Failure> {
+        let client = &self.seats[0].client;
+        if client.get("v1/status").await?["anchoring"].is_null() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let within = SETTLED_WITHIN.as_millis();
+        let slot = client.get(&format!("v1/processes/{counter}/slots/2?wait=anchored&timeout_ms={within}")).await?;
+        let shown = slot["state"].as_str().unwrap_or_default().to_owned();
+        self.step("the counter's messages are on Arweave", began, shown, "anchored")
     }
 
     /// What must not work does not.

@@ -53,6 +53,8 @@ pub enum Code {
     MonitorState,
     /// The node is bound to no network.
     NetworkNone,
+    /// No state of the process is certified yet.
+    StateUncertified,
     /// A queue of this node is full; try again.
     Busy,
     /// The disk is nearly full: reads only.
@@ -69,7 +71,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of their numbers: what `/docs/errors` and `aonode explain` list.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ItemMalformed,
         Self::SignatureInvalid,
         Self::TagInvalid,
@@ -93,6 +95,7 @@ impl Code {
         Self::LimitExceeded,
         Self::MonitorState,
         Self::NetworkNone,
+        Self::StateUncertified,
         Self::Busy,
         Self::ReadOnly,
         Self::Unavailable,
@@ -128,11 +131,14 @@ impl Code {
             Self::ProcessUnknown => "This node does not know the process. Check the id and that it was spawned on this network.",
             Self::MessageUnknown => "The message is not in this process's log. Check both ids.",
             Self::ItemUnknown => "This node does not have the item. Upload it first, for example with `POST /tx`.",
-            Self::NotOurs => "Another scheduler orders this process, and the node that was asked on its behalf is not its own.",
+            Self::NotOurs => "Another scheduler orders this process: send the message to a node of that one.",
             Self::ModuleRefused => "The module's format, encoding or extension is not supported here. The message lists what is.",
             Self::LimitExceeded => "The process asks for more than this node's limit. Ask for less or use another node.",
             Self::MonitorState => "The monitor exists already, or there is none to remove.",
             Self::NetworkNone => "This node is by itself: it is bound to no genesis. Ask a node of the network you mean.",
+            Self::StateUncertified => {
+                "No state of the process is certified yet, so there is nothing to make a snapshot of. The message says how often states are certified."
+            }
             Self::Busy => "A queue of this node is full. Try again after the seconds in `Retry-After`.",
             Self::ReadOnly => "The disk is nearly full, so writes are refused; reads go on. Free space or try another node.",
             Self::Unavailable => "The node is starting up, draining or shutting down. Try again soon.",
@@ -170,6 +176,7 @@ impl Code {
             Self::LimitExceeded => "AON-3006",
             Self::MonitorState => "AON-3007",
             Self::NetworkNone => "AON-3008",
+            Self::StateUncertified => "AON-3009",
             Self::Busy => "AON-4001",
             Self::ReadOnly => "AON-4002",
             Self::Unavailable => "AON-4003",
@@ -184,7 +191,12 @@ impl Code {
         match self {
             Self::ItemMalformed | Self::SignatureInvalid | Self::TagInvalid | Self::Duplicate | Self::RequestInvalid => 400,
             Self::Forbidden => 403,
-            Self::RouteUnknown | Self::ProcessUnknown | Self::MessageUnknown | Self::ItemUnknown | Self::NetworkNone => 404,
+            Self::RouteUnknown
+            | Self::ProcessUnknown
+            | Self::MessageUnknown
+            | Self::ItemUnknown
+            | Self::NetworkNone
+            | Self::StateUncertified => 404,
             Self::MethodNotAllowed => 405,
             Self::RequestTooSlow => 408,
             Self::MonitorState => 409,

@@ -59,6 +59,6 @@ pub fn info(app: &App) -> Result<Map<String, Value>, Rejection> {
 ///
 /// # Errors
 /// `id` is not an id or the item is not here.
-pub fn data(app: &App, id: &str, headers: &HeaderMap) -> Result<Response, Rejection> {
-    data::of(app, id, headers)
+pub async fn data(app: &App, id: &str, headers: &HeaderMap) -> Result<Response, Rejection> {
+    data::of(app, id, headers).await
 }

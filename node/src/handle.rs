@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use ao_consensus::Timestamp;
 use ao_storage::Store;
 use ao_storage::schema::{self, EvaluationKey, OutboxKey, OutboxKind};
 use ao_types::{Address, Evaluation, Id, Invocation, Slot};
@@ -17,17 +16,22 @@ use crate::chain::Block;
 use crate::core::effect::{Again, Ask, Reply};
 use crate::core::input::{Input, RequestId};
 use crate::error::{Code, Rejection};
-use crate::limits::{CORE_SILENT_S_MAX, DRY_RUNS_MAX, HOSTS_SHOWN_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX, RESULT_TRIES_MAX};
-use crate::metrics::labels::{Check, Stage};
+use crate::limits::{DRY_RUNS_MAX, HOSTS_SHOWN_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX, RESULT_TRIES_MAX};
+use crate::metrics::labels::Stage;
 use crate::network::seam::Order;
+use crate::retention::elsewhere::Elsewhere;
 use crate::shell::evaluator::Read;
 use crate::shell::hosts::Host;
 use crate::shell::modules::store_failed;
 use crate::shell::verify::Task;
-use crate::shell::{Shared, doorway, facts};
+use crate::shell::{Shared, begin, doorway, facts};
 
+mod health;
+mod states;
 mod wait;
 
+pub use health::HealthCheck;
+pub use states::NotBegun;
 pub use wait::Reached;
 
 /// A cheap handle on the running node.
@@ -97,23 +101,6 @@ pub struct StoredEvaluation {
     pub slot: Slot,
 }
 
-/// One thing that must hold for the node to be well: a row of `/healthz`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// Which.
-    pub check: Check,
-    /// It holds.
-    pub ok: bool,
-    /// Without it the node is not ready; else it is only degraded.
-    pub vital: bool,
-    /// Seconds since it was looked at.
-    pub age_s: u64,
-    /// What was found, for people.
-    pub reason: String,
-    /// What an operator does about it; empty while it holds.
-    pub fix: &'static str,
-}
-
 /// What happened, for streams and the console. Lagging receivers lose events, never the node its pace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -138,6 +125,13 @@ pub enum Event {
         /// Whose log.
         process: Id,
         /// Which slot.
+        slot: Slot,
+    },
+    /// It is on Arweave, as deep as the configuration asks, and so is everything before it.
+    Anchored {
+        /// Whose log.
+        process: Id,
+        /// The last slot of which that is so.
         slot: Slot,
     },
     /// It was evaluated.
@@ -201,6 +195,7 @@ impl Node {
                 return Ok(found);
             }
             if head.as_ref().is_some_and(|head| head.slot >= slot) {
+                begin::not_in_gap(self.store(), process, slot)?;
                 return self.repeated(process, slot);
             }
             if let Some(reason) = head.and_then(|head| head.halted) {
@@ -272,17 +267,14 @@ impl Node {
         }
     }
 
-    /// Raw linear memory after the newest (or `at`) slot, with that slot.
-    pub async fn state(&self, process: Id, at: Option<Slot>) -> Result<(Bytes, Slot), Rejection> {
-        self.caught_up(process, at).await?;
-        let (reply, answer) = oneshot::channel();
-        self.read(process, Read::Memory { at, reply })?;
-        answer.await.map_err(|_| stopping())?
-    }
-
     /// Refuses writes from now on below so many bytes of free space; looked at within two seconds.
     pub fn set_disk_reserve(&self, bytes: u64) {
         self.shared.disk_reserve_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of free space that writes leave alone, as of now.
+    pub fn disk_reserve(&self) -> u64 {
+        self.shared.disk_reserve_bytes.load(Ordering::Relaxed)
     }
 
     /// The node's clock.
@@ -290,9 +282,23 @@ impl Node {
         self.shared.clock.clone()
     }
 
-    /// The store, for readers.
+    /// Says that a process is anchored up to a slot, which its rows say already.
+    pub(crate) fn anchored(&self, process: Id, slot: Slot) {
+        let event = Event::Anchored { process, slot };
+        self.shared.levels.see(&event);
+        // Nobody listening is no error.
+        drop(self.shared.events.send(event));
+    }
+
+    /// The store, for readers. An item that was pruned is fetched back when it is read, which takes as long as a gateway does: whoever reads items
+    /// does it on a thread that may wait.
     pub fn store(&self) -> &dyn Store {
-        &*self.shared.store
+        &*self.shared.archive
+    }
+
+    /// Where items that were pruned are fetched from.
+    pub fn archive(&self) -> &Arc<Elsewhere> {
+        &self.shared.archive
     }
 
     /// What the engine may sign with has changed: the core makes it anew from the store, at the next quiet moment.
@@ -300,9 +306,19 @@ impl Node {
         self.shared.inputs.send(Input::Renew);
     }
 
-    /// The store, for readers with threads of their own.
+    /// The store, for readers with threads of their own; items as of [`Node::store`].
     pub fn shared_store(&self) -> Arc<dyn Store> {
-        self.shared.store.clone()
+        self.shared.archive.clone()
+    }
+
+    /// What is really here, for readers with threads of their own: an item that was pruned is not, and nobody is asked for it.
+    pub fn plain_store(&self) -> Arc<dyn Store> {
+        self.shared.archive.plain().clone()
+    }
+
+    /// The network it belongs to, or the one that it is by itself.
+    pub fn network_id(&self) -> ao_types::NetworkId {
+        self.shared.verifier.neighbours.network
     }
 
     /// Who this node is.
@@ -341,38 +357,6 @@ impl Node {
     /// Everything that happens from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
-    }
-
-    /// How the node is, as of now. Cheap: asked by every probe.
-    pub fn health(&self) -> Vec<HealthCheck> {
-        let shared = &self.shared;
-        let now = (shared.clock)();
-        let age_s = now.since_ms(Timestamp(shared.beat.load(Ordering::Relaxed))) / 1000;
-        let check = |check, ok, age_s, reason: String, fix: &'static str| HealthCheck {
-            check,
-            ok,
-            vital: true,
-            age_s,
-            reason,
-            fix: if ok { "" } else { fix },
-        };
-        let db = schema::DISK_FORMAT.get(self.store());
-        let db_reason = db.as_ref().map_or_else(ToString::to_string, |_| "the store answers".to_owned());
-        let low = shared.low_disk.load(Ordering::Relaxed);
-        let disk = if low { "room is below the reserve" } else { "room is above the reserve" };
-        let tip = self.tip();
-        vec![
-            check(Check::Db, db.is_ok(), 0, db_reason, "look at the log; if the store is corrupt, restore the data directory"),
-            check(Check::Disk, !low, 0, disk.to_owned(), "free room on the disk of the data directory; writes go on by themselves"),
-            check(
-                Check::Core,
-                age_s < CORE_SILENT_S_MAX && !shared.stopping.load(Ordering::Relaxed),
-                age_s,
-                format!("the core's loop turned {age_s} s ago"),
-                "restart the node and report this with its log",
-            ),
-            check(Check::Chain, true, now.since_ms(Timestamp(tip.1)) / 1000, format!("the tip is at height {}", tip.0), ""),
-        ]
     }
 
     async fn take(&self, item: Bytes, push: bool, store: bool) -> Result<Accepted, Rejection> {
@@ -428,7 +412,7 @@ impl Node {
     fn repeated(&self, process: Id, slot: Slot) -> Result<StoredEvaluation, Rejection> {
         let failed = |error: ao_storage::Error| store_failed(&error);
         let row = schema::SCHEDULE.get(self.store(), &(process, slot)).map_err(failed)?;
-        let item = row.map(|row| facts::item(self.store(), row.item)).transpose().map_err(failed)?.flatten();
+        let item = row.map(|row| facts::item(&*self.shared.store, row.item)).transpose().map_err(failed)?.flatten();
         let first = item.map(|item| facts::repeated(self.store(), process, slot, &item)).transpose().map_err(failed)?.flatten();
         let found = first.map(|first| self.stored(process, first)).transpose()?.flatten();
         found.ok_or_else(|| {
@@ -454,7 +438,7 @@ impl Node {
 
     /// The item that a message's chain began with.
     fn origin_of(&self, message: Id) -> Result<Id, Rejection> {
-        let item = facts::item(self.store(), message).map_err(|error| store_failed(&error))?;
+        let item = facts::item(&*self.shared.store, message).map_err(|error| store_failed(&error))?;
         let origin = item.as_ref().and_then(|item| item.tag("Pushed-For"));
         Ok(origin.and_then(|origin| Id::parse(origin).ok()).unwrap_or(message))
     }

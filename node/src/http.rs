@@ -90,6 +90,10 @@ pub struct Inner {
     /// The network between nodes, if this node is part of one.
     network: OnceLock<network::Handle>,
     watch: OnceLock<Arc<Watch>>,
+    /// The node and where it keeps snapshots, for its operator.
+    snapshots: OnceLock<(crate::Node, crate::snapshot::shelf::Shelf)>,
+    /// What is written to Arweave, if anything is.
+    anchors: OnceLock<crate::anchor::View>,
     /// Since when chains of the network wait.
     progress: checks::Progress,
     /// The listeners' stop: streams end with it.
@@ -141,6 +145,8 @@ impl App {
             connections: AtomicUsize::new(0),
             network: OnceLock::new(),
             watch: OnceLock::new(),
+            snapshots: OnceLock::new(),
+            anchors: OnceLock::new(),
             progress: checks::Progress::default(),
             backend,
             limits,
@@ -220,6 +226,28 @@ impl App {
     /// The network between nodes.
     pub fn network(&self) -> Option<&network::Handle> {
         self.network.get()
+    }
+
+    /// The node keeps snapshots here. Only the first one counts.
+    pub fn set_snapshots(&self, node: crate::Node, shelf: crate::snapshot::shelf::Shelf) {
+        // A node has one data directory in its life.
+        let _ = self.snapshots.set((node, shelf));
+    }
+
+    /// The node and where it keeps snapshots.
+    fn snapshots(&self) -> Option<&(crate::Node, crate::snapshot::shelf::Shelf)> {
+        self.snapshots.get()
+    }
+
+    /// The node anchors. Only the first one counts.
+    pub fn set_anchors(&self, anchors: crate::anchor::View) {
+        // A node anchors in one way in its life.
+        let _ = self.anchors.set(anchors);
+    }
+
+    /// What is written to Arweave, if anything is.
+    pub fn anchors(&self) -> Option<&crate::anchor::View> {
+        self.anchors.get()
     }
 
     /// How the node is, and how it is with its network.

@@ -90,11 +90,15 @@ pub enum Role {
     Messenger,
     /// Signs what the command line sends.
     Client,
+    /// Pays for what is written to Arweave. Apart from the others: it holds money, and nobody needs to trust what it signs.
+    Anchor,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Scheduler, Self::Messenger, Self::Client];
+    pub const ALL: [Self; 4] = [Self::Scheduler, Self::Messenger, Self::Client, Self::Anchor];
+    /// Those without which a directory is of no use. Who pays is decided by whoever has the money.
+    pub const NEEDED: [Self; 3] = [Self::Scheduler, Self::Messenger, Self::Client];
 
     /// As it is written.
     pub fn text(self) -> &'static str {
@@ -102,6 +106,7 @@ impl Role {
             Self::Scheduler => "scheduler",
             Self::Messenger => "messenger",
             Self::Client => "client",
+            Self::Anchor => "anchor",
         }
     }
 }
@@ -199,12 +204,12 @@ impl Keys {
         Ok(datadir::write_json(&self.layout.roles(), &roles)?)
     }
 
-    /// Fills the roles nobody has with new wallets of `kind`.
+    /// Fills the needed roles that nobody has with new wallets of `kind`.
     ///
     /// # Errors
     /// No entropy, or the directory refuses.
     pub fn fill_roles(&self, kind: Kind) -> Result<(), Error> {
-        for role in Role::ALL {
+        for role in Role::NEEDED {
             if !self.roles()?.contains_key(&role) {
                 let entry = self.create(kind)?;
                 self.assign(role, &entry.address)?;

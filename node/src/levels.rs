@@ -1,5 +1,5 @@
-//! How far a message is on its way to a final order, as this node's store tells it: `received → assigned → certified → confirmed`, and
-//! `computed` beside them.
+//! How far a message is on its way to a final order, as this node's store tells it: `received → assigned → certified → confirmed →
+//! anchored`, and `computed` beside them.
 //!
 //! Owns the names and how a level is read. Refuses to wait (`handle/wait.rs`) and to decide (the core): a level is what rows say, so it is
 //! the same in every answer and after every restart. `certified` may be read late after a crash, never too early.
@@ -8,6 +8,8 @@ use ao_consensus::FrameHeader;
 use ao_storage::schema::{self, FrameKey};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Address, Canonical as _, Id, Reader, Slot};
+
+use crate::shell::begin;
 
 /// Levels of order, each above the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +22,8 @@ pub enum Level {
     Certified,
     /// No other content for its slot can ever be confirmed.
     Confirmed,
+    /// On Arweave, as deep as the configuration asks, read back and compared.
+    Anchored,
 }
 
 impl Level {
@@ -30,6 +34,7 @@ impl Level {
             Self::Assigned => "assigned",
             Self::Certified => "certified",
             Self::Confirmed => "confirmed",
+            Self::Anchored => "anchored",
         }
     }
 }
@@ -45,7 +50,13 @@ pub enum Goal {
 
 impl Goal {
     /// Every goal, in the order in which they are reached.
-    pub const ALL: [Self; 4] = [Self::Level(Level::Assigned), Self::Level(Level::Certified), Self::Level(Level::Confirmed), Self::Computed];
+    pub const ALL: [Self; 5] = [
+        Self::Level(Level::Assigned),
+        Self::Level(Level::Certified),
+        Self::Level(Level::Confirmed),
+        Self::Computed,
+        Self::Level(Level::Anchored),
+    ];
 
     /// Its name.
     pub fn text(self) -> &'static str {
@@ -81,7 +92,7 @@ impl Standing {
 
     /// The last thing that happened to it.
     pub fn text(&self) -> &'static str {
-        if self.computed { Goal::Computed.text() } else { self.level.text() }
+        if self.computed && self.level < Level::Anchored { Goal::Computed.text() } else { self.level.text() }
     }
 }
 
@@ -90,6 +101,9 @@ impl Standing {
 /// # Errors
 /// The store's.
 pub fn level(store: &dyn Store, process: Id, slot: Slot) -> Result<Level, Error> {
+    if schema::ANCHORED.get(store, &process)?.is_some_and(|last| last >= slot) {
+        return Ok(Level::Anchored);
+    }
     if schema::CONFIRMED.get(store, &process)?.is_some_and(|last| last >= slot) {
         return Ok(Level::Confirmed);
     }
@@ -169,7 +183,7 @@ pub fn chain(store: &dyn Store, scheduler: Address, tenure: u64) -> Result<Chain
 /// The store's.
 pub fn standing(store: &dyn Store, process: Id, slot: Slot) -> Result<Standing, Error> {
     let evaluated = schema::EVALUATION_HEADS.get(store, &process)?;
-    let computed = evaluated.is_some_and(|head| head.slot >= slot);
+    let computed = evaluated.is_some_and(|head| head.slot >= slot) && begin::gap_at(store, process, slot)?.is_none();
     Ok(Standing { level: level(store, process, slot)?, computed })
 }
 
@@ -226,6 +240,10 @@ mod tests {
         schema::CERTIFIED.put(&mut rows, &(scheduler, 0), &1);
         store.write(rows, Durability::Buffered).unwrap();
         assert_eq!(levels(), ["confirmed", "confirmed", "certified", "certified", "received"]);
+        let mut rows = WriteBatch::default();
+        schema::ANCHORED.put(&mut rows, &PROCESS, &Slot(0));
+        store.write(rows, Durability::Synced).unwrap();
+        assert_eq!(levels(), ["anchored", "confirmed", "certified", "certified", "received"]);
     }
 
     #[test]
@@ -267,8 +285,10 @@ mod tests {
     #[test]
     fn goals_are_met_in_their_order() {
         let confirmed = Standing { level: Level::Confirmed, computed: false };
-        assert_eq!(Goal::ALL.map(|goal| confirmed.meets(goal)), [true, true, true, false]);
+        assert_eq!(Goal::ALL.map(|goal| confirmed.meets(goal)), [true, true, true, false, false]);
+        let anchored = Standing { level: Level::Anchored, computed: false };
+        assert_eq!(Goal::ALL.map(|goal| anchored.meets(goal)), [true, true, true, false, true]);
         assert_eq!(Goal::ALL.map(|goal| Goal::named(goal.text())), Goal::ALL.map(Some));
-        assert_eq!(Goal::named("anchored"), None);
+        assert_eq!(Goal::named("received"), None);
     }
 }

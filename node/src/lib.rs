@@ -5,6 +5,7 @@
 
 pub mod anchor;
 pub mod chain;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod core;
@@ -17,15 +18,21 @@ pub mod http;
 pub mod keys;
 pub mod levels;
 pub mod limits;
+pub mod loading;
 pub mod logging;
 pub mod member;
 pub mod metrics;
 pub mod network;
 pub mod proofs;
 pub mod protection;
+pub mod recovery;
+pub mod retention;
+pub mod scenario;
 pub mod shell;
 #[cfg(feature = "sim")]
 mod sim;
+pub mod snapshot;
+pub mod states;
 pub mod wiring;
 
 pub use error::{Code, Rejection};

@@ -9,6 +9,9 @@ pub const MODULE_ITEM_BYTES_MAX: usize = ao_types::limits::MODULE_BYTES_MAX;
 /// Requests that write (submit, assign, monitor, cron) at work at once; further ones are told to come again.
 pub const WRITES_IN_FLIGHT_MAX: usize = 4096;
 
+/// Requests of the node itself at work at once, beside those: the one thread that works out what lies before checkpoints waits for each.
+pub const OWN_REQUESTS_MAX: usize = 1;
+
 /// Bytes of the items of those requests.
 pub const WRITE_BYTES_IN_FLIGHT_MAX: usize = 256 * 1024 * 1024;
 
@@ -88,8 +91,61 @@ pub const RETRY_MS_MIN: u64 = 1_000;
 /// doubling up to this.
 pub const RETRY_MS_MAX: u64 = 60_000;
 
+/// Milliseconds after which results from before a checkpoint are handed over. A chunk is no larger than one turn of a worker, too.
+pub const BACKFILL_CHUNK_MS: u64 = 100;
+
+/// Milliseconds that one message from before a checkpoint waits for the log's workers to rest.
+pub const BACKFILL_WAIT_MS: u64 = 50;
+
+/// Milliseconds that results from before one checkpoint are worked out before it is the next process's turn.
+pub const BACKFILL_TURN_MS: u64 = 30_000;
+
+/// Milliseconds between two looks for evaluations that began at a checkpoint, where nobody says that there is one.
+pub const BACKFILL_LOOK_MS: u64 = 2_000;
+
+/// Bytes of a state that goes to Arweave, packed. Larger ones stay: without one a log is evaluated from its beginning.
+pub const ANCHOR_STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const _: () = assert!(ANCHOR_STATE_BYTES_MAX < ao_types::limits::MODULE_BYTES_MAX, "what fits a bundle as a module fits it as a state");
+
+/// Records of states of one process that a recovery looks at in vain before it begins at no state.
+pub const RECOVER_STATES_MAX: usize = 16;
+
 /// Slots after which a process's state is written down, so that a restart evaluates at most so many again.
 pub const CHECKPOINT_SLOTS: u64 = 2_000;
+
+/// Slots of a process between two states that the network certifies (`arweave.md` §8).
+pub const CERTIFY_SLOTS: u64 = 10_000;
+
+/// Newest states of a process that are looked at to find one that is certified.
+pub const STATES_LOOKED_AT_MAX: usize = 64;
+
+/// Processes whose newest state is being certified at once; further ones wait in the store.
+pub const STATES_AT_ONCE_MAX: usize = 256;
+
+/// Questions about states that a node has open; each process asks as many members as it may ask at once.
+pub const STATES_QUESTIONS_MAX: usize = 32;
+
+/// Rows of certified states read at once by whoever reads them all.
+pub const STATES_ROWS_PAGE: usize = 1_000;
+
+/// How often members that were busy are looked at again.
+pub const STATES_TICK_MS: u64 = 500;
+
+/// Nodes that do not schedule a process collect for its states so much later, and up to as much again.
+pub const STATES_LATER_MS: u64 = 1_000;
+
+/// Members asked at once for one state.
+pub const VOUCHERS_ASKED_MAX: usize = 16;
+
+/// Milliseconds after which a member that could not answer is asked again, at first;
+pub const VOUCHERS_REST_MS_MIN: u64 = 500;
+/// doubling up to this.
+pub const VOUCHERS_REST_MS_MAX: u64 = 16_000;
+/// The rest of a member that said no.
+pub const VOUCHERS_REFUSED_REST_MS: u64 = 300_000;
+
+const _: () = assert!(STATES_QUESTIONS_MAX + VOUCHERS_ASKED_MAX <= crate::network::limits::INQUIRIES_MAX, "questions find their way");
 
 /// Deltas after a full checkpoint. What follows them is full again, earlier if they are as large as the full one together.
 pub const CHECKPOINT_DELTAS_MAX: usize = 32;
@@ -256,3 +312,51 @@ pub const DOPPELGANGER_WAIT_DEV: std::time::Duration = std::time::Duration::from
 
 /// Newest frames of each chain whose certificates a starting attestor compares with the rows of its slashing protection.
 pub const LOOK_BACK_FRAMES: usize = 64;
+
+/// How often a recovery waits for gateways that do not answer, twice as long each time.
+pub const RECOVER_WAITS_MAX: u32 = 4;
+
+/// How long at first.
+pub const RECOVER_WAIT_FIRST: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Bytes of items that one batch of a recovery writes.
+pub const RECOVER_BATCH_BYTES: usize = 1 << 20;
+
+/// Slots of another network's log that are asked for, checked and written together.
+pub const LOAD_SLOTS: usize = 500;
+
+/// Data of items of such a log that are fetched at the same time.
+pub const LOAD_FETCH_AT_ONCE: usize = 8;
+
+/// Bundles that are read for items of such a log that cannot be put together from what gateways show, in one window of slots.
+pub const LOAD_BUNDLES_MAX: usize = 64;
+
+/// Height from which on the hash chains of the older network hold; its own units check none of older processes (`protocol.md` §6.1).
+pub const CHAINED_FROM_HEIGHT: u64 = 1_440_000;
+
+/// Records of frames kept in memory while a chain is read back.
+pub const RECOVER_RECORDS_KEPT: usize = 8;
+
+/// Heights of Arweave that are asked for at once when what others wrote is looked for.
+pub const OBSERVE_BLOCKS: u64 = 1_000;
+
+/// Entries of each gateway's index that are taken of these heights; where all have more, fewer heights are asked for at once.
+pub const OBSERVE_HITS_MAX: usize = 16_384;
+
+/// A node that looks for the first time begins so far below the tip: what is older is read when a log is recovered.
+pub const OBSERVE_FIRST_BLOCKS: u64 = 5_000;
+
+/// Transactions of others that are followed until they are deep enough, and parts that wait for others.
+pub const OBSERVED_MAX: usize = 4_096;
+
+/// Looks at a transaction that come to nothing, each twice as many blocks after the one before.
+pub const OBSERVE_TRIES_MAX: u32 = 10;
+
+/// Pieces of evidence that one parcel for Arweave takes along; others go with the next.
+pub const ANCHOR_EVIDENCE_AT_ONCE: usize = 8;
+
+/// Processes whose late results one parcel takes along.
+pub const ANCHOR_LATE_AT_ONCE: usize = 256;
+
+/// Processes of which is remembered that something of them cannot be read.
+pub const ANCHOR_BROKEN_SHOWN: usize = 8;

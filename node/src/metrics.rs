@@ -1,7 +1,8 @@
 //! Every metric, described once (`operations.md`, section 8).
 //!
 //! Owns the names, the help texts, the buckets and the registry. Refuses labels whose values a stranger could choose: values are enums
-//! (see [`labels`]), except `route` (the templates of our own route table), `family` (our tables) and `code` (our error codes).
+//! (see [`labels`]), except `route` (the templates of our own route table), `family` (our tables), `code` (our error codes) and `gateway`
+//! (the operator's own configuration).
 //!
 //! [`Metrics`] is a handful of `Arc`s: clone it into whatever counts. Nothing here samples anything by itself; the one exception is
 //! [`Metrics::ask`], for values that are cheapest to read when somebody looks.
@@ -15,8 +16,8 @@ use prometheus::{
 pub mod labels;
 
 use labels::{
-    Asked, By, Check, Checked, ComputeFailure, EvidenceStatus, Fault, Found, HttpRejection, Label, Outcome, Signing, SigningRefusal, Stage,
-    StakeStatus, State, ViewChange, Vote, Waiting,
+    AnchorOutcome, Asked, Asking, By, Check, Checked, Chunk, ComputeFailure, EvidenceStatus, Fault, Found, HttpRejection, Label, Outcome,
+    Signing, SigningRefusal, Stage, StakeStatus, State, ViewChange, Vote, Waiting,
 };
 
 use crate::error::Code;
@@ -85,6 +86,10 @@ pub struct Metrics {
     pub module_cache_requests_total: By<Found, IntCounter>,
     /// Slots that are assigned and not yet evaluated, over all processes.
     pub replay_behind_slots: IntGauge,
+    /// Slots before checkpoints at which evaluation began whose results are still to be worked out here.
+    pub backfill_slots: IntGauge,
+    /// Checkpoints at which evaluation began and that the log did not bear out.
+    pub checkpoints_refuted_total: IntCounter,
     /// Processes stopped because a second evaluation gave another result.
     pub state_divergence_total: IntCounter,
     /// How long an attestor still listens for its own key before it signs.
@@ -119,6 +124,12 @@ pub struct Metrics {
     db_bytes: IntGaugeVec,
     /// Free bytes where the data directory is.
     pub disk_free_bytes: IntGauge,
+    /// What became of shipments on their way to Arweave.
+    pub anchor_posts_total: By<AnchorOutcome, IntCounter>,
+    /// Chunks of snapshots that came and went.
+    pub snapshot_chunks_total: By<Chunk, IntCounter>,
+    gateway_requests_total: IntCounterVec,
+    gateway_seconds: HistogramVec,
     http_requests_total: IntCounterVec,
     http_request_seconds: HistogramVec,
     /// Requests refused by a limit.
@@ -198,6 +209,12 @@ impl Metrics {
             module_cache_requests_total: m
                 .counters_by("aonode_module_cache_requests_total", "Requests for a compiled module, by where it was found.")?,
             replay_behind_slots: m.gauge("aonode_replay_behind_slots", "Slots assigned and not yet evaluated, over all processes.")?,
+            backfill_slots: m.gauge(
+                "aonode_backfill_slots",
+                "Slots before checkpoints at which evaluation began whose results are still to be worked out here.",
+            )?,
+            checkpoints_refuted_total: m
+                .counter("aonode_checkpoints_refuted_total", "Checkpoints at which evaluation began and that the log did not bear out.")?,
             state_divergence_total: m
                 .counter("aonode_state_divergence_total", "Processes stopped because a second evaluation gave another result.")?,
             doppelganger_wait_seconds: m.add(Gauge::new(
@@ -220,6 +237,18 @@ impl Metrics {
             wal_truncations_total: m.counter("aonode_wal_truncations_total", "Torn tails cut off when the store was opened.")?,
             db_bytes: m.add(IntGaugeVec::new(Opts::new("aonode_db_bytes", "Bytes on disk by table."), &["family"])?)?,
             disk_free_bytes: m.gauge("aonode_disk_free_bytes", "Free bytes where the data directory is.")?,
+            anchor_posts_total: m.counters_by("aonode_anchor_posts_total", "What became of shipments on their way to Arweave.")?,
+            snapshot_chunks_total: m
+                .counters_by("aonode_snapshot_chunks_total", "Chunks of snapshots that came from peers or went to them.")?,
+            gateway_requests_total: m.add(IntCounterVec::new(
+                Opts::new("aonode_gateway_requests_total", "Requests to gateways and bundling services."),
+                &["gateway", Asking::NAME],
+            )?)?,
+            gateway_seconds: m.add(HistogramVec::new(
+                HistogramOpts::new("aonode_gateway_seconds", "Time to an answer of a gateway or bundling service.")
+                    .buckets(SECONDS.to_vec()),
+                &["gateway"],
+            )?)?,
             http_requests_total: m.add(IntCounterVec::new(
                 Opts::new("aonode_http_requests_total", "Requests answered, by route template, method and status."),
                 &["route", "method", "code"],
@@ -245,6 +274,12 @@ impl Metrics {
         let code = std::str::from_utf8(&digits).unwrap_or("000");
         self.http_requests_total.with_label_values(&[route, method, code]).inc();
         self.http_request_seconds.with_label_values(&[route]).observe(seconds);
+    }
+
+    /// Counts one request to a gateway or bundling service; `base_url` is one of the configured ones.
+    pub fn gateway(&self, base_url: &str, outcome: Asking, seconds: f64) {
+        self.gateway_requests_total.with_label_values(&[base_url, outcome.text()]).inc();
+        self.gateway_seconds.with_label_values(&[base_url]).observe(seconds);
     }
 
     /// What became of a wish of this node's key to sign.

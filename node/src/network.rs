@@ -22,11 +22,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ao_p2p::{Ban, Command, NotSent, PeerId, PeerInfo};
+use ao_p2p::{Ban, Command, Failure, NotSent, Offence, PeerId, PeerInfo};
 use ao_storage::Store;
-use ao_types::{Chain, NetworkId};
+use ao_types::{Canonical as _, Chain, NetworkId};
+use bytes::Bytes;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -54,9 +55,10 @@ mod task;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use message::StateQuestion;
 pub use names::{from_types, to_types};
 pub use peers::PeersFile;
-use seam::{Doorway, Order};
+use seam::{Doorway, Order, States};
 use servers::Servers;
 pub use settings::{of_genesis as settings_of, p2p as p2p_settings};
 
@@ -109,11 +111,20 @@ pub struct Counts {
     pub serve_busy: AtomicU64,
 }
 
+/// A question about a state, and who waits for the answer.
+#[derive(Debug)]
+struct Inquiry {
+    peer: PeerId,
+    question: Bytes,
+    reply: oneshot::Sender<Result<Bytes, Failure>>,
+}
+
 /// A cheap handle for operators: who is connected, who is banned.
 #[derive(Clone, Debug)]
 pub struct Handle {
     network: ao_p2p::Network,
     counts: Arc<Counts>,
+    inquiries: mpsc::Sender<Inquiry>,
     /// Fewer connected peers than this are worth a warning: all others of a small network, or `min_out`.
     few: usize,
 }
@@ -146,6 +157,26 @@ impl Handle {
     /// As [`Handle::peers`].
     pub fn ban(&self, peer: PeerId, length: Duration) -> Result<(), NotSent> {
         self.network.send(Command::Ban { peer, length })
+    }
+
+    /// Asks one peer about a state; the bytes of its answer, unread.
+    ///
+    /// # Errors
+    /// There is none. [`Failure::TooMany`] also where this node asks too much at once, [`Failure::Closed`] where its network has stopped.
+    pub async fn ask_state(&self, peer: PeerId, question: &StateQuestion) -> Result<Bytes, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let inquiry = Inquiry { peer, question: question.encode().into(), reply };
+        self.inquiries.try_send(inquiry).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Failure::TooMany,
+            mpsc::error::TrySendError::Closed(_) => Failure::Closed,
+        })?;
+        answer.await.unwrap_or(Err(Failure::Closed))
+    }
+
+    /// Books an offence that the layer above found.
+    pub fn penalise(&self, peer: PeerId, offence: Offence) {
+        // What is not told costs the peer nothing this time.
+        drop(self.network.send(Command::Penalise { peer, offence }));
     }
 
     /// Ends a ban.
@@ -268,6 +299,7 @@ pub fn start(
     store: Arc<dyn Store>,
     orders: mpsc::Receiver<Order>,
     door: Arc<dyn Doorway>,
+    states: &Arc<dyn States>,
 ) -> Result<(Handle, Running), StartError> {
     let file = PeersFile::open(settings.peers_file.take());
     file.apply(&mut settings.p2p);
@@ -280,15 +312,18 @@ pub fn start(
     let entered = threads.0.as_ref().map(Runtime::enter);
     #[cfg(feature = "sim")]
     let (orders, door, serves) = misbehave::ends(orders, door);
+    #[cfg(feature = "sim")]
+    let states = &misbehave::states(states);
     #[cfg(not(feature = "sim"))]
     let serves = true;
     let (network, events) = ao_p2p::Network::start(settings.p2p.clone())?;
+    let (inquiries, asked) = mpsc::channel(limits::INQUIRIES_MAX);
     let (counts, stop) = (Arc::new(Counts::default()), CancellationToken::new());
-    let servers = Servers::start(server, network.clone(), settings.clock.clone(), counts.clone())?;
+    let servers = Servers::start(server, states, network.clone(), settings.clock.clone(), counts.clone())?;
     let task = task::Task::new(&settings, network.clone(), door, servers, counts.clone(), file, tips, stop.clone());
     let task = if serves { task } else { task.that_serves_nobody() };
-    let task = tokio::spawn(task.run(events, orders));
+    let task = tokio::spawn(task.run(events, orders, asked));
     drop(entered);
-    let handle = Handle { network: network.clone(), counts, few };
+    let handle = Handle { network: network.clone(), counts, inquiries, few };
     Ok((handle, Running { task, network, stop, threads }))
 }

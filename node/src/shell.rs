@@ -34,8 +34,11 @@ use crate::handle::{Event, Identity, Node};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::labels::EvidenceStatus;
+use crate::retention::elsewhere::Elsewhere;
 
+pub mod backfill;
 mod backlog;
+pub mod begin;
 pub mod checkpoints;
 pub mod doorway;
 pub mod evaluator;
@@ -60,6 +63,7 @@ mod timed;
 pub mod verify;
 pub mod waiters;
 
+use backfill::Backfill;
 use evaluator::{Evaluator, Habits, Read};
 use facts::Settled;
 use fold::Ground;
@@ -143,6 +147,8 @@ struct Run {
 /// What the handle and the threads share.
 pub struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    /// The store for whoever may wait: what was pruned is there, too.
+    pub(crate) archive: Arc<Elsewhere>,
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) identity: Identity,
     pub(crate) requests: Requests,
@@ -150,6 +156,7 @@ pub struct Shared {
     pub(crate) levels: LevelWaiters,
     pub(crate) tasks: Queue<Task>,
     pub(crate) evaluator: Evaluator,
+    pub(crate) backfill: Backfill,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) pusher: Mutex<Pusher>,
     pub(crate) metrics: Metrics,
@@ -161,12 +168,13 @@ pub struct Shared {
     pub(crate) stopping: AtomicBool,
     /// When the core's loop last turned, ms.
     pub(crate) beat: AtomicU64,
-    settled: Arc<Settled>,
+    pub(crate) settled: Arc<Settled>,
     /// Looks things up for the core; what it knows of the network is for readers too.
     pub verifier: Arc<Verifier>,
     messenger: Arc<dyn Signer>,
     scheduler: Arc<dyn Signer>,
-    life: Life,
+    pub(crate) life: Life,
+    pub(crate) certify_slots: u64,
     doors: doorway::Doors,
     runs: Queue<Run>,
     turns: Queue<(Term, Id)>,
@@ -203,6 +211,9 @@ pub enum StartError {
     /// A key of the network's committee is none.
     #[error("the committee: {0}")]
     Committee(String),
+    /// A recovery into the store did not come to its end. Exit code 9.
+    #[error("{0} is being recovered into this data directory and is not whole; run the same `aonode recover` again")]
+    Recovering(String),
     /// An embedded part is not as it should be.
     #[error("the embedded module: {0}")]
     Module(String),
@@ -244,6 +255,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         bytes_max: options.instance_bytes_max,
         idle_max: options.instance_idle_max,
         checkpoint_slots: options.checkpoint_slots,
+        certify_slots: options.certify_slots,
         hashes: options.state_hashes,
         chunk: Duration::from_millis(limits::EVALUATION_CHUNK_MS),
         bounds: Bounds {
@@ -253,7 +265,9 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
             slow: Duration::from_millis(limits::SLOW_MS),
         },
     };
-    let ground = Ground { store: store.clone(), vm, modules, blocks };
+    let archive = Arc::new(Elsewhere::new(store.clone()));
+    // What is evaluated again from further back than usual may need what was pruned.
+    let ground = Ground { store: archive.clone(), vm, modules, blocks };
     let shared = Arc::new(Shared {
         identity: Identity {
             scheduler: options.scheduler.address(),
@@ -263,8 +277,10 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
             network: options.network,
         },
         evaluator: Evaluator::new(ground, inputs.clone(), habits, options.metrics.clone()),
+        backfill: Backfill::new(options.backfill_turn),
         pusher: Mutex::new(Pusher::new(verifier.clone(), options.messenger.clone())),
         store,
+        archive,
         chain,
         requests: Requests::new(limits::WRITES_IN_FLIGHT_MAX, limits::WRITE_BYTES_IN_FLIGHT_MAX),
         results: SlotWaiters::new(limits::RESULT_WAITERS_MAX),
@@ -290,6 +306,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         messenger: options.messenger,
         scheduler: options.scheduler,
         life,
+        certify_slots: options.certify_slots,
         doors: doorway::Doors::default(),
         runs: Queue::new(limits::RUNS_WAITING_MAX),
         turns: Queue::new(limits::TURNS_WAITING_MAX),
@@ -332,6 +349,7 @@ fn spawn(
     for n in 0..readers.max(1) + limits::SLOW_JOBS_MAX / 2 {
         workers.push(guests(&format!("read-{n}"), |shared| shared.evaluator.work_reads())?);
     }
+    workers.push(guests("backfill", backfill::backfill_loop)?);
     let (for_core, for_writer) = (shared.clone(), shared.clone());
     let core = thread("core", None, move || panics::vital("core", || loops::core_loop(&for_core, core, &inbox)))?;
     let writer = thread("write", None, move || panics::vital("write", || loops::write_loop(&for_writer, &jobs)))?;
@@ -356,6 +374,7 @@ impl Running {
         }
         shared.stopping.store(true, Ordering::Relaxed);
         let why = Rejection::retry(Code::Unavailable, "the node is shutting down", 5);
+        shared.backfill.wake();
         shared.evaluator.lanes.close().into_iter().for_each(|read: Read| read.refuse(why.clone()));
         shared.results.close(&why);
         shared.levels.close(&why);
@@ -400,4 +419,4 @@ fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

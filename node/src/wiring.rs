@@ -82,12 +82,15 @@ impl Node {
 
     /// Starts a node on a store that is open.
     pub fn start_on(store: Arc<dyn Store>, options: Options, setup: Setup) -> Result<(Self, Running), StartError> {
+        if let Some(what) = schema::RECOVERING.get(&*store)? {
+            return Err(StartError::Recovering(what));
+        }
         let now = (options.clock)();
         // Nodes of one network have the same blocks: the chain begins with the network.
         let began_ms = setup.membership.as_ref().map_or(now.0, |membership| membership.genesis.time);
         let genesis = genesis(&*store, &options.network, began_ms, setup.block_interval_ms)?;
         let chain = Arc::new(DevChain::new(genesis));
-        let default_module = embed(&*store, setup.default_module, now.0, chain.tip(now).height)?;
+        let default_module = embed(&*store, &embedded(setup.default_module)?, now.0, chain.tip(now).height)?;
         let alone = || NetworkId(sha256(&[b"aonode network", options.network.as_bytes()]));
         let membership = setup.membership;
         let network_id = membership.as_ref().map_or_else(alone, |membership| membership.network);
@@ -98,25 +101,53 @@ impl Node {
 
 /// The embedded chain's genesis: of the store, or made now.
 fn genesis(store: &dyn Store, network: &str, now_ms: u64, interval_ms: u64) -> Result<DevGenesis, StartError> {
-    if let Some(found) = schema::DEV_GENESIS.get(store)? {
-        return Ok(DevGenesis { timestamp_ms: found.timestamp_ms, height: found.height, interval_ms: found.interval_ms });
-    }
-    let genesis = DevGenesis { timestamp_ms: now_ms, height: DEV_HEIGHT, interval_ms: interval_ms.max(1) };
     let mut batch = WriteBatch::default();
-    let row = schema::DevGenesisRow { timestamp_ms: genesis.timestamp_ms, height: genesis.height, interval_ms: genesis.interval_ms };
-    schema::DEV_GENESIS.put(&mut batch, &row);
-    schema::NETWORK.put(&mut batch, &network.to_owned());
-    store.write(batch, Durability::Synced)?;
+    // A recovery leaves a chain here, and no name.
+    if schema::NETWORK.get(store)?.is_none() {
+        schema::NETWORK.put(&mut batch, &network.to_owned());
+    }
+    let genesis = match schema::DEV_GENESIS.get(store)? {
+        Some(found) => found.into(),
+        None => {
+            let genesis = DevGenesis { timestamp_ms: now_ms, height: DEV_HEIGHT, interval_ms: interval_ms.max(1) };
+            schema::DEV_GENESIS.put(&mut batch, &genesis.into());
+            genesis
+        }
+    };
+    if !batch.is_empty() {
+        store.write(batch, Durability::Synced)?;
+    }
     Ok(genesis)
+}
+
+/// The embedded module as an item.
+fn embedded((tags, code): (Vec<Tag>, Bytes)) -> Result<Verified<DataItem>, StartError> {
+    let key = Wallet::ed25519_from_seed(&sha256(&[b"aonode embedded module"]));
+    let signed: Result<Verified<DataItem>, _> = ItemBuilder::new().tags(tags).data(code).sign(&key);
+    signed.map_err(|error| StartError::Module(error.to_string()))
+}
+
+/// The module that this binary puts into every store: nobody need look for it.
+///
+/// # Errors
+/// It is not as it should be.
+pub fn embedded_module() -> Result<Verified<DataItem>, StartError> {
+    let module = ao_vm::lua::default_module();
+    embedded((module.tags, module.data))
+}
+
+/// Puts a module that everybody has into a store on which no node ran yet, so that states of its processes can be restored.
+///
+/// # Errors
+/// The store's.
+pub fn put_embedded(store: &dyn Store, module: &Verified<DataItem>, now_ms: u64) -> Result<(), ao_storage::Error> {
+    embed(store, module, now_ms, DEV_HEIGHT).map(|_| ())
 }
 
 /// Puts the embedded module into the store, where it is an item like any other: gateways show it, processes name it.
 ///
 /// It is signed with a key that everybody can derive, so that its id is the same on every node; the signature says nothing else.
-fn embed(store: &dyn Store, (tags, code): (Vec<Tag>, Bytes), now_ms: u64, height: u64) -> Result<Id, StartError> {
-    let key = Wallet::ed25519_from_seed(&sha256(&[b"aonode embedded module"]));
-    let signed: Result<Verified<DataItem>, _> = ItemBuilder::new().tags(tags).data(code).sign(&key);
-    let item = signed.map_err(|error| StartError::Module(error.to_string()))?;
+fn embed(store: &dyn Store, item: &Verified<DataItem>, now_ms: u64, height: u64) -> Result<Id, ao_storage::Error> {
     let id = item.id();
     if schema::ITEMS.contains(store, &id)? {
         return Ok(id);
@@ -124,7 +155,7 @@ fn embed(store: &dyn Store, (tags, code): (Vec<Tag>, Bytes), now_ms: u64, height
     let last = schema::SEQUENCE.all(store, ao_storage::Direction::Backward, 1)?;
     let sequence = last.first().map_or(0, |(sequence, _)| sequence + 1);
     let mut batch = WriteBatch::default();
-    crate::core::rows::put_item(&mut batch, &item, &verify::indexed(&item), sequence, now_ms, Some(height));
+    crate::core::rows::put_item(&mut batch, item, &verify::indexed(item), sequence, now_ms, Some(height));
     store.write(batch, Durability::Synced)?;
     Ok(id)
 }

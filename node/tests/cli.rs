@@ -11,7 +11,7 @@ use aonode::cli::exit::Exit;
 use aonode::cli::output::Io;
 use aonode::cli::run::{Home, funded};
 use aonode::cli::service::{Service, Setup};
-use aonode::config::Config;
+use aonode::config::{ByteSize, Config};
 use aonode::demo::{Demo, Seat, modules, wallets};
 use serde_json::Value;
 
@@ -95,6 +95,8 @@ async fn start(root: &Path) -> Service {
     let (data, _) = home.open().unwrap();
     let mut config = Config::default();
     config.network.name = wallets::NETWORK.into();
+    // As `aonode dev`: whoever tests on a nearly full disk should be able to.
+    config.storage.reserve = ByteSize(64 << 20);
     for listen in [&mut config.api.listen, &mut config.admin.listen, &mut config.metrics.listen] {
         listen.set_port(0);
     }

@@ -9,7 +9,7 @@ use aonode::cli::client::Client;
 use aonode::cli::items;
 use aonode::cli::run::Home;
 use aonode::cli::service::{Service, Setup};
-use aonode::config::{Config, Span};
+use aonode::config::{ByteSize, Config, Span};
 use aonode::demo::wallets;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ async fn start(root: &Path, cpu: Duration) -> Service {
     let mut config = Config::default();
     config.network.name = wallets::NETWORK.into();
     config.compute.compile_timeout = Span(cpu);
+    // As `aonode dev`: whoever tests on a nearly full disk should be able to.
+    config.storage.reserve = ByteSize(64 << 20);
     for listen in [&mut config.api.listen, &mut config.admin.listen, &mut config.metrics.listen] {
         listen.set_port(0);
     }

@@ -42,16 +42,18 @@ pub enum Kind {
     Direct = 4,
     /// An item of a client, on its way to the process's scheduler.
     Forward = 5,
+    /// A state: whether the asked node vouches for it, which ones it serves, a part of one.
+    State = 6,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Range, Self::Body, Self::Item, Self::Direct, Self::Forward];
+    pub const ALL: [Self; 6] = [Self::Range, Self::Body, Self::Item, Self::Direct, Self::Forward, Self::State];
 
     /// Bytes of the request, at most.
     pub fn request_bytes_max(self) -> usize {
         match self {
-            Self::Range | Self::Body | Self::Item => QUESTION_BYTES_MAX,
+            Self::Range | Self::Body | Self::Item | Self::State => QUESTION_BYTES_MAX,
             Self::Direct => DIRECT_BYTES_MAX,
             Self::Forward => FORWARD_BYTES_MAX,
         }
@@ -61,7 +63,7 @@ impl Kind {
     pub fn answer_bytes_max(self) -> usize {
         match self {
             Self::Range => RANGE_BYTES_MAX,
-            Self::Body | Self::Item => CHUNK_BYTES + CHUNK_PROOF_BYTES_MAX,
+            Self::Body | Self::Item | Self::State => CHUNK_BYTES + CHUNK_PROOF_BYTES_MAX,
             Self::Direct => 0,
             Self::Forward => RECEIPT_BYTES_MAX,
         }

@@ -19,63 +19,34 @@ pub const SLOW_VARIABLE: &str = "AONODE_SLOW_SYNC";
 /// Wraps `store` as [`VARIABLE`] (one of its writes, counted from 1 and from here on) and [`SLOW_VARIABLE`] want it.
 pub fn from_env(store: Arc<dyn Store>) -> Arc<dyn Store> {
     let wanted = |name| std::env::var(name).ok().filter(|_| cfg!(debug_assertions));
-    let store = match wanted(SLOW_VARIABLE).and_then(|ms| ms.parse().ok()) {
-        Some(ms) if ms > 0 => Arc::new(Slow { inner: store, sync: Duration::from_millis(ms) }),
-        _ => store,
-    };
-    match wanted(VARIABLE) {
-        Some(point) => wrap(store, &point, std::process::abort),
-        None => store,
-    }
+    let slower = wanted(SLOW_VARIABLE).and_then(|ms| ms.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
+    let crash = wanted(VARIABLE).and_then(|point| Crash::parse(&point, std::process::abort));
+    if slower.is_zero() && crash.is_none() { store } else { Arc::new(Failing { inner: store, slower, crash }) }
 }
 
-struct Slow {
-    inner: Arc<dyn Store>,
-    sync: Duration,
-}
-
-impl Store for Slow {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.inner.get(table, key)
-    }
-
-    fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
-        self.inner.contains(table, key)
-    }
-
-    fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error> {
-        self.inner.scan(table, from, to, direction, limit)
-    }
-
-    fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
-        if durability == Durability::Synced {
-            std::thread::sleep(self.sync);
-        }
-        self.inner.write(batch, durability)
-    }
-
-    fn sizes(&self) -> Result<Vec<(Table, u64)>, Error> {
-        self.inner.sizes()
-    }
-}
-
-fn wrap(inner: Arc<dyn Store>, point: &str, crash: fn() -> !) -> Arc<dyn Store> {
-    let (number, after) = point.strip_suffix('+').map_or((point, false), |number| (number, true));
-    match number.parse() {
-        Ok(write) if write > 0 => Arc::new(CrashAt { inner, write, after, crash, writes: AtomicU64::new(0) }),
-        _ => inner,
-    }
-}
-
-struct CrashAt {
-    inner: Arc<dyn Store>,
+/// At which write to crash, and how.
+struct Crash {
     write: u64,
     after: bool,
     crash: fn() -> !,
     writes: AtomicU64,
 }
 
-impl Store for CrashAt {
+impl Crash {
+    fn parse(point: &str, crash: fn() -> !) -> Option<Self> {
+        let (number, after) = point.strip_suffix('+').map_or((point, false), |number| (number, true));
+        let write = number.parse().ok().filter(|write| *write > 0)?;
+        Some(Self { write, after, crash, writes: AtomicU64::new(0) })
+    }
+}
+
+struct Failing {
+    inner: Arc<dyn Store>,
+    slower: Duration,
+    crash: Option<Crash>,
+}
+
+impl Store for Failing {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error> {
         self.inner.get(table, key)
     }
@@ -89,13 +60,16 @@ impl Store for CrashAt {
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
-        let ours = self.writes.fetch_add(1, Ordering::SeqCst) + 1 == self.write;
-        if ours && !self.after {
-            (self.crash)();
+        let due = self.crash.as_ref().filter(|crash| crash.writes.fetch_add(1, Ordering::SeqCst) + 1 == crash.write);
+        if let Some(crash) = due.filter(|crash| !crash.after) {
+            (crash.crash)();
+        }
+        if durability == Durability::Synced && !self.slower.is_zero() {
+            std::thread::sleep(self.slower);
         }
         let outcome = self.inner.write(batch, durability);
-        if ours {
-            (self.crash)();
+        if let Some(crash) = due {
+            (crash.crash)();
         }
         outcome
     }
@@ -119,7 +93,8 @@ mod tests {
     /// How many of five writes are made, and how many are in the store.
     fn outcome(point: &str) -> (u64, usize) {
         let memory = Arc::new(MemoryStore::new());
-        let store = wrap(memory.clone(), point, crash);
+        let crash = Crash::parse(point, crash);
+        let store = Failing { inner: memory.clone(), slower: Duration::ZERO, crash };
         let made = (1..=5).take_while(|key| {
             let mut batch = WriteBatch::default();
             batch.put(Table::Items, vec![*key], Bytes::new());
@@ -131,7 +106,7 @@ mod tests {
     #[test]
     fn a_slow_disk_takes_its_time_for_what_is_synced_and_for_nothing_else() {
         let sync = Duration::from_millis(30);
-        let store = Slow { inner: Arc::new(MemoryStore::new()), sync };
+        let store = Failing { inner: Arc::new(MemoryStore::new()), slower: sync, crash: None };
         let write = |durability| {
             let mut batch = WriteBatch::default();
             batch.put(Table::Items, vec![1], Bytes::new());

@@ -30,6 +30,7 @@ pub mod memory;
 mod migrate;
 pub mod protection;
 pub mod rocks;
+pub mod rows;
 pub mod schema;
 pub mod typed;
 
@@ -37,7 +38,7 @@ pub use batch::WriteBatch;
 pub use disk::free_bytes;
 pub use memory::MemoryStore;
 pub use protection::ProtectionStore;
-pub use rocks::RocksStore;
+pub use rocks::{RocksStore, Usage};
 pub use schema::Table;
 
 /// Why the store could not answer.
@@ -67,6 +68,9 @@ pub enum Error {
         /// By this binary.
         supported: u32,
     },
+    /// The row was pruned, and where its bytes are now they cannot be had at the moment. (retry)
+    #[error("{0}")]
+    Elsewhere(String),
     /// Another process has it open: exit code 9.
     #[error("{0} is locked by another process")]
     Locked(String),
@@ -105,6 +109,20 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `limit` rows with `from <= key < to` (`to` empty: no upper end), in the given direction.
     fn scan(&self, table: Table, from: &[u8], to: &[u8], direction: Direction, limit: usize) -> Result<Vec<Entry>, Error>;
+
+    /// Shows every row with `from <= key` in order, each once, until `visit` says no: for what looks at whole tables. One row is in memory at a
+    /// time, and what others read often is not pushed out of caches. Rows that change meanwhile are shown as before or as after.
+    fn each(&self, table: Table, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        let mut from = from.to_vec();
+        loop {
+            let page = self.scan(table, &from, &[], Direction::Forward, limits::EACH_PAGE_ROWS)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            from = [last, &[0][..]].concat();
+            if !page.iter().all(|(key, row)| visit(key, row)) {
+                return Ok(());
+            }
+        }
+    }
 
     /// Applies a batch atomically.
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error>;

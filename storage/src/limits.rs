@@ -22,13 +22,19 @@ pub const OPEN_FILES: i32 = 192;
 pub const BACKGROUND_THREADS: i32 = 2;
 
 /// Rows of this size and above go to blob files in the tables of bulky rows, so that compaction does not copy them again and again:
-/// 16 KiB.
-pub const BLOB_BYTES_MIN: u64 = 16 << 10;
+/// 512 bytes, which nearly every signed item has.
+pub const BLOB_BYTES_MIN: u64 = 512;
 
 /// RocksDB's own log: three files of 4 MiB at most.
 pub const ENGINE_LOG_BYTES: usize = 4 << 20;
 /// See [`ENGINE_LOG_BYTES`].
 pub const ENGINE_LOG_FILES: usize = 3;
+
+/// Rows that [`Store::each`](crate::Store::each) reads at once from a store that cannot show them one by one.
+pub const EACH_PAGE_ROWS: usize = 16;
+
+/// What is read ahead where a whole table is looked at: 2 MiB.
+pub const READAHEAD_BYTES: usize = 2 << 20;
 
 /// Rows of the protection database that are not yet in a file: 2 MiB. A chain's row is replaced in place, so few ever get there.
 pub const PROTECTION_WRITE_BUFFER_BYTES: usize = 2 << 20;

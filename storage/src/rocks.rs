@@ -13,8 +13,10 @@ use crate::{Direction, Durability, Entry, Error, Store, Table, WriteBatch, limit
 
 pub(crate) mod fault;
 mod tuning;
+mod upkeep;
 pub(crate) mod wal;
 
+pub use upkeep::Usage;
 pub use wal::Truncation;
 
 type Db = DBWithThreadMode<MultiThreaded>;
@@ -156,6 +158,22 @@ impl Store for RocksStore {
         }
         rows.status().map_err(|error| self.typed(&error))?;
         Ok(entries)
+    }
+
+    fn each(&self, table: Table, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.fill_cache(false);
+        options.set_readahead_size(limits::READAHEAD_BYTES);
+        let mut rows = self.db.raw_iterator_cf_opt(&self.family(table)?, options);
+        rows.seek_to_first();
+        while let Some((key, row)) = rows.item() {
+            if !visit(key, row) {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| self.typed(&error))
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! The disk format at a glance: every table, its keys, its rows.
+//! The disk format at a glance: every table, with its keys (`schema/keys.rs`) and its rows (`schema/rows.rs`).
 //!
 //! Keys are concatenations of fixed-width big-endian parts, so a scan goes in slot, sequence or height order. Rows are postcard behind
 //! a version byte, except where "as it is" says otherwise. `tests/format.rs` snapshots names and bytes: a change shows up in review.
@@ -7,13 +7,18 @@
 //!
 //! Times are milliseconds since 1970. Heights are those of the chain the node follows.
 
-use ao_types::{Address, Id, ResultHash, Slot, StateHash};
+use ao_types::{Address, Id, Slot};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
-use crate::typed::{Key, Single, TableOf, postcard_rows};
+use crate::typed::{Single, TableOf};
 
-/// Version of everything on this page. `storage::open` refuses a higher one.
+mod keys;
+mod rows;
+
+pub use keys::*;
+pub use rows::*;
+
+/// Version of everything here. `storage::open` refuses a higher one.
 pub const FORMAT: u32 = 2;
 
 macro_rules! tables {
@@ -77,6 +82,8 @@ tables! {
     Checkpoints = "checkpoints",
     /// Their bytes.
     CheckpointBodies = "checkpoint_bodies",
+    /// Processes whose evaluation began at a state from elsewhere, and how far what lies before it is worked out here.
+    Backfills = "backfills",
     /// Blocks of the chain that something refers to.
     Blocks = "blocks",
     /// Frames of assignments and the proof that confirmed each.
@@ -101,6 +108,18 @@ tables! {
     ShipmentItems = "shipment_items",
     /// Items that went along and are no assignments or messages.
     AnchorItems = "anchor_items",
+    /// Up to which frame each own chain has been put into shipments.
+    AnchorChains = "anchor_chains",
+    /// What results should be, as the network anchored it.
+    AnchoredResults = "anchored_results",
+    /// Items whose bytes are on Arweave and no longer here.
+    Pruned = "pruned",
+    /// The newest state of each process that went to Arweave.
+    AnchoredStates = "anchored_states",
+    /// States that the network vouches for, or is to vouch for.
+    CertifiedStates = "certified_states",
+    /// Processes that another network's scheduler orders, whose logs were read from there.
+    Loaded = "loaded",
 }
 
 /// Format version of this directory, four bytes as they are: every version of the node can read it.
@@ -113,8 +132,14 @@ pub const CREATED_BY: Single<String> = Single::new("created_by");
 /// First block and pace of the embedded chain: chosen once, since block crons depend on it.
 pub const DEV_GENESIS: Single<DevGenesisRow> = Single::new("dev_genesis");
 
+/// What is being recovered into this store, in words; deleted with the last row of it. A store that has it is not whole: nobody starts on it.
+pub const RECOVERING: Single<String> = Single::new("recovering");
+
 /// What was signed away for anchoring on the last day on which anything was.
 pub const ANCHOR_SPENT: Single<AnchorSpentRow> = Single::new("anchor_spent");
+
+/// The first height of Arweave from which on has to be read what others anchored.
+pub const ANCHOR_OBSERVED: Single<u64> = Single::new("anchor_observed");
 
 /// Item id → raw ANS-104 bytes, as they are.
 pub const ITEMS: TableOf<Id, Bytes> = TableOf::new(Table::Items);
@@ -157,6 +182,8 @@ pub const MONITORS: TableOf<Id, MonitorRow> = TableOf::new(Table::Monitors);
 pub const CHECKPOINTS: TableOf<EvaluationKey, CheckpointRow> = TableOf::new(Table::Checkpoints);
 /// Point in the fold → checkpoint bytes, as they are (already compressed).
 pub const CHECKPOINT_BODIES: TableOf<EvaluationKey, Bytes> = TableOf::new(Table::CheckpointBodies);
+/// Process id → [`BackfillRow`]; no row where every result up to the evaluation's head was computed here.
+pub const BACKFILLS: TableOf<Id, BackfillRow> = TableOf::new(Table::Backfills);
 /// Height → [`BlockRow`].
 pub const BLOCKS: TableOf<u64, BlockRow> = TableOf::new(Table::Blocks);
 /// Place in a scheduler's chain → [`FrameRow`].
@@ -182,6 +209,22 @@ pub const SHIPMENTS: TableOf<u64, Bytes> = TableOf::new(Table::Shipments);
 pub const SHIPMENT_ITEMS: TableOf<u64, ShipmentItemsRow> = TableOf::new(Table::ShipmentItems);
 /// Item id → raw bytes of a record that this node signed, as they are; empty for a module, whose bytes are in [`ITEMS`].
 pub const ANCHOR_ITEMS: TableOf<Id, Bytes> = TableOf::new(Table::AnchorItems);
+/// Item id → [`PrunedRow`]. Put in the very batch that deletes the bytes from [`ITEMS`]: the item stays known, with its indexes and its slots.
+pub const PRUNED: TableOf<Id, PrunedRow> = TableOf::new(Table::Pruned);
+
+/// Process id → [`AnchoredStateRow`].
+pub const ANCHORED_STATES: TableOf<Id, AnchoredStateRow> = TableOf::new(Table::AnchoredStates);
+
+/// (scheduler, tenure) → [`AnchorChainRow`].
+pub const ANCHOR_CHAINS: TableOf<(Address, u64), AnchorChainRow> = TableOf::new(Table::AnchorChains);
+/// (process, slot) → hash of the message's result by the records that the log was recovered from, as it is. Whoever evaluates compares.
+pub const ANCHORED_RESULTS: TableOf<(Id, Slot), Id> = TableOf::new(Table::AnchoredResults);
+
+/// (process, slot) → [`CertifiedStateRow`]: of the slots at which states are certified, those whose message has a result. Put in the very batch of
+/// the [`EVALUATIONS`] row where this node evaluated it.
+pub const CERTIFIED_STATES: TableOf<(Id, Slot), CertifiedStateRow> = TableOf::new(Table::CertifiedStates);
+/// Process id → [`LoadedRow`]. It is evaluated and served here, and nothing is ordered.
+pub const LOADED: TableOf<Id, LoadedRow> = TableOf::new(Table::Loaded);
 
 /// Key of [`TAG_INDEX`]: the first 16 bytes of BLAKE3 over the name's length (u32, big-endian), the name and the value.
 pub fn tag_hash(name: &[u8], value: &[u8]) -> [u8; 16] {
@@ -191,389 +234,4 @@ pub fn tag_hash(name: &[u8], value: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     hash
-}
-
-macro_rules! keys {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub struct $name { $($(#[$field_doc])* pub $field: $type),* }
-
-        impl Key for $name {
-            fn write(&self, out: &mut Vec<u8>) {
-                $(self.$field.write(out);)*
-            }
-            fn read(input: &mut &[u8]) -> Option<Self> {
-                Some(Self { $($field: Key::read(input)?),* })
-            }
-        }
-    )*};
-}
-
-keys! {
-    /// A point in a process's fold, 44 bytes.
-    EvaluationKey {
-        /// The process.
-        process: Id,
-        /// Slot of the message, or of the one that the cron messages follow.
-        slot: Slot,
-        /// 0: the scheduled message; from 1: the cron messages after it, in order.
-        cron: u32,
-    }
-
-    /// An entry of a result's outbox, 53 bytes.
-    OutboxKey {
-        /// The process that sends.
-        process: Id,
-        /// Slot of the message whose result it is.
-        slot: Slot,
-        /// 0, or ordinal of the cron message.
-        cron: u32,
-        /// Which list of the result.
-        kind: OutboxKind,
-        /// Place in that list.
-        index: u32,
-        /// For entries that lead to several items (an assignment to several processes): which of them. Else 0.
-        part: u32,
-    }
-
-    /// A place in a scheduler's chain of frames (`consensus.md` §3), 49 bytes.
-    FrameKey {
-        /// The scheduler.
-        scheduler: Address,
-        /// Its tenure.
-        tenure: u64,
-        /// Sequence within the tenure.
-        sequence: u64,
-    }
-}
-
-/// Which list of a result an outbox entry is from. On disk one byte, in the order of declaration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum OutboxKind {
-    /// `Messages`.
-    Message,
-    /// `Spawns`.
-    Spawn,
-    /// The message that tells the parent of a spawn; `index` is that of the spawn.
-    Spawned,
-    /// `Assignments`; `part` is the place in `Processes`.
-    Assignment,
-    /// Tag `Assignments` on entry `index` of `Messages`; `part` is the place in its list.
-    MessageAssignment,
-}
-
-impl OutboxKind {
-    const ALL: [Self; 5] = [Self::Message, Self::Spawn, Self::Spawned, Self::Assignment, Self::MessageAssignment];
-}
-
-impl Key for OutboxKind {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(*self as u8);
-    }
-    fn read(input: &mut &[u8]) -> Option<Self> {
-        Self::ALL.get(usize::from(u8::read(input)?)).copied()
-    }
-}
-
-/// What a data item is, by its tag `Type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ItemKind {
-    /// Of no type that this node knows.
-    Other,
-    /// `Type: Process`.
-    Process,
-    /// `Type: Message`.
-    Message,
-    /// `Type: Module`.
-    Module,
-    /// `Type: Assignment`.
-    Assignment,
-    /// `Type: Checkpoint`.
-    Checkpoint,
-    /// `Type: Scheduler-Location`.
-    SchedulerLocation,
-}
-
-/// What an item is, without parsing it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ItemRow {
-    /// By its tag `Type`.
-    pub kind: ItemKind,
-    /// Its signer.
-    pub owner: Address,
-    /// Its target field.
-    pub recipient: Option<Id>,
-    /// When this node accepted it.
-    pub received_ms: u64,
-    /// Its place in [`SEQUENCE`] and in the indexes.
-    pub sequence: u64,
-    /// Height at which the chain has it; `None` while it is not anchored.
-    pub block_height: Option<u64>,
-}
-
-/// A process that this node orders. What else its item says is in the item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessRow {
-    /// Address of the item's signer.
-    pub owner: Address,
-    /// Its module item.
-    pub module: Id,
-    /// Value of its tag `Scheduler`.
-    pub scheduler: String,
-    /// The process that spawned it (`From-Process`).
-    pub parent: Option<Id>,
-    /// Timestamp of its own assignment: origin of its time crons.
-    pub timestamp_ms: u64,
-    /// Height of its own assignment: origin of its block crons.
-    pub block_height: u64,
-    /// Whether it has cron groups: those are looked at by the clock.
-    pub has_cron: bool,
-}
-
-/// The last assignment of a log, and all that the next one needs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
-    /// Tag `Epoch` of the assignment.
-    pub schedule_epoch: u64,
-    /// Its slot.
-    pub slot: Slot,
-    /// Its id.
-    pub assignment: Id,
-    /// Its tag `Hash-Chain`.
-    pub hash_chain: [u8; 32],
-    /// Its timestamp; the next one's is higher.
-    pub timestamp_ms: u64,
-    /// Its height; the next one's is not lower.
-    pub block_height: u64,
-}
-
-/// One assignment. Timestamps are strictly increasing within a log, so a page by timestamp is found by bisection over slots.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScheduleRow {
-    /// The assigned item; the process itself in slot 0.
-    pub item: Id,
-    /// Id of the assignment.
-    pub assignment_id: Id,
-    /// The assignment, raw ANS-104 bytes.
-    pub assignment: Bytes,
-    /// Its timestamp.
-    pub timestamp_ms: u64,
-    /// Its height.
-    pub block_height: u64,
-    /// The outbox entry of this node that it delivers.
-    pub pushed_by: Option<OutboxKey>,
-    /// Whether this node pushes what its evaluation puts into the outbox; false where the caller asked to schedule only.
-    pub push: bool,
-}
-
-/// What one message gave.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvaluationRow {
-    /// The result as clients get it, JSON text.
-    pub json: Bytes,
-    /// `Data` of outbox entries that is not UTF-8 and that `json` can only show with U+FFFD.
-    pub exact_data: Vec<ExactData>,
-    /// The message; `None` for a cron message.
-    pub message: Option<Id>,
-    /// Cron identity, `<i>-<interval text>`.
-    pub cron: Option<String>,
-    /// Timestamp of the message.
-    pub timestamp_ms: u64,
-    /// Height of the message.
-    pub block_height: u64,
-    /// It ended in `Error`: the state is that of before.
-    pub failed: bool,
-    /// Instructions consumed.
-    pub fuel: u64,
-    /// SHA-256 of the canonical result.
-    pub result_hash: ResultHash,
-    /// State after it, where it was computed.
-    pub state_hash: Option<StateHash>,
-}
-
-/// The bytes of one outbox entry's `Data`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExactData {
-    /// [`OutboxKind::Message`] or [`OutboxKind::Spawn`].
-    pub kind: OutboxKind,
-    /// Place in that list.
-    pub index: u32,
-    /// The bytes.
-    pub data: Bytes,
-}
-
-/// How far a process has been evaluated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvaluationHead {
-    /// Slot of the last scheduled message evaluated.
-    pub slot: Slot,
-    /// Ordinal of the last cron message after it; 0: none.
-    pub cron: u32,
-    /// Up to when cron messages were generated; later assignments are not below.
-    pub ticked_ms: u64,
-    /// The chain's height then.
-    pub ticked_height: u64,
-    /// Why evaluation stopped for good (results that differ on replay); `None` while all is well.
-    pub halted: Option<String>,
-}
-
-/// An outbox entry still to be delivered. Its content is in the result it is from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutboxRow {
-    /// The item that started the chain; `None` for cron messages.
-    pub pushed_for: Option<Id>,
-    /// The new process ([`OutboxKind::Spawned`]) or the item to assign ([`OutboxKind::MessageAssignment`]).
-    pub subject: Option<Id>,
-    /// Deliveries tried.
-    pub attempts: u32,
-    /// When to try next.
-    pub not_before_ms: u64,
-}
-
-/// What became of an outbox entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PushedRow {
-    /// The item it became.
-    pub child: Option<Id>,
-    /// What happened.
-    pub outcome: PushOutcome,
-}
-
-/// See [`PushedRow`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PushOutcome {
-    /// It has a slot in a log.
-    Assigned {
-        /// Whose log.
-        process: Id,
-        /// Which slot.
-        slot: Slot,
-    },
-    /// The target is a wallet: the item is stored.
-    Stored,
-    /// Not an entry that can be sent; why.
-    Skipped(String),
-    /// Given up after the last attempt; why.
-    Failed(String),
-}
-
-/// A process whose cron results are pushed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MonitorRow {
-    /// The signed item that asked for it.
-    pub item: Id,
-    /// Cron results up to this slot,
-    pub slot: Slot,
-    /// and this ordinal, are in the outbox already.
-    pub cron: u32,
-}
-
-/// A state that can be restored, and what is needed to go on from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckpointRow {
-    /// Root over the state.
-    pub root: StateHash,
-    /// What it is a delta to; `None`: it is full.
-    pub parent: Option<CheckpointParent>,
-    /// The last assignment folded in.
-    pub assignment: Id,
-    /// Its hash chain.
-    pub hash_chain: [u8; 32],
-    /// Timestamp of the last message folded in.
-    pub timestamp_ms: u64,
-    /// Height of the last message folded in.
-    pub block_height: u64,
-    /// Version of the machine that wrote it (`ao_vm::HOST_ABI`): no other restores it.
-    pub host_abi: u32,
-    /// Size of its body.
-    pub bytes: u64,
-}
-
-/// See [`CheckpointRow::parent`]; of the same process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckpointParent {
-    /// Its slot.
-    pub slot: Slot,
-    /// Its cron ordinal.
-    pub cron: u32,
-    /// Its root.
-    pub root: StateHash,
-}
-
-/// A block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlockRow {
-    /// When it was made.
-    pub timestamp_ms: u64,
-    /// Its 48-byte hash.
-    pub id: Bytes,
-}
-
-/// A frame of assignments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrameRow {
-    /// Canonical bytes: header and entries.
-    pub frame: Bytes,
-    /// The scheduler's signature on it, canonical bytes; empty on a network of one.
-    pub signature: Bytes,
-    /// Items that its body names without bringing them along. With these, entries, assignments and items give the body back, byte by byte.
-    pub held: Vec<Id>,
-    /// Where the chain stood after it: what the next frame is built on, and what proofs of earlier frames are made from.
-    pub tip: Bytes,
-    /// What confirmed it; `None` while it is not.
-    pub proof: Option<Bytes>,
-}
-
-/// Where the embedded chain begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DevGenesisRow {
-    /// When its first block was made.
-    pub timestamp_ms: u64,
-    /// Height of that block.
-    pub height: u64,
-    /// Milliseconds from block to block.
-    pub interval_ms: u64,
-}
-
-/// A balance of the embedded chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AccountRow {
-    /// In winston.
-    pub balance: u128,
-}
-
-/// How much of a process has been put into shipments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnchorHead {
-    /// First slot that is in none.
-    pub next: Slot,
-    /// The record of the last range.
-    pub range: Option<Id>,
-    /// Ranges so far.
-    pub ranges: u64,
-    /// First slot whose result's hash is in no record.
-    pub results: Slot,
-}
-
-/// What a shipment is made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShipmentItemsRow {
-    /// Items in their order in the bundle.
-    pub items: Vec<Id>,
-}
-
-/// See [`ANCHOR_SPENT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AnchorSpentRow {
-    /// Days since 1970.
-    pub day: u64,
-    /// Winston.
-    pub winston: u128,
-}
-
-postcard_rows! {
-    AnchorHead = 1, ShipmentItemsRow = 1, AnchorSpentRow = 1,
-    ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1, EvaluationRow = 1, EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
-    MonitorRow = 1, CheckpointRow = 1, BlockRow = 1, FrameRow = 2, AccountRow = 1, DevGenesisRow = 1,
 }

@@ -253,6 +253,18 @@ impl<K: Key, R: Row> TableOf<K, R> {
         entries.iter().map(|(key, bytes)| Ok((self.key(key)?, self.row(key, bytes)?))).collect()
     }
 
+    /// Shows every row of the table in order until `visit` says no, and the error of every row that is not one: see [`Store::each`].
+    pub fn each(&self, store: &(impl Store + ?Sized), mut visit: impl FnMut(Result<(K, R), Error>) -> bool) -> Result<(), Error> {
+        let read = |key: &[u8], row: &[u8]| Ok((self.key(key)?, self.row(key, &Bytes::copy_from_slice(row))?));
+        store.each(self.table, &[], &mut |key, row| visit(read(key, row)))
+    }
+
+    /// Whether these are a key and a row of this table.
+    pub(crate) fn reads(&self, key: &[u8], row: &Bytes) -> Result<(), Error> {
+        self.key(key)?;
+        self.row(key, row).map(drop)
+    }
+
     fn key(&self, bytes: &[u8]) -> Result<K, Error> {
         let mut input = bytes;
         match K::read(&mut input) {
@@ -287,9 +299,19 @@ impl<R: Row> Single<R> {
         TableOf::<String, R>::new(Table::Meta).get(store, &self.name.to_owned())
     }
 
+    /// Whether `row` is what it may be, if `key` is its name.
+    pub(crate) fn reads(&self, key: &[u8], row: &Bytes) -> Option<Result<(), Error>> {
+        (key == self.name.as_bytes()).then(|| TableOf::<String, R>::new(Table::Meta).reads(key, row))
+    }
+
     /// Adds "it becomes `row`" to a batch.
     pub fn put(&self, batch: &mut WriteBatch, row: &R) {
         TableOf::<String, R>::new(Table::Meta).put(batch, &self.name.to_owned(), row);
+    }
+
+    /// Adds "it goes away" to a batch.
+    pub fn delete(&self, batch: &mut WriteBatch) {
+        TableOf::<String, R>::new(Table::Meta).delete(batch, &self.name.to_owned());
     }
 }
 

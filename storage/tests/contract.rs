@@ -59,6 +59,26 @@ fn scans_are_half_open_both_ways(store: &dyn Store) {
     assert!(store.scan(B, b"", b"", Forward, 99).unwrap().is_empty());
 }
 
+/// More rows than any store shows in one piece, from the lowest key up, each once, and no further than is wanted.
+fn each_row_is_shown_once(store: &dyn Store) {
+    let all: Vec<Vec<u8>> = (0..=u8::MAX).map(|key| vec![key]).collect();
+    store.write(batch(&all.iter().map(|key| (A, &key[..], Some(&key[..]))).collect::<Vec<_>>()), Synced).unwrap();
+    let shown = |from: &[u8], limit: usize| {
+        let mut shown = Vec::new();
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            assert_eq!(key, row);
+            shown.push(key.to_vec());
+            shown.len() < limit
+        };
+        store.each(A, from, visit).unwrap();
+        shown
+    };
+    assert_eq!(shown(b"", 999), all);
+    assert_eq!(shown(&[77], 999), all[77..]);
+    assert_eq!(shown(b"", 100), all[..100]);
+    assert!(store.each(B, b"", &mut |_, _| panic!("another table")).is_ok());
+}
+
 fn big_rows_come_back_whole(store: &dyn Store) {
     // Above and below the size from which RocksDB keeps rows apart.
     for size in [0, 1, 16 << 10, (16 << 10) + 1, 3 << 20] {
@@ -102,6 +122,7 @@ contract!(
     rows_come_and_go,
     writes_of_a_batch_are_in_order,
     scans_are_half_open_both_ways,
+    each_row_is_shown_once,
     big_rows_come_back_whole,
     a_batch_is_seen_whole_or_not_at_all,
 );

@@ -37,6 +37,7 @@ fn samples() -> MemoryStore {
     DISK_FORMAT.put(&mut out, &FORMAT);
     NETWORK.put(&mut out, &"testnet".into());
     CREATED_BY.put(&mut out, &"0.1.0".into());
+    RECOVERING.put(&mut out, &"process P".into());
     DEV_GENESIS.put(&mut out, &DevGenesisRow { timestamp_ms: 300, height: 9, interval_ms: 2000 });
     ITEMS.put(&mut out, &item, &bytes("ANS-104"));
     let row = ItemRow {
@@ -121,6 +122,8 @@ fn samples() -> MemoryStore {
     };
     CHECKPOINTS.put(&mut out, &evaluation, &row);
     CHECKPOINT_BODIES.put(&mut out, &evaluation, &bytes("body"));
+    let stage = BackfillStage::Undoing("why".into());
+    BACKFILLS.put(&mut out, &process, &BackfillRow { slot, root: StateHash([11; 32]), done: Some((Slot(7), 3)), stage });
     BLOCKS.put(&mut out, &9, &BlockRow { timestamp_ms: 299, id: Bytes::from_static(&[14; 48]) });
     let key = FrameKey { scheduler: arweave, tenure: 1, sequence: 2 };
     let (frame, signature, held) = (bytes("frame"), bytes("signature"), vec![Id([16; 32])]);
@@ -132,10 +135,19 @@ fn samples() -> MemoryStore {
     ACCOUNTS.put(&mut out, &"address".into(), &AccountRow { balance: 1 << 100 });
     ANCHOR_HEADS.put(&mut out, &process, &AnchorHead { next: slot, range: Some(id(17)), ranges: 5, results: Slot(1) });
     ANCHORED.put(&mut out, &process, &slot);
+    ANCHORED_STATES.put(&mut out, &process, &AnchoredStateRow { slot, state: StateHash([12; 32]), at_ms: 300, record: id(17) });
     SHIPMENTS.put(&mut out, &6, &bytes("shipment"));
     SHIPMENT_ITEMS.put(&mut out, &6, &ShipmentItemsRow { items: vec![item, assignment] });
     ANCHOR_ITEMS.put(&mut out, &id(17), &bytes("ANS-104"));
+    ANCHOR_CHAINS.put(&mut out, &(arweave, 1), &AnchorChainRow { next: 9, record: Some(id(0x11)) });
+    ANCHORED_RESULTS.put(&mut out, &(process, slot), &id(0x12));
+    PRUNED.put(&mut out, &item, &PrunedRow { shipment: 7, bytes: 1100 });
+    let (result, state) = (ResultHash([8; 32]), StateHash([9; 32]));
+    let row = CertifiedStateRow { schedule_epoch: 1, result, state, host_abi: 1, computed: true, certificate: Some(bytes("certificate")) };
+    CERTIFIED_STATES.put(&mut out, &(process, slot), &row);
+    LOADED.put(&mut out, &process, &LoadedRow { url: Some("https://su.example".into()), unlinked: 2, backwards: 1 });
     ANCHOR_SPENT.put(&mut out, &AnchorSpentRow { day: 20_000, winston: 1 << 100 });
+    ANCHOR_OBSERVED.put(&mut out, &1_600_000);
     store.write(out, Durability::Synced).unwrap();
     store
 }
@@ -204,20 +216,44 @@ fn every_row_comes_back_and_damaged_ones_are_refused_with_their_place() {
         SLOT_OF
     );
     every_table!(comes_back, store, CONTENT, CONFIRMED, EVALUATIONS, EVALUATION_HEADS, OUTBOX, PUSHED, MONITORS, CHECKPOINTS);
-    every_table!(comes_back, store, CHECKPOINT_BODIES, BLOCKS, FRAMES, ENGINE_RECORDS, ACCOUNTS);
-    every_table!(comes_back, store, ANCHOR_HEADS, ANCHORED, SHIPMENTS, SHIPMENT_ITEMS, ANCHOR_ITEMS);
+    every_table!(comes_back, store, CHECKPOINT_BODIES, BACKFILLS, BLOCKS, FRAMES, ENGINE_RECORDS, ACCOUNTS);
+    every_table!(comes_back, store, ANCHOR_HEADS, ANCHORED, SHIPMENTS, SHIPMENT_ITEMS, ANCHOR_ITEMS, PRUNED, CERTIFIED_STATES, LOADED);
+    every_table!(comes_back, store, ANCHORED_STATES);
     // Raw tables take any bytes; all others know their length.
     every_table!(refuses_changed_lengths, store, ITEM_INDEX, SEQUENCE, TAG_INDEX, OWNER_INDEX, RECIPIENT_INDEX, PROCESSES, HEADS, SCHEDULE);
     every_table!(refuses_changed_lengths, store, SLOT_OF, CONTENT, CONFIRMED, EVALUATIONS, EVALUATION_HEADS, OUTBOX, PUSHED, MONITORS);
-    every_table!(refuses_changed_lengths, store, CHECKPOINTS, BLOCKS, FRAMES, ACCOUNTS, ANCHOR_HEADS, ANCHORED);
+    every_table!(refuses_changed_lengths, store, CHECKPOINTS, BACKFILLS, BLOCKS, FRAMES, ACCOUNTS, ANCHOR_HEADS, ANCHORED);
+    every_table!(refuses_changed_lengths, store, PRUNED, CERTIFIED_STATES, LOADED, ANCHORED_STATES);
     fn text(single: &Single<String>, store: &MemoryStore) -> Option<String> {
         single.get(store).unwrap()
     }
     assert_eq!(DISK_FORMAT.get(store).unwrap(), Some(FORMAT));
     assert_eq!(ANCHOR_SPENT.get(store).unwrap(), Some(AnchorSpentRow { day: 20_000, winston: 1 << 100 }));
+    assert_eq!(ANCHOR_OBSERVED.get(store).unwrap(), Some(1_600_000));
     assert_eq!(DEV_GENESIS.get(store).unwrap(), Some(DevGenesisRow { timestamp_ms: 300, height: 9, interval_ms: 2000 }));
     assert_eq!(text(&NETWORK, store).as_deref(), Some("testnet"));
     assert_eq!(text(&CREATED_BY, store).as_deref(), Some("0.1.0"));
+}
+
+/// Who looks at everything reads each table as `schema` does.
+#[test]
+fn every_row_is_one_of_its_table_and_of_no_other_key() {
+    let store = &samples();
+    for table in Table::ALL {
+        let rows = store.scan(*table, b"", b"", Direction::Forward, 99).unwrap();
+        assert!(!rows.is_empty(), "table {} has no sample", table.name());
+        for (key, row) in rows {
+            ao_storage::rows::reads(*table, &key, &row).unwrap();
+            // Names, and records of the engine, may be longer.
+            if !matches!(table, Table::Meta | Table::EngineRecords | Table::Accounts) {
+                let error = ao_storage::rows::reads(*table, &[&key[..], b"x"].concat(), &row).unwrap_err().to_string();
+                assert!(error.contains(table.name()), "{error}");
+            }
+        }
+    }
+    let format = Bytes::from_static(&[0; 3]);
+    assert!(ao_storage::rows::reads(Table::Meta, b"format", &format).is_err());
+    assert!(ao_storage::rows::reads(Table::Meta, b"of a newer binary", &format).is_ok());
 }
 
 #[test]

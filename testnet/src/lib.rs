@@ -20,6 +20,7 @@ pub mod network;
 pub mod node;
 pub mod npm;
 pub mod prometheus;
+pub mod proxy;
 pub mod random;
 pub mod schedule;
 pub mod suite;

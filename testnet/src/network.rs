@@ -5,7 +5,7 @@
 //! business. Everything ends with the [`Network`].
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -28,6 +28,8 @@ pub struct Plan {
     pub nodes: usize,
     /// Who confirms: `attest`, `bft`.
     pub engine: String,
+    /// Gateway of the Arweave that every node writes to, if any.
+    pub arweave: Option<String>,
     /// Sets something of every node, by its place from 0.
     pub setup: fn(usize, Setup) -> Setup,
 }
@@ -35,13 +37,20 @@ pub struct Plan {
 impl Plan {
     /// `nodes` of `engine`, as generated.
     pub fn new(engine: &str, nodes: usize) -> Self {
-        Self { nodes, engine: engine.to_owned(), setup: |_, setup| setup }
+        Self { nodes, engine: engine.to_owned(), arweave: None, setup: |_, setup| setup }
     }
 
     /// With something set for every node.
     #[must_use]
     pub fn with(mut self, setup: fn(usize, Setup) -> Setup) -> Self {
         self.setup = setup;
+        self
+    }
+
+    /// Writing to an Arweave.
+    #[must_use]
+    pub fn arweave(mut self, gateway: &str) -> Self {
+        self.arweave = Some(gateway.to_owned());
         self
     }
 
@@ -54,7 +63,8 @@ impl Plan {
         let folder = home.path().join("net");
         let nodes = self.nodes.to_string();
         let generate = ["testnet", "generate", "--validators", &nodes, "--plugin", &self.engine, "--port", "0", "--out"];
-        let made = aonode(&[&generate[..], &[folder.to_str().context("a path of text")?]].concat()).await?;
+        let arweave = self.arweave.as_deref().unwrap_or("none");
+        let made = aonode(&[&generate[..], &[folder.to_str().context("a path of text")?, "--arweave", arweave]].concat()).await?;
         let entries = made["nodes"].as_array().context("a network has nodes")?;
         let places = entries.iter().enumerate().map(|(at, entry)| {
             let text = |name: &str| entry[name].as_str().map(str::to_owned).with_context(|| format!("a node has {name}: {entry}"));
@@ -206,6 +216,16 @@ impl Network {
     pub async fn kill(&mut self, at: usize) -> Result<()> {
         let node = self.places[at].node.take().with_context(|| format!("n{} does not run", at + 1))?;
         node.kill().await.map(drop)
+    }
+
+    /// Waits until a node has ended by itself: how, and its log.
+    ///
+    /// # Errors
+    /// It did not run, or goes on.
+    pub async fn ended(&mut self, at: usize, within: Duration) -> Result<(ExitStatus, String)> {
+        let node = self.places[at].node.take().with_context(|| format!("n{} does not run", at + 1))?;
+        let (_, status, log) = node.ended(within).await?;
+        Ok((status, log))
     }
 
     /// Stops a node gently; its log.

@@ -76,6 +76,18 @@ pub async fn run(name: &str, base: &str) -> Result<Outcome> {
 /// As [`run`].
 pub async fn run_only(name: &str, base: &str, only: &[&str]) -> Result<Outcome> {
     wallets(base).await?;
+    cases(name, base, only, &[]).await
+}
+
+/// The same with files that the cases are told of, each by the name of a variable.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(name: &str, base: &str, files: &[(&str, &Path)]) -> Result<Outcome> {
+    cases(name, base, &[], files).await
+}
+
+async fn cases(name: &str, base: &str, only: &[&str], told: &[(&str, &Path)]) -> Result<Outcome> {
     let folder = npm::suites().join(name);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).filter(|path| is_test(path)).collect();
     files.sort();
@@ -85,6 +97,7 @@ pub async fn run_only(name: &str, base: &str, only: &[&str]) -> Result<Outcome> 
     }
     let report = tempfile::NamedTempFile::new()?;
     let mut command = javascript(base).await?;
+    command.envs(told.iter().copied());
     command.args(["--test", "--test-concurrency", FILES_AT_ONCE]);
     command.args(["--test-reporter=spec", "--test-reporter-destination=stderr", "--test-reporter=tap", "--test-reporter-destination"]);
     command.arg(report.path()).args(&files).stdout(Stdio::inherit()).stderr(Stdio::inherit());

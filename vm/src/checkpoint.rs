@@ -7,7 +7,7 @@
 mod header;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write as _};
 
 use ao_types::{Id, StateHash};
 use bytes::Bytes;
@@ -129,28 +129,58 @@ type Pages = Vec<(u32, PageHash, Bytes)>;
 fn read_pages(reader: &mut Reader<'_>, header: &Header) -> Result<Pages, Error> {
     let mut pages = Vec::with_capacity(header.pages.len());
     for frame in header.pages.chunks(PAGES_PER_FRAME) {
-        let size = reader.u32()? as usize;
-        let packed = reader.take(size)?;
-        let raw_len = frame.len() * PAGE;
-        match zstd::zstd_safe::get_frame_content_size(packed) {
-            Ok(Some(declared)) if declared == raw_len as u64 => {}
-            found => return Err(bad(format!("a frame declares {found:?} bytes, {raw_len} are due"))),
-        }
-        // Into a buffer of exactly that size: one byte more is an error.
-        let raw = zstd::bulk::decompress(packed, raw_len).map_err(|error| bad(format!("a frame does not unpack: {error}")))?;
-        if raw.len() != raw_len {
-            return Err(bad(format!("a frame has {} bytes, {raw_len} are due", raw.len())));
-        }
-        let raw = Bytes::from(raw);
-        for (at, index) in frame.iter().enumerate() {
-            let bytes = raw.slice(at * PAGE..(at + 1) * PAGE);
-            if bytes.iter().all(|byte| *byte == 0) {
-                return Err(bad(format!("page {index} is given and empty")));
-            }
-            pages.push((*index, *blake3::hash(&bytes).as_bytes(), bytes));
-        }
+        read_frame(reader, frame, |index, hash, bytes| pages.push((index, hash, bytes)))?;
     }
     Ok(pages)
+}
+
+/// Unpacks one frame, which has these pages.
+fn read_frame(reader: &mut Reader<'_>, frame: &[u32], mut page: impl FnMut(u32, PageHash, Bytes)) -> Result<(), Error> {
+    let size = reader.u32()? as usize;
+    let packed = reader.take(size)?;
+    let raw_len = frame.len() * PAGE;
+    match zstd::zstd_safe::get_frame_content_size(packed) {
+        Ok(Some(declared)) if declared == raw_len as u64 => {}
+        found => return Err(bad(format!("a frame declares {found:?} bytes, {raw_len} are due"))),
+    }
+    // Into a buffer of exactly that size: one byte more is an error.
+    let raw = zstd::bulk::decompress(packed, raw_len).map_err(|error| bad(format!("a frame does not unpack: {error}")))?;
+    if raw.len() != raw_len {
+        return Err(bad(format!("a frame has {} bytes, {raw_len} are due", raw.len())));
+    }
+    let raw = Bytes::from(raw);
+    for (at, index) in frame.iter().enumerate() {
+        let bytes = raw.slice(at * PAGE..(at + 1) * PAGE);
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Err(bad(format!("page {index} is given and empty")));
+        }
+        page(*index, *blake3::hash(&bytes).as_bytes(), bytes);
+    }
+    Ok(())
+}
+
+/// The root that a full checkpoint of a module hashes to, without a machine: nothing is restored, and one frame is in memory at a time.
+///
+/// # Errors
+/// [`Error::BadCheckpoint`] where it is a delta, of another module or host ABI, cannot be read, or does not hash to the root that it names.
+pub fn root_of(module: Id, bytes: &[u8]) -> Result<StateHash, Error> {
+    let mut reader = Reader::new(bytes);
+    let header = Header::read(&mut reader, MEMORY_BYTES_MAX)?;
+    if header.identity.module != module {
+        return Err(bad(format!("it is of module {}, not of {module}", header.identity.module)));
+    }
+    if let Some(parent) = header.parent {
+        return Err(bad(format!("it is a delta to {parent}")));
+    }
+    let mut pages = BTreeMap::new();
+    for frame in header.pages.chunks(PAGES_PER_FRAME) {
+        read_frame(&mut reader, frame, |index, hash, _| {
+            pages.insert(index, hash);
+        })?;
+    }
+    reader.finish()?;
+    let found = fold(&header.identity, header.len, &pages);
+    if found == header.root { Ok(found) } else { Err(bad(format!("its pages hash to {found}, not {}", header.root))) }
 }
 
 /// Turns the reference's checkpoint, the gzipped memory, into ours. Its root is computed here: whether it is the right one is for the
@@ -188,6 +218,67 @@ pub fn import_gzip(module: Id, format: &str, gzipped: &[u8]) -> Result<Checkpoin
     }
     memory.load(len, pages.into_iter()).map_err(|error| Error::NotEvaluated(error.to_string()))?;
     make(&mut memory, &identity, None)
+}
+
+/// What a gzip stream unpacks to, if that is not more than `max` bytes.
+///
+/// # Errors
+/// [`Error::BadCheckpoint`] where it does not unpack or is larger.
+pub fn gunzip(packed: &[u8], max: usize) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(packed).take(max as u64 + 1).read_to_end(&mut out);
+    read.map_err(|error| bad(format!("it does not unpack: {error}")))?;
+    if out.len() > max { Err(bad(format!("it unpacks to more than {max} bytes"))) } else { Ok(out) }
+}
+
+/// A full checkpoint in the form that other AO nodes read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exported {
+    /// The whole memory, gzipped.
+    pub gzip: Vec<u8>,
+    /// SHA-256 of the memory before that.
+    pub sha256: [u8; 32],
+}
+
+/// The reference's form of a full checkpoint. Whether its pages are those of its root is for whoever made or restored it to know.
+///
+/// # Errors
+/// [`Error::BadCheckpoint`] where it is a delta or cannot be read.
+pub fn export(checkpoint: &Checkpoint) -> Result<Exported, Error> {
+    with_memory(checkpoint, |pages| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let packed = pages.iter().try_for_each(|page| packer.write_all(page)).and_then(|()| packer.finish());
+        let gzip = packed.map_err(|error| Error::NotEvaluated(error.to_string()))?;
+        Ok(Exported { gzip, sha256: ao_types::hash::sha256(pages) })
+    })
+}
+
+/// SHA-256 of the memory that a full checkpoint describes.
+///
+/// # Errors
+/// As of [`export`].
+pub fn memory_sha256(checkpoint: &Checkpoint) -> Result<[u8; 32], Error> {
+    with_memory(checkpoint, |pages| Ok(ao_types::hash::sha256(pages)))
+}
+
+/// The memory of a full checkpoint, page by page; those that are not in it are zero.
+fn with_memory<T>(checkpoint: &Checkpoint, read: impl FnOnce(&[&[u8]]) -> Result<T, Error>) -> Result<T, Error> {
+    const ZERO: &[u8] = &[0; PAGE];
+    let mut reader = Reader::new(&checkpoint.bytes);
+    let header = Header::read(&mut reader, MEMORY_BYTES_MAX)?;
+    if header.parent.is_some() {
+        return Err(bad("a delta is no memory"));
+    }
+    let pages = read_pages(&mut reader, &header)?;
+    reader.finish()?;
+    let mut memory = vec![ZERO; header.len as usize / PAGE];
+    for (index, _, bytes) in &pages {
+        // The header's runs are within the memory.
+        if let Some(place) = memory.get_mut(*index as usize) {
+            *place = bytes;
+        }
+    }
+    read(&memory)
 }
 
 /// The reference's form of a memory.

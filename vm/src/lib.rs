@@ -51,6 +51,7 @@ use std::sync::Arc;
 use ao_types::{Environment, Evaluation, Id, Invocation, StateHash, Tag};
 use bytes::Bytes;
 
+pub use checkpoint::Exported;
 pub use compiler::{BySize, Compiler};
 pub use machine::{Machine, Settings};
 pub use pool::Pool;
@@ -131,6 +132,13 @@ pub trait Vm: Send + Sync {
     /// Starts a process: a fresh instance where `chain` is empty, or one restored exactly from a full checkpoint followed by its deltas,
     /// oldest first.
     fn start(&self, module: &ModuleSource, environment: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error>;
+
+    /// A full checkpoint in the form that other AO nodes read: the gzipped memory.
+    fn export(&self, checkpoint: &Checkpoint) -> Result<Exported, Error>;
+
+    /// That form read back, with the SHA-256 of the memory. Bounded by what a process may have; the root is computed here: whose word it is
+    /// that it is the right one is for the caller to know.
+    fn import(&self, module: &ModuleSource, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error>;
 
     /// How often a module was asked for, by where it was found. Only for looking at: nothing may depend on it.
     fn module_lookups(&self) -> ModuleLookups {

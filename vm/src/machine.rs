@@ -13,15 +13,16 @@ use std::time::Duration;
 use ao_types::{Environment, Id, Tag};
 
 use crate::cache::Cache;
+use crate::checkpoint;
 use crate::compiler::{Compiler, InProcess};
 use crate::engine::Clocked;
 use crate::formats;
 use crate::hosted::{Bounds, Hosted};
 use crate::limits::*;
 use crate::lua::runtimes::Runtimes;
-use crate::programs::{Programs, format};
+use crate::programs::{Programs, format, identity};
 use crate::tags::{self, Limits};
-use crate::{Checkpoint, Error, Instance, ModuleLookups, ModuleSource, Refusal, Vm};
+use crate::{Checkpoint, Error, Exported, Instance, ModuleLookups, ModuleSource, Refusal, Vm};
 
 /// What an operator decides about the machine. Only [`Self::fuel`] and the two ceilings show in results: nodes of one network agree on them.
 #[derive(Clone, Debug)]
@@ -105,6 +106,17 @@ impl Vm for Machine {
 
     fn prepare(&self, module: &ModuleSource) -> Result<(), Error> {
         self.programs.of(module).map(drop)
+    }
+
+    fn export(&self, checkpoint: &Checkpoint) -> Result<Exported, Error> {
+        checkpoint::export(checkpoint)
+    }
+
+    fn import(&self, module: &ModuleSource, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error> {
+        let identity = identity(module, format(module)?);
+        let checkpoint = checkpoint::import_gzip(identity.module, &identity.format, gzip)?;
+        let sha256 = checkpoint::memory_sha256(&checkpoint)?;
+        Ok((checkpoint, sha256))
     }
 
     fn module_lookups(&self) -> ModuleLookups {

@@ -59,6 +59,13 @@ pub(crate) fn format(module: &ModuleSource) -> Result<&'static dyn Format, Refus
     formats::find(tags::value(&module.tags, "Module-Format").unwrap_or_default())
 }
 
+/// What states of a module's processes are states of.
+pub(crate) fn identity(module: &ModuleSource, format: &dyn Format) -> Identity {
+    let name = format.names().iter().find(|name| Some(**name) == tags::value(&module.tags, "Module-Format"));
+    let name = name.or(format.names().first()).copied().unwrap_or_default();
+    Identity { module: module.id, format: format.identity(name, module) }
+}
+
 impl Programs {
     pub(crate) fn new(clock: Arc<Clocked>, cache: Cache, runtimes: Runtimes, compiler: Arc<dyn Compiler>) -> Self {
         let (programs, refusals) = (at_most(PROGRAMS_MAX), at_most(REFUSALS_MAX));
@@ -111,10 +118,7 @@ impl Programs {
         let format = format(module)?;
         let wasm = format.wasm(module, &self.runtimes)?;
         let compiled = self.compiled(module, format, &wasm, ending)?;
-        let name = format.names().iter().find(|name| Some(**name) == tags::value(&module.tags, "Module-Format"));
-        let name = name.or(format.names().first()).copied().unwrap_or_default();
-        let identity = Identity { module: module.id, format: format.identity(name, module) };
-        Ok(Arc::new(Program::link(identity, self.clock.clone(), format, &compiled)?))
+        Ok(Arc::new(Program::link(identity(module, format), self.clock.clone(), format, &compiled)?))
     }
 
     fn compiled(&self, module: &ModuleSource, format: &dyn Format, wasm: &[u8], ending: &mut LookUp) -> Result<wasmtime::Module, Error> {

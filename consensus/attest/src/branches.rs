@@ -19,6 +19,7 @@ use ao_consensus::tip::{ChainTip, certifying_epochs};
 use ao_types::{Certificate, Epoch, FrameId, NetworkId, PeerId};
 
 use crate::limits::{AHEAD_MAX, BEHIND_MAX, BRANCHES_MAX};
+use crate::mutation::{Mutation, Mutations};
 
 /// A frame by its place in the chain and its id.
 pub(crate) type Place = (u64, FrameId);
@@ -199,11 +200,12 @@ impl Branches {
 
     /// Links what has become linkable, in order of sequence. Frames that do not follow from their parent are refused; those and linked
     /// ones are returned.
-    pub fn link(&mut self, network: NetworkId) -> Vec<(Place, Result<(), Refusal>)> {
+    pub fn link(&mut self, network: NetworkId, mutations: Mutations) -> Vec<(Place, Result<(), Refusal>)> {
         let mut found = Vec::new();
         for place in self.open() {
             let Some(kept) = self.kept.get(&place).filter(|kept| kept.tip.is_none() && kept.standing == Standing::Open) else { continue };
             let refused = Self::parent_of(&kept.given.header).and_then(|parent| match &self.kept.get(&parent)?.standing {
+                Standing::Refused(_) if mutations.has(Mutation::SkippedUnchecked) => None,
                 Standing::Refused(ancestor) => Some(*ancestor),
                 _ => None,
             });

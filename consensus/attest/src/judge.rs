@@ -18,7 +18,7 @@ use crate::mutation::Mutation;
 impl ChainState {
     /// Links what can be, and verifies the certificates that linked frames carry, all in one batch.
     pub fn link(&mut self, common: &Common, out: &mut Vec<Effect>) {
-        for (place, outcome) in self.branches.link(common.network) {
+        for (place, outcome) in self.branches.link(common.network, common.mutations) {
             if let Err(refusal) = outcome {
                 self.refuse(common, &place, &refusal, out);
             }

@@ -15,6 +15,7 @@
 //! | S2: no signature leaves before its row is durable; no key contradicts itself, across crashes | [`signatures`] |
 //! | S3, contract 2: in order, without a gap, once in a life; nothing stored as confirmed is lost, voided, or said again | [`ledger`] |
 //! | contract 3: only what was given whole, and with a proof that stands offline | [`ledger`] |
+//! | promise: nobody vouches for a body that its disk does not have, or for what stands on a frame that breaks a rule | [`world`] |
 //! | contract 5: a life after a crash goes on from what was durable | [`host`] |
 //! | contract 7: what an honest scheduler made durable is confirmed everywhere, once the weather is calm | [`world`] |
 //! | honest nodes are neither accused nor penalised; whoever signs two frames for one place is convicted by all who got both | [`ledger`] |

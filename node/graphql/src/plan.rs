@@ -93,24 +93,43 @@ pub struct Search {
 
 /// Brackets deeper than allowed, before the grammar sees them.
 fn shallow(text: &str) -> Result<(), Wrong> {
-    let (mut depth, mut most, mut in_string, mut escaped, mut in_comment) = (0_usize, 0, false, false, false);
-    for byte in text.bytes() {
-        match byte {
-            b'\n' if in_comment => in_comment = false,
-            _ if in_comment => {}
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'#' if !in_string => in_comment = true,
-            b'{' | b'[' | b'(' if !in_string => {
+    let (mut rest, mut depth, mut most) = (text.as_bytes(), 0_usize, 0);
+    while let Some((byte, after)) = rest.split_first() {
+        rest = match byte {
+            b'"' => behind_text(rest),
+            b'#' => after.iter().position(|byte| matches!(byte, b'\n' | b'\r')).map_or(&[][..], |end| &after[end..]),
+            b'{' | b'[' | b'(' => {
                 depth += 1;
                 most = most.max(depth);
+                after
             }
-            b'}' | b']' | b')' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
+            b'}' | b']' | b')' => {
+                depth = depth.saturating_sub(1);
+                after
+            }
+            _ => after,
+        };
     }
     if most > DEPTH_MAX { Err(format!("the query nests {most} levels; at most {DEPTH_MAX} are allowed")) } else { Ok(()) }
+}
+
+/// What follows a text that begins here. One of two kinds: `"`, which ends with the line at the latest, and `"""`, within which single marks
+/// are letters like others. Where a text does not end the grammar stops too, so what is behind it does not matter.
+fn behind_text(from: &[u8]) -> &[u8] {
+    let (long, mut rest) = match from.strip_prefix(b"\"\"\"") {
+        Some(rest) => (true, rest),
+        None => (false, &from[1..]),
+    };
+    loop {
+        rest = match rest {
+            [b'\\', b'"', b'"', b'"', after @ ..] if long => after,
+            [b'"', b'"', b'"', after @ ..] if long => return after,
+            [b'\\', _, after @ ..] if !long => after,
+            [b'"' | b'\n', after @ ..] if !long => return after,
+            [_, after @ ..] => after,
+            [] => return rest,
+        };
+    }
 }
 
 /// The top-level fields of the request's operation.

@@ -9,17 +9,24 @@ use std::sync::Arc;
 use ao_arweave::driver::{KeepError, Keeper, Parcel, Remembered, Rows};
 use ao_arweave::pipeline::{Alarm, Covered, Shipment, Spent, Stage};
 use ao_arweave::records::Record;
-use ao_storage::schema::{self, AnchorHead, AnchorSpentRow, ShipmentItemsRow};
+use ao_storage::schema::{self, AnchorChainRow, AnchorHead, AnchorSpentRow, AnchoredStateRow, ShipmentItemsRow};
 use ao_storage::{Direction, Durability, Error, Store, WriteBatch};
+use ao_types::message::Kind;
 use ao_types::{Canonical as _, DataItem, Id, Slot, Verified};
 use parking_lot::Mutex;
+
+use super::extras::mark;
 
 /// Rows read at once when a node starts.
 const PAGE: usize = 256;
 
+/// Is told of processes that are anchored up to a slot, after the rows say so.
+pub type Told = Arc<dyn Fn(Id, Slot) + Send + Sync>;
+
 /// See the module.
 pub struct StoreKeeper {
     store: Arc<dyn Store>,
+    told: Told,
     /// Slots of every shipment that is not settled.
     open: Mutex<BTreeMap<u64, Vec<Covered>>>,
 }
@@ -30,8 +37,8 @@ fn failed(error: Error) -> KeepError {
 
 impl StoreKeeper {
     /// On this store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, open: Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, told: Told) -> Self {
+        Self { store, told, open: Mutex::default() }
     }
 
     /// Every shipment that was remembered, oldest first, from this number on.
@@ -59,8 +66,35 @@ impl StoreKeeper {
             if item.tag("Type") == Some("Module") {
                 schema::ANCHOR_ITEMS.put(batch, &item.id(), &bytes::Bytes::new());
             }
-            let Some(Ok(record)) = Record::read(item) else { continue };
+            // Anybody can have an item assigned that says that it is a record, or that was one of ours long ago.
+            if !parcel.records.contains(&item.id()) {
+                continue;
+            }
+            if Kind::of(item) == Some(Kind::Checkpoint) {
+                schema::ANCHOR_ITEMS.put(batch, &item.id(), item.as_bytes());
+            }
+            let record = Record::read(item).and_then(Result::ok);
+            if let Some(mark) = mark(item, record.as_ref()) {
+                schema::ANCHOR_ITEMS.put(batch, &mark, &bytes::Bytes::new());
+            }
+            let Some(record) = record else { continue };
             schema::ANCHOR_ITEMS.put(batch, &item.id(), item.as_bytes());
+            if let Record::Frames(frames) = &record
+                && let Some(last) = frames.frames.iter().rposition(|frame| !frame.proof.is_empty())
+            {
+                let row = AnchorChainRow { next: frames.from.saturating_add(last as u64 + 1), record: Some(item.id()) };
+                schema::ANCHOR_CHAINS.put(batch, &(frames.scheduler, frames.tenure), &row);
+            }
+            if let Record::State(state) = &record {
+                let row = AnchoredStateRow { slot: state.slot, state: state.state, at_ms: parcel.since_ms, record: item.id() };
+                schema::ANCHORED_STATES.put(batch, &state.process, &row);
+            }
+            if let Record::Results(late) = &record
+                && let Some(before) = schema::ANCHOR_HEADS.get(&*self.store, &late.process)?
+            {
+                let results = Slot(late.results.0.0.saturating_add(late.results.1.len() as u64));
+                schema::ANCHOR_HEADS.put(batch, &late.process, &AnchorHead { results, ..before });
+            }
             if let Record::Range(range) = record {
                 let before = schema::ANCHOR_HEADS.get(&*self.store, &range.process)?;
                 let head = AnchorHead {
@@ -75,20 +109,50 @@ impl StoreKeeper {
         Ok(())
     }
 
-    /// The level of every process that shipments cover, as it follows from those that are open.
-    fn level(&self, batch: &mut WriteBatch, open: &BTreeMap<u64, Vec<Covered>>, processes: &BTreeSet<Id>) -> Result<(), Error> {
-        for process in processes {
+    /// The bytes of states that are on Arweave for good and will not be asked for again: they are large, and the next is another. Slots and
+    /// records stay, as everything that others may need.
+    fn free_states(&self, batch: &mut WriteBatch, shipment: &Shipment) -> Result<(), Error> {
+        if !shipment.bundle.covered.is_empty() || !matches!(shipment.stage, Stage::Done(_)) {
+            return Ok(());
+        }
+        let row = schema::SHIPMENT_ITEMS.get(&*self.store, &shipment.number)?;
+        for id in row.into_iter().flat_map(|row| row.items) {
+            let bytes = schema::ANCHOR_ITEMS.get(&*self.store, &id)?.filter(|bytes| !bytes.is_empty());
+            let item = bytes.and_then(|bytes| Verified::<DataItem>::reload(bytes).ok());
+            if item.is_some_and(|item| Kind::of(&item) == Some(Kind::Checkpoint)) {
+                schema::ANCHOR_ITEMS.put(batch, &id, &bytes::Bytes::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// The level of every process that shipments cover, as it follows from those that are open. It falls only where something was unsettled
+    /// (`true`): others may have brought more to Arweave than this node ([`super::observe`]).
+    fn level(
+        &self,
+        batch: &mut WriteBatch,
+        open: &BTreeMap<u64, Vec<Covered>>,
+        processes: &BTreeMap<Id, bool>,
+    ) -> Result<Vec<(Id, Slot)>, Error> {
+        let mut levels = Vec::new();
+        for (process, may_fall) in processes {
             let first = open.values().flatten().filter(|covered| covered.process == *process).map(|covered| covered.from).min();
             let next = match first {
                 Some(first) => first,
                 None => schema::ANCHOR_HEADS.get(&*self.store, process)?.map_or(Slot(0), |head| head.next),
             };
+            let before = schema::ANCHORED.get(&*self.store, process)?;
             match next.0.checked_sub(1) {
-                Some(last) => schema::ANCHORED.put(batch, process, &Slot(last)),
-                None => schema::ANCHORED.delete(batch, process),
+                Some(last) if !may_fall && before.is_some_and(|before| before.0 > last) => {}
+                Some(last) => {
+                    schema::ANCHORED.put(batch, process, &Slot(last));
+                    levels.push((*process, Slot(last)));
+                }
+                None if *may_fall => schema::ANCHORED.delete(batch, process),
+                None => {}
             }
         }
-        Ok(())
+        Ok(levels)
     }
 
     /// The bytes of an item that is in a shipment: of one that came in, of an assignment, or of a record.
@@ -132,16 +196,20 @@ impl Keeper for StoreKeeper {
         // Seen by nobody else before the batch is written: a failure leaves it as it was.
         let mut open = self.open.lock();
         let mut after = open.clone();
-        let mut changed = BTreeSet::new();
+        let mut changed: BTreeMap<Id, bool> = BTreeMap::new();
         for shipment in &shipments {
             schema::SHIPMENTS.put(&mut batch, &shipment.number, &shipment.encode().into());
+            self.free_states(&mut batch, shipment).map_err(failed)?;
             if shipment.stage.is_settled() {
                 after.remove(&shipment.number);
             } else {
                 after.insert(shipment.number, shipment.bundle.covered.clone());
             }
             if settled.contains(&shipment.number) || unsettled.contains(&shipment.number) {
-                changed.extend(shipment.bundle.covered.iter().map(|covered| covered.process));
+                let falls = unsettled.contains(&shipment.number);
+                for covered in &shipment.bundle.covered {
+                    *changed.entry(covered.process).or_default() |= falls;
+                }
             }
         }
         if let Some(Spent { day, winston }) = spent {
@@ -150,9 +218,11 @@ impl Keeper for StoreKeeper {
         if let Some((number, parcel)) = parcel {
             self.take(&mut batch, number, parcel).map_err(failed)?;
         }
-        self.level(&mut batch, &after, &changed).map_err(failed)?;
+        let levels = self.level(&mut batch, &after, &changed).map_err(failed)?;
         self.store.write(batch, Durability::Synced).map_err(failed)?;
         *open = after;
+        drop(open);
+        levels.into_iter().for_each(|(process, slot)| (self.told)(process, slot));
         Ok(())
     }
 
@@ -167,12 +237,7 @@ impl Keeper for StoreKeeper {
     }
 
     fn alarm(&self, shipment: u64, alarm: Alarm, why: &str) {
-        let fix = match alarm {
-            Alarm::Cap => "raise arweave.spend_cap_per_day, or wait for tomorrow",
-            Alarm::Balance => "send AR to the anchoring wallet",
-            Alarm::Breach => "keep the receipt, which is in the shipment, and choose another bundling service",
-            Alarm::Refused | Alarm::Fatal | Alarm::Unsettled => "look at the gateways; nothing is lost, what is owed is kept",
-        };
+        let fix = super::view::fix(alarm);
         tracing::error!(event = "anchor_alarm", shipment, alarm = alarm.text(), why, fix);
     }
 }

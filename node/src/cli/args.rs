@@ -7,18 +7,26 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{Format, Span};
 use crate::keys::{Kind, Role};
 
+mod database;
+mod load;
 mod network;
+mod recover;
 #[cfg(feature = "sim")]
 mod simulation;
+mod snapshot;
 mod weave;
 
+pub use database::Db;
+pub use load::Load;
 pub use network::{
     AddValidator, Binding, Chaos, ConsensusVerb, Devnet, DevnetVerb, EvidenceVerb, Folder, Generate, Genesis, GenesisNew, Join, NewEngine,
     Slashing, Testnet, Up, Victims,
 };
+pub use recover::Recover;
 #[cfg(feature = "sim")]
 pub use simulation::{Sim, SimKind, SimLatency, SimOne, SimRun};
-pub use weave::WeaveArguments;
+pub use snapshot::{Believed, Snapshot};
+pub use weave::{Anchor, Arweave, WeaveArguments};
 
 /// A peer-to-peer node for AO, decentralised compute on Arweave.
 #[derive(Debug, Parser)]
@@ -143,6 +151,12 @@ pub enum Command {
     /// An Arweave of our own: chain, gateway and bundler, with faults on command
     #[command(after_help = "Example:\n  aonode weave --port 1984 --block-interval 2s")]
     Weave(WeaveArguments),
+    /// What the node writes to Arweave: status, list, show, verify
+    #[command(subcommand, after_help = "Example:\n  aonode anchor status")]
+    Anchor(Anchor),
+    /// The database of a stopped node: stats, compact, prune, check
+    #[command(subcommand, after_help = "Example:\n  aonode db stats\n  aonode db check --signatures")]
+    Db(Db),
     /// Make a data directory: configuration, keys, token
     #[command(after_help = "Example:\n  aonode init --network local")]
     Init(Init),
@@ -160,6 +174,17 @@ pub enum Command {
     /// Make what a whole network needs: keys, genesis, a data directory for each node
     #[command(subcommand, after_help = "Example:\n  aonode testnet generate --validators 4 --out ./net")]
     Testnet(Testnet),
+    /// Make a process, or a whole network, anew on an empty data directory, from Arweave alone
+    #[command(
+        after_help = "Example:\n  aonode recover --from-arweave https://arweave.net,https://g8way.io --process PID\n  aonode recover --from-arweave http://127.0.0.1:1984 --genesis genesis.json --datadir ./new"
+    )]
+    Recover(Recover),
+    /// States of processes as files: create, list, verify, import, serve
+    #[command(
+        subcommand,
+        after_help = "Example:\n  aonode snapshot create PID\n  aonode snapshot verify FILE.snapshot --genesis genesis.json"
+    )]
+    Snapshot(Snapshot),
     /// Run a node on a data directory
     #[command(after_help = "Example:\n  aonode start --set api.listen=127.0.0.1:7800")]
     Start(Start),
@@ -178,7 +203,7 @@ pub enum Command {
     /// What attestors are bound by, of a stopped node: init, export, import, show, prune
     #[command(subcommand, after_help = "Example:\n  aonode slashing export history.json")]
     Slashing(Slashing),
-    /// Processes: spawn, list, show
+    /// Processes: spawn, load, list, show
     #[command(subcommand, after_help = "Example:\n  aonode process spawn --tag Name=counter --data @counter.lua --tag On-Boot=Data")]
     Process(Process),
     /// Messages: send, trace, result
@@ -197,12 +222,14 @@ pub enum Command {
     #[command(after_help = "Example:\n  aonode console PID\n  echo 'Inbox' | aonode console PID")]
     Console(Console),
     /// Check signatures, ids and hash chains, offline for files
-    #[command(after_help = "Example:\n  aonode verify item.ans104\n  aonode verify schedule.json")]
+    #[command(
+        after_help = "Example:\n  aonode verify item.ans104\n  aonode verify schedule.json\n  aonode verify TRANSACTION --arweave https://arweave.example"
+    )]
     Verify(Verify),
     /// The configuration: show, check, path
     #[command(subcommand, after_help = "Example:\n  aonode config show --origin")]
     Config(ConfigVerb),
-    /// Simulate networks from seeds: run, replay, shrink, committee
+    /// Simulate networks from seeds: run, replay, shrink
     #[cfg(feature = "sim")]
     #[command(subcommand, after_help = "Example:\n  aonode sim run --engine attest --seeds 0..300\n  aonode sim replay 17 --engine bft")]
     Sim(Sim),
@@ -232,12 +259,16 @@ pub enum Command {
 /// `dev`.
 #[derive(Debug, Clone, Args)]
 pub struct Dev {
-    /// Port of the HTTP listener on loopback, the two after it for administration and metrics; 0 takes any free ones [default: 7700]
+    /// Port of the HTTP listener on loopback, the three after it for administration, metrics and the embedded Arweave; 0 takes any free
+    /// ones [default: 7700]
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
     /// Keep everything in this directory; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub persist: Option<PathBuf>,
+    /// What is written to: an Arweave of its own, that of a gateway, or nothing
+    #[arg(long, value_name = "embedded|URL|none", default_value = "embedded")]
+    pub arweave: Arweave,
 }
 
 /// `init`.
@@ -276,7 +307,7 @@ pub enum Keys {
         /// Kind of the wallet: rsa (about a second; what Arweave tools know), ed25519, ethereum
         #[arg(long, default_value = "ed25519", hide_possible_values = true)]
         kind: Kind,
-        /// What it shall sign from now on: scheduler, messenger, client
+        /// What it shall do from now on: scheduler, messenger, client, anchor (pays for what is written to Arweave; rsa)
         #[arg(long, hide_possible_values = true)]
         role: Option<Role>,
         /// File with the password of an attestor's key. Without it a random one is made and kept beside the key, so that the node starts
@@ -329,6 +360,11 @@ pub enum Process {
         #[arg(long)]
         wait: bool,
     },
+    /// Read a process of the older network, log and all, into a data directory and evaluate it. The node is stopped, or new
+    #[command(
+        after_help = "Example:\n  aonode process load PID --gateway https://arweave.net --su https://su-router.ao-testnet.xyz --datadir ./read"
+    )]
+    Load(Load),
     /// Processes this node orders
     List {
         /// At most this many
@@ -374,7 +410,7 @@ pub enum Message {
         /// What it carries.
         #[command(flatten)]
         content: Content,
-        /// Wait until it is assigned, certified, confirmed or computed; computed when no level is named
+        /// Wait until it is assigned, certified, confirmed, computed or anchored; computed when no level is named
         #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "computed", value_parser = super::sending::goal)]
         wait: Option<crate::levels::Goal>,
     },
@@ -449,6 +485,9 @@ pub struct Verify {
     /// Of the process: fetch and check the proof that this slot is confirmed
     #[arg(long, value_name = "N")]
     pub slot: Option<u64>,
+    /// Look for the subject, a transaction, on Arweave: base URL of a gateway, better of several; asks no node
+    #[arg(long, value_name = "URL", conflicts_with = "slot")]
+    pub arweave: Vec<String>,
     /// For proofs: genesis of the network that you mean [default: the data directory's]
     #[arg(long, value_name = "FILE", conflicts_with = "genesis_hash")]
     pub genesis: Option<PathBuf>,

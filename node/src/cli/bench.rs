@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ao_types::{DataItem, Id, Signer as _, Tag, Verified, Wallet};
 use serde_json::json;
 
-use super::args::{Bench, BenchModule};
+use super::args::{Arweave, Bench, BenchModule};
 use super::client::Client;
 use super::context::Context;
 use super::exit::{Exit, Failure};
@@ -69,7 +69,7 @@ pub fn bench(context: &mut Context<'_>, arguments: &Bench) -> Result<Exit, Failu
             return measure(context, arguments, client, None).await;
         }
         let home = Home::new(None)?;
-        let loaded = run::dev_config(context, &home, Some(0), "warn")?;
+        let loaded = run::dev_config(context, &home, Some(0), (&Arweave::None, false), "warn")?;
         let levels = run::log(context, &loaded)?;
         let (data, _) = home.open()?;
         let service = Service::start(Setup {

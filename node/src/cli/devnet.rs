@@ -49,7 +49,7 @@ pub fn devnet(context: &mut Context<'_>, arguments: &Devnet) -> Result<Exit, Fai
         let local = &network.local;
         let manifest = &local.manifest;
         let record = json!({ "path": local.root, "network": manifest.network, "genesis_hash": manifest.genesis_hash, "ready_ms": ms,
-            "plugin": manifest.plugin, "nodes": manifest.nodes });
+            "plugin": manifest.plugin, "nodes": manifest.nodes, "arweave": local.arweave() });
         context.printer.event("devnet-up/v1", record, || format!("{}\n", many::told(local, ms)))?;
 
         let timeout = context.globals.timeout.0.max(STEP_WITHIN);
@@ -92,7 +92,14 @@ impl Network {
             None => (temporary_folder()?, true),
         };
         let port = arguments.port.unwrap_or(if arguments.once { 0 } else { 7700 });
-        let up = Up { nodes: arguments.nodes, plugin: arguments.plugin.clone(), port, folder: Folder { dir: Some(root.clone()) } };
+        let up = Up {
+            nodes: arguments.nodes,
+            plugin: arguments.plugin.clone(),
+            port,
+            arweave: arguments.arweave.clone(),
+            manifest: None,
+            folder: Folder { dir: Some(root.clone()) },
+        };
         Ok(Self { local: Local::open_or_make(root, &up)?, temporary })
     }
 }

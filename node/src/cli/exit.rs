@@ -95,7 +95,7 @@ impl Exit {
     /// What a refusal by a node means for the command that got it.
     pub fn of(code: Code) -> Self {
         match code {
-            Code::ProcessUnknown | Code::MessageUnknown | Code::ItemUnknown | Code::NetworkNone => Self::NotFound,
+            Code::ProcessUnknown | Code::MessageUnknown | Code::ItemUnknown | Code::NetworkNone | Code::StateUncertified => Self::NotFound,
             Code::RouteUnknown | Code::MethodNotAllowed | Code::Internal => Self::Bug,
             Code::TimedOut => Self::TimedOut,
             Code::Unavailable => Self::NotReady,

@@ -16,6 +16,7 @@ impl From<ao_storage::Error> for Failure {
             E::TooNew { .. } => failure(Exit::Precondition),
             E::Locked(_) => failure(Exit::Precondition).fix("stop the node that has it open first"),
             E::DiskFull(_) => failure(Exit::Exhausted),
+            E::Elsewhere(_) => failure(Exit::Unreachable),
             E::Io(_) => failure(Exit::Bug),
         }
     }

@@ -1,6 +1,5 @@
 //! How a node of a network is put together: its membership before it starts, its connections once it runs.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +8,14 @@ use ao_consensus::protection::memory::MemoryProtection;
 use ao_types::{Genesis, NetworkId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::exit::{Exit, Failure};
-use crate::config::sections::{self as config, P2p};
+use crate::config::Config;
+use crate::config::sections::{self as config, SyncMode};
 use crate::datadir::Layout;
 use crate::handle::Node;
 use crate::http::App;
@@ -21,12 +23,17 @@ use crate::limits::{DOPPELGANGER_WAIT, DOPPELGANGER_WAIT_DEV, SIGNER_LOOK_MS};
 use crate::member::{Attestor, Member};
 use crate::metrics::Metrics;
 use crate::network;
-use crate::network::seam::{Order, Orders};
+use crate::network::seam::{NoStates, Order, Orders, States};
 use crate::protection::marker::{self, Marker};
 use crate::protection::watch::{self, Phase};
 use crate::protection::{Claim, Watch};
 use crate::shell;
 use crate::shell::membership::Membership;
+use crate::snapshot::joiner::{Belief, Joiner};
+use crate::snapshot::serve::Library;
+use crate::snapshot::shelf::Shelf;
+use crate::snapshot::{Root, maker};
+use crate::states::keeper::Keeper;
 use crate::wiring::membership::{MembershipError, membership};
 
 /// A node on its way into its network.
@@ -41,6 +48,9 @@ pub struct Joining {
 /// A node that is part of its network.
 pub struct Joined {
     running: network::Running,
+    /// Collects certificates, writes snapshots.
+    beside: JoinSet<()>,
+    stop: CancellationToken,
     signer: Option<Signer>,
 }
 
@@ -101,18 +111,46 @@ impl Joining {
     ///
     /// # Errors
     /// An address that cannot be listened on.
-    pub fn connect(self, section: &P2p, root: &Path, node: &Node, app: &App) -> Result<Joined, Failure> {
+    pub fn connect(self, config: &Config, layout: &Layout, node: &Node, app: &App) -> Result<Joined, Failure> {
         let refused = |error: String| Failure::new(Exit::Precondition, error).fix("see the section [p2p] of `aonode config show`");
-        let settings = network::settings_of(section, &self.genesis, self.network, &self.seed, root, node.clock())
+        let settings = network::settings_of(&config.p2p, &self.genesis, self.network, &self.seed, layout.root(), node.clock())
             .map_err(|bad| refused(bad.to_string()))?;
-        let (handle, running) = network::start(settings, node.shared_store(), self.orders, Arc::new(node.clone()))
+        let stop = CancellationToken::new();
+        let shelf = Shelf::new(layout.snapshots());
+        let voucher = node.voucher();
+        let roots = config.sync.trust_roots.iter().map(|text| text.parse::<Root>()).collect::<Result<Vec<_>, _>>();
+        let roots = roots.map_err(|wrong| Failure::new(Exit::Config, format!("sync.trust_roots: {wrong}")))?;
+        let belief = voucher.as_ref().map(|voucher| Belief {
+            network: self.network,
+            rosters: voucher.membership.rosters.clone(),
+            trust_period_ms: self.genesis.staking.trust_period_ms,
+            roots,
+        });
+        let library = voucher.clone().map(|voucher| Library::new(voucher, shelf.clone(), config.sync.serve, node.clock()));
+        let (states, wanted): (Arc<dyn States>, _) = match library {
+            Some((library, wanted)) => (Arc::new(library), Some(wanted)),
+            None => (Arc::new(NoStates), None),
+        };
+        let (handle, running) = network::start(settings, node.shared_store(), self.orders, Arc::new(node.clone()), &states)
             .map_err(|error| refused(error.to_string()))?;
+        let mut beside = JoinSet::new();
+        if let Some(voucher) = voucher {
+            beside.spawn(Keeper::new(node.clone(), handle.clone(), voucher, node.certify_slots()).run(stop.clone()));
+        }
+        if let Some(wanted) = wanted {
+            beside.spawn(maker::run(node.clone(), shelf.clone(), wanted, stop.clone()));
+        }
+        if let (SyncMode::Snapshot, Some(belief)) = (config.sync.mode, belief) {
+            let partial = layout.snapshots().join("partial");
+            let joiner = Joiner::new(node.clone(), handle.clone(), shelf, partial, belief, app.metrics.clone());
+            beside.spawn(joiner.run(stop.clone()));
+        }
         if let Some(signer) = &self.signer {
             app.set_watch(signer.watch.clone());
             tokio::spawn(look_after(signer.watch.clone(), node.clone(), handle.clone(), app.metrics.clone()));
         }
         app.set_network(handle);
-        Ok(Joined { running, signer: self.signer })
+        Ok(Joined { running, beside, stop, signer: self.signer })
     }
 }
 
@@ -123,7 +161,9 @@ impl Joined {
     }
 
     /// Leaves the network: no more frames come or go. What may still sign goes on to be held.
-    pub async fn leave(self) -> Option<Signer> {
+    pub async fn leave(mut self) -> Option<Signer> {
+        self.stop.cancel();
+        while self.beside.join_next().await.is_some() {}
         self.running.stop().await;
         self.signer
     }

@@ -110,6 +110,8 @@ fn network(status: &Value) -> String {
 pub async fn process(context: &mut Context<'_>, verb: Process) -> Result<Exit, Failure> {
     let client = context.client()?;
     match verb {
+        // No node is asked: it is not to run on the directory.
+        Process::Load(arguments) => super::load::load(context, &arguments).await,
         Process::Spawn { module, scheduler, content, wait } => {
             let (wallet, tags, data) = content_of(context, &content, None)?;
             let identity = client.get("v1/identity").await?;

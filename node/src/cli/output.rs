@@ -102,6 +102,11 @@ impl<'a> Printer<'a> {
         writeln!(self.io.err, "{text}").map_err(gone)
     }
 
+    /// A line on standard error that takes the place of the one before; for a terminal.
+    pub fn over(&mut self, text: &str) -> Result<(), Failure> {
+        write!(self.io.err, "\r{text}\u{1b}[K").and_then(|()| self.io.err.flush()).map_err(gone)
+    }
+
     /// `text` in an SGR colour, where colours may be used.
     pub fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }

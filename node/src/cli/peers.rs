@@ -57,7 +57,7 @@ fn rows(found: &Value) -> Vec<Value> {
 }
 
 /// The operator's listener of the node on this data directory, with its token.
-fn admin(context: &Context<'_>) -> Result<Client, Failure> {
+pub(super) fn admin(context: &Context<'_>) -> Result<Client, Failure> {
     let layout = context.layout()?;
     let config = context.config(&layout)?.config;
     let token = std::fs::read_to_string(layout.token()).map_err(|error| {

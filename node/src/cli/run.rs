@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ao_types::Signer as _;
 use serde_json::{Value, json};
 
-use super::args::{Dev, Start};
+use super::args::{Arweave, Dev, Start};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::service::{Service, Setup};
@@ -44,39 +44,82 @@ pub fn start(context: &mut Context<'_>, arguments: &Start) -> Result<Exit, Failu
 /// `dev`.
 pub fn dev(context: &mut Context<'_>, arguments: &Dev) -> Result<Exit, Failure> {
     let home = Home::new(arguments.persist.as_deref())?;
-    let loaded = dev_config(context, &home, arguments.port, "info")?;
-    let levels = log(context, &loaded)?;
+    // Locked before anything of it is used, the embedded chain's journal included.
     let (data, shown) = home.open()?;
     runtime()?.block_on(async {
+        let (mut arweave, mut embedded) = (arguments.arweave.clone(), None);
+        if arweave == Arweave::Embedded {
+            let journal = arguments.persist.is_some().then(|| home.root().join(JOURNAL));
+            let port = ports(arguments.port, EMBEDDED_OFFSET)?;
+            let weave = match super::weave::embedded(port, journal.clone()).await {
+                // Nobody asked for this port, and a second node on this machine is nothing unusual.
+                Err(failure) if failure.exit == Exit::Precondition && arguments.port.is_none() => {
+                    super::weave::embedded(0, journal).await.map_err(|_| failure)?
+                }
+                started => started?,
+            };
+            arweave = Arweave::At(weave.url());
+            embedded = Some(weave);
+        }
+        let loaded = dev_config(context, &home, arguments.port, (&arweave, embedded.is_some()), "info")?;
+        let levels = log(context, &loaded)?;
         let signals = Signals::new(Hangup::Stop)?;
         let service =
             Service::start(Setup { loaded, data, member: None, levels, accounts: funded()?, modules: home.modules(), worker: worker() })
                 .await?;
         ready(context, &service, &shown)?;
-        service.until_told(signals).await
+        let ended = service.until_told(signals).await;
+        if let Some(weave) = embedded {
+            weave.stop().await;
+        }
+        ended
     })
 }
 
-/// The configuration of a development node: ports beside each other, and a log of the level that the command means for itself.
-pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>, level: &str) -> Result<Loaded, Failure> {
-    let at = |offset: u16| match port {
+/// The embedded Arweave's journal, where it is kept.
+pub const JOURNAL: &str = "arweave.journal";
+/// The embedded Arweave's port, from the first one.
+pub const EMBEDDED_OFFSET: u16 = 3;
+
+/// A port so far from the first one; any free one if that is 0.
+fn ports(first: Option<u16>, offset: u16) -> Result<u16, Failure> {
+    match first {
         None => Ok(7700 + offset),
         Some(0) => Ok(0),
-        Some(port) => {
-            port.checked_add(offset).ok_or_else(|| Failure::usage(format!("--port {port}: the two ports after it are needed as well")))
-        }
-    };
-    let address = |offset| at(offset).map(|port| format!("127.0.0.1:{port}"));
+        Some(port) => port
+            .checked_add(offset)
+            .ok_or_else(|| Failure::usage(format!("--port {port}: the {EMBEDDED_OFFSET} ports after it are needed as well"))),
+    }
+}
+
+/// The configuration of a development node: ports beside each other, and a log of the level that the command means for itself. What is
+/// confirmed is on the embedded Arweave within seconds: nobody pays there.
+pub fn dev_config(
+    context: &Context<'_>,
+    home: &Home,
+    port: Option<u16>,
+    (arweave, embedded): (&Arweave, bool),
+    level: &str,
+) -> Result<Loaded, Failure> {
+    let address = |offset| ports(port, offset).map(|port| format!("127.0.0.1:{port}"));
     // Whoever tries things on a nearly full laptop should be able to.
     let reserve = ("storage.reserve", "64MiB".to_owned());
-    let defaults = [
+    let mut defaults = vec![
         reserve,
         ("network.name", wallets::NETWORK.to_owned()),
         ("log.level", level.to_owned()),
         ("admin.listen", address(1)?),
         ("metrics.listen", address(2)?),
     ];
-    let flags: Vec<_> = port.map(|_| address(0)).transpose()?.into_iter().map(|listen| ("--port", "api.listen", listen)).collect();
+    let mut flags: Vec<_> = port.map(|_| address(0)).transpose()?.into_iter().map(|listen| ("--port", "api.listen", listen)).collect();
+    if embedded {
+        defaults.extend(EMBEDDED_PACE.map(|(key, value)| (key, value.to_owned())));
+    }
+    match arweave {
+        Arweave::At(url) if embedded => defaults.push(("arweave.gateways", array(url))),
+        Arweave::At(url) => flags.push(("--arweave", "arweave.gateways", array(url))),
+        Arweave::None | Arweave::Embedded => flags.push(("--arweave", "arweave.gateways", "[]".to_owned())),
+    }
     let loaded = context.config_with(&Layout::new(home.root()), &defaults, &flags)?;
     if loaded.config.network.name != wallets::NETWORK {
         let origin = loaded.origin("network.name");
@@ -85,6 +128,14 @@ pub fn dev_config(context: &Context<'_>, home: &Home, port: Option<u16>, level: 
     }
     Ok(loaded)
 }
+
+/// One URL as TOML.
+fn array(url: &str) -> String {
+    toml::Value::from(vec![url]).to_string()
+}
+
+/// How anchoring goes where blocks come every two seconds and cost nothing.
+pub const EMBEDDED_PACE: [(&str, &str); 3] = [("arweave.interval", "2s"), ("arweave.confirmations", "3"), ("arweave.look_every", "1s")];
 
 /// Where a development node keeps its data: a directory of the user's, or one that goes when the node ends.
 pub struct Home {
@@ -142,7 +193,9 @@ impl Home {
         let bug = |error: wallets::Error| Failure::new(Exit::Bug, error.to_string());
         let known = wallets::wallets(wallets::NETWORK).map_err(bug)?;
         let [scheduler, messenger] = wallets::node(wallets::NETWORK).map_err(bug)?;
-        for (role, wallet) in [(Role::Scheduler, &scheduler), (Role::Messenger, &messenger), (Role::Client, &known[0])] {
+        let anchor = wallets::anchor(wallets::NETWORK).map_err(bug)?;
+        let roles = [(Role::Scheduler, &scheduler), (Role::Messenger, &messenger), (Role::Client, &known[0]), (Role::Anchor, &anchor)];
+        for (role, wallet) in roles {
             if keys.with_role(role).is_err() {
                 keys.store(wallet)?;
                 keys.assign(role, &wallet.address())?;
@@ -195,7 +248,7 @@ fn ready_record(service: &Service, known: &[keys::Entry]) -> Value {
         "endpoints": { "api": service.api(), "admin": service.admin(), "metrics": service.metrics() },
         "network": identity.network, "engine": identity.engine, "scheduler": identity.scheduler.to_string(),
         "authority": identity.messenger.to_string(), "module": identity.default_module, "datadir": service.root(),
-        "ready_ms": service.ready_ms(), "version": crate::VERSION, "pid": std::process::id(),
+        "arweave": service.arweave(), "ready_ms": service.ready_ms(), "version": crate::VERSION, "pid": std::process::id(),
         "wallets": known.iter().map(|entry| json!({ "address": entry.address, "kind": entry.kind, "path": entry.path })).collect::<Vec<_>>(),
     })
 }
@@ -207,6 +260,7 @@ fn ready_text(service: &Service, known: &[keys::Entry]) -> String {
         ("HTTP", service.api().to_owned()),
         ("Admin", service.admin().map_or_else(off, str::to_owned)),
         ("Metrics", service.metrics().map_or_else(off, |url| format!("{url}/metrics"))),
+        ("Arweave", if service.arweave().is_empty() { off() } else { service.arweave().join(", ") }),
         ("Network", format!("{} ({} engine)", identity.network, identity.engine)),
         ("Scheduler", identity.scheduler.to_string()),
         ("Authority", identity.messenger.to_string()),

@@ -28,12 +28,16 @@ use crate::member::Member;
 use crate::metrics::labels::{Label as _, State};
 use crate::metrics::{Build, Metrics};
 use crate::protection::watch::Phase;
+use crate::retention;
 use crate::shell::membership::Membership;
 use crate::shell::{Options, Running, StartError, StateHashes};
+use crate::snapshot::shelf::Shelf;
 use crate::wiring;
 
 /// A graceful stop takes no longer.
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// A node that must not sign any more stays so long, for peers to get the evidence that it found.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often gauges are sampled and the vital threads are looked at.
 const SAMPLE_EVERY: Duration = Duration::from_secs(5);
 /// How often the log says that all is well.
@@ -69,6 +73,7 @@ pub struct Service {
     api: String,
     admin: Option<String>,
     metrics: Option<String>,
+    arweave: Vec<String>,
     ready: Duration,
     reloader: Arc<Reloader>,
     joined: Option<Joined>,
@@ -118,6 +123,7 @@ impl Service {
     pub async fn start(setup: Setup) -> Result<Self, Failure> {
         let began = Instant::now();
         let Setup { loaded, data, member, levels, mut accounts, modules, worker } = setup;
+        let parsed = member.as_ref().map(|member| member.genesis.clone());
         let genesis = match &member {
             Some(member) => {
                 accounts.extend(member.genesis.accounts.iter().map(|(account, stake)| (account.clone(), stake.0)));
@@ -149,10 +155,11 @@ impl Service {
         let (stop, shutdown) = (CancellationToken::new(), CancellationToken::new());
         let app = App::new(Arc::new(node.clone()), http_limits(&config, connections), metrics.clone(), stop.clone());
         app.set_open(open_to);
+        app.set_snapshots(node.clone(), Shelf::new(data.snapshots()));
         if let Some(genesis) = genesis {
             app.set_genesis(genesis);
         }
-        let joined = match joining.map(|joining| joining.connect(&config.p2p, data.root(), &node, &app)).transpose() {
+        let joined = match joining.map(|joining| joining.connect(&config, &data, &node, &app)).transpose() {
             Ok(joined) => joined,
             Err(failure) => {
                 running.stop(STOP_WITHIN);
@@ -180,8 +187,30 @@ impl Service {
         if let Some((listener, _)) = metrics_at {
             listeners.push(tokio::spawn(http::serve(listener, app.metrics(), stop.clone())));
         }
+        let keys = Keys::new(crate::datadir::Layout::clone(&data));
+        let anchoring = match super::anchoring::start(&config, &keys, &node, parsed.as_ref(), &metrics) {
+            Ok(anchoring) => anchoring,
+            Err(failure) => {
+                running.stop(STOP_WITHIN);
+                return Err(failure);
+            }
+        };
+        if let Some(anchoring) = anchoring {
+            app.set_anchors(anchoring.view());
+            listeners.push(tokio::spawn(anchoring.run(stop.clone())));
+        }
+        if !config.arweave.gateways.is_empty() {
+            let asked = retention::beside::fetch_from(node.archive(), &config.arweave.gateways, node.clock());
+            if let Err(error) = asked {
+                running.stop(STOP_WITHIN);
+                return Err(Failure::new(Exit::Exhausted, error.to_string()));
+            }
+        }
+        if let Some(keep) = config.storage.keep.0 {
+            listeners.push(tokio::spawn(retention::beside::run(node.archive().plain().clone(), keep, node.clock(), stop.clone())));
+        }
         let public = if config.api.public_url.is_empty() { api.1.as_str() } else { config.api.public_url.trim_end_matches('/') };
-        super::location::publish(&node, &Keys::new(crate::datadir::Layout::clone(&data)).with_role(Role::Scheduler)?, public).await;
+        super::location::publish(&node, &keys.with_role(Role::Scheduler)?, public).await;
         let sampler = Sampler { node: node.clone(), app: app.clone(), metrics: metrics.clone() };
         sampler.look(false);
         listeners.push(tokio::spawn(sampler.run(stop.clone())));
@@ -199,6 +228,7 @@ impl Service {
             api: api.1,
             admin: admin_url,
             metrics: metrics_url,
+            arweave: config.arweave.gateways,
             ready,
             reloader,
             joined,
@@ -226,6 +256,10 @@ impl Service {
     pub fn metrics(&self) -> Option<&str> {
         self.metrics.as_deref()
     }
+    /// Gateways of the Arweave that it writes to.
+    pub fn arweave(&self) -> &[String] {
+        &self.arweave
+    }
     /// Its data directory.
     pub fn root(&self) -> PathBuf {
         super::context::Context::shown(self.data.root())
@@ -249,6 +283,8 @@ impl Service {
         let ended = loop {
             tokio::select! {
                 why = signing_is_over(&mut signing) => {
+                    // It signs nothing any more; what proves why is still on its way to the others, who need it to end as well.
+                    tokio::time::sleep(LAST_WORDS).await;
                     break Err(Failure::new(Exit::SigningSafety, why).fix(
                         "find out who else signs with this key, or whose data directory this is a copy of, before you start this node again",
                     ));
@@ -345,7 +381,7 @@ fn hooks(levels: Option<Levels>, reloader: &Arc<Reloader>, shutdown: Cancellatio
 }
 
 /// Bytes of free space that are kept.
-fn reserve(config: &Config, root: &std::path::Path) -> u64 {
+pub(super) fn reserve(config: &Config, root: &std::path::Path) -> u64 {
     match config.storage.reserve.0 {
         0 => super::limits::default_reserve(super::limits::disk_bytes(root)),
         bytes => bytes,
@@ -362,8 +398,11 @@ fn set_skew(skew: &AtomicI64, config: &Config, may_skew: bool) -> Result<(), Str
     Ok(())
 }
 
-/// The node on its store and machine.
-fn open(
+/// The node on its store and machine, without listeners.
+///
+/// # Errors
+/// The store, the keys or the machine.
+pub fn open(
     config: &Config,
     data: &DataDir,
     modules: Option<PathBuf>,
@@ -380,15 +419,32 @@ fn open(
     options.instance_bytes_max = config.compute.hot_memory.0;
     options.instance_idle_max = config.compute.hot_time.0;
     options.checkpoint_slots = config.compute.checkpoint_slots;
+    options.certify_slots = config.compute.certify_slots;
     options.state_hashes = if config.compute.hash_every_slot { StateHashes::Every } else { StateHashes::Rest };
     options.data_dir = Some(data.db());
     options.disk_reserve_bytes = reserve(config, data.root());
     options.clock = crate::shell::skewed_clock(skew);
+    let machine = machine(config, data, modules, worker)?;
+    let mut setup = wiring::Setup::standard(machine, config.chain.block_interval.0.as_millis() as u64).map_err(refused)?;
+    setup.membership = membership;
+    Node::start(options, setup, Some(&data.db()), &rocks::Settings::default()).map_err(refused)
+}
+
+/// How modules are run, as configured.
+///
+/// # Errors
+/// The folder of compiled modules cannot be made.
+pub(super) fn machine(
+    config: &Config,
+    data: &crate::datadir::Layout,
+    modules: Option<PathBuf>,
+    worker: Option<PathBuf>,
+) -> Result<ao_vm::Settings, Failure> {
     let shared = Some(&config.compute.module_cache).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     if let Some(folder) = &shared {
         crate::datadir::make_private_folder(folder)?;
     }
-    let machine = ao_vm::Settings {
+    Ok(ao_vm::Settings {
         cache: Some(modules.or(shared).unwrap_or_else(|| data.modules())),
         runtimes: Some(data.runtimes()),
         memory_limit_max: config.compute.memory_max.0,
@@ -396,17 +452,14 @@ fn open(
         wall_clock: config.compute.wall_guard.0,
         compiler: wiring::compiler(worker, config.compute.compile_timeout.0, config.compute.compile_memory.0),
         ..ao_vm::Settings::default()
-    };
-    let mut setup = wiring::Setup::standard(machine, config.chain.block_interval.0.as_millis() as u64).map_err(refused)?;
-    setup.membership = membership;
-    Node::start(options, setup, Some(&data.db()), &rocks::Settings::default()).map_err(refused)
+    })
 }
 
 fn refused(error: StartError) -> Failure {
     use ao_storage::Error as E;
     let exit = match &error {
         StartError::Store(E::Corrupt { .. }) => Exit::Corruption,
-        StartError::Store(E::TooNew { .. } | E::Locked(_)) => Exit::Precondition,
+        StartError::Store(E::TooNew { .. } | E::Locked(_)) | StartError::Recovering(_) => Exit::Precondition,
         StartError::Store(E::DiskFull(_)) | StartError::Thread { .. } => Exit::Exhausted,
         _ => Exit::Bug,
     };

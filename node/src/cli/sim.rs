@@ -10,6 +10,8 @@ use super::args::{Sim, SimKind, SimLatency, SimOne, SimRun};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::pairs;
+use super::testnet;
+use crate::scenario::Expect;
 use crate::sim::check::Violation;
 use crate::sim::cluster::WAN5_MEAN_MS;
 use crate::sim::plan::{BadPlan, Latency, Plan, Taste};
@@ -59,6 +61,13 @@ fn draw(kind: &SimKind, seed: u64) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
+/// The network of a `testnet.toml`, with what is expected of it.
+fn scenario(path: &Path) -> Result<(Plan, Expect), Failure> {
+    let scenario = testnet::scenario(path)?;
+    let plan = Plan::of_scenario(&scenario).map_err(|error| wrong(format!("{}: {error}", path.display())))?;
+    Ok((plan, scenario.expect))
+}
+
 /// A seed, or a plan in a file.
 fn chosen(one: &SimOne) -> Result<Plan, Failure> {
     if let Some(seed) = one.what.to_str().and_then(|text| text.parse().ok()) {
@@ -70,9 +79,15 @@ fn chosen(one: &SimOne) -> Result<Plan, Failure> {
 }
 
 fn seeds(context: &mut Context<'_>, arguments: &SimRun) -> Result<Exit, Failure> {
-    let (from, to) = arguments.seeds;
-    let plans = |seed| draw(&arguments.kind, seed);
+    let of_file = arguments.manifest.as_deref().map(scenario).transpose()?;
+    let seeds = of_file.as_ref().map_or((0, 100), |(plan, _)| (plan.seed, plan.seed.saturating_add(1)));
+    let (from, to) = arguments.seeds.unwrap_or(seeds);
+    let plans = |seed| match &of_file {
+        Some((plan, _)) => Ok(Plan { seed, ..plan.clone() }),
+        None => draw(&arguments.kind, seed),
+    };
     plans(from)?;
+    let expect = of_file.as_ref().map(|(_, expect)| *expect).unwrap_or_default();
     let (next, (send, ended)) = (AtomicU64::new(from), mpsc::channel::<(u64, Result<Plan, Failure>, Option<Outcome>)>());
     let mut totals = Totals::default();
     std::thread::scope(|scope| {
@@ -93,9 +108,10 @@ fn seeds(context: &mut Context<'_>, arguments: &SimRun) -> Result<Exit, Failure>
             });
         }
         drop(send);
-        ended.iter().try_for_each(|(seed, plan, outcome)| totals.add(context, seed, &plan?, outcome))
+        ended.iter().try_for_each(|(seed, plan, outcome)| totals.add(context, (seed, &plan?), outcome, &expect))
     })?;
-    totals.show(context, arguments)
+    let plan = plans(from)?;
+    totals.show(context, arguments, (&plan.engine, plan.latency == Latency::Wan5))
 }
 
 /// Over all seeds.
@@ -111,7 +127,13 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, context: &mut Context<'_>, seed: u64, plan: &Plan, outcome: Option<Outcome>) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        context: &mut Context<'_>,
+        (seed, plan): (u64, &Plan),
+        outcome: Option<Outcome>,
+        expect: &Expect,
+    ) -> Result<(), Failure> {
         let Some(outcome) = outcome else { return Ok(()) };
         self.runs += 1;
         self.slots += outcome.counts.0;
@@ -119,20 +141,27 @@ impl Totals {
         self.virtual_ms += outcome.elapsed_ms;
         self.certified.extend(&outcome.timing.certified);
         self.confirmed.extend(&outcome.timing.confirmed);
+        if outcome.violation.is_none()
+            && let Some(short) = short_of(expect, &outcome)
+        {
+            self.broken.push(seed);
+            let fields = json!({ "seed": seed, "rule": "expect", "what": short, "plan": plan });
+            return context.printer.event("sim-violation/v1", fields, || format!("seed {seed}: {short}\n{}", plan.to_text()));
+        }
         let Some(violation) = outcome.violation else { return Ok(()) };
         self.broken.push(seed);
         let fields = json!({ "seed": seed, "rule": violation.rule, "what": violation.what, "plan": plan });
         context.printer.event("sim-violation/v1", fields, || format!("seed {seed}: {violation}\n{}", plan.to_text()))
     }
 
-    fn show(mut self, context: &mut Context<'_>, arguments: &SimRun) -> Result<Exit, Failure> {
+    fn show(mut self, context: &mut Context<'_>, arguments: &SimRun, (engine, far): (&str, bool)) -> Result<Exit, Failure> {
         self.broken.sort_unstable();
         let mut record = json!({
-            "engine": arguments.kind.engine, "seeds": self.runs, "violations": self.broken, "confirmed_slots": self.slots,
+            "engine": engine, "seeds": self.runs, "violations": self.broken, "confirmed_slots": self.slots,
             "confirmed_frames": self.frames, "simulated_ms": self.virtual_ms,
         });
         let mut lines = vec![
-            ("Engine", arguments.kind.engine.clone()),
+            ("Engine", engine.to_owned()),
             ("Seeds", self.runs.to_string()),
             ("Violations", if self.broken.is_empty() { "none".to_owned() } else { format!("{:?}", self.broken) }),
             ("Confirmed", format!("{} slots in {} frames", self.slots, self.frames)),
@@ -145,11 +174,7 @@ impl Totals {
                 record[name] = json!({ "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "frames": times.len() });
                 let trips = p50.map_or(0.0, |ms| ms as f64 / trip);
                 let text = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| ms.to_string());
-                let trips = if arguments.kind.latency == Some(SimLatency::Wan5) {
-                    format!("; p50 is {trips:.2} round trips")
-                } else {
-                    String::new()
-                };
+                let trips = if far { format!("; p50 is {trips:.2} round trips") } else { String::new() };
                 let text =
                     format!("{name} after {} ms p50, {} p95, {} p99, {} of them{trips}", text(p50), text(p95), text(p99), times.len());
                 lines.push((heading, text));
@@ -158,6 +183,17 @@ impl Totals {
         context.printer.record("sim-run/v1", record, || pairs(&lines))?;
         Ok(if self.broken.is_empty() { Exit::Ok } else { Exit::Verification })
     }
+}
+
+/// What a run falls short of, beyond what must hold in every run.
+fn short_of(expect: &Expect, outcome: &Outcome) -> Option<String> {
+    let confirmed = outcome.counts.0 as u64;
+    if confirmed < expect.finalized_min {
+        return Some(format!("{confirmed} slots are confirmed, {} are expected", expect.finalized_min));
+    }
+    let p99 = percentile(&outcome.timing.confirmed, 99);
+    let bound = expect.p99_ms?;
+    p99.filter(|p99| *p99 > bound).map(|p99| format!("99 of 100 frames are confirmed within {p99} ms, {bound} are expected"))
 }
 
 fn replay(context: &mut Context<'_>, one: &SimOne) -> Result<Exit, Failure> {

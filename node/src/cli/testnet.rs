@@ -12,14 +12,16 @@ use ao_types::{Genesis, NetworkId, PeerId, Signer as _, Stake};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::args::{Generate, GenesisNew};
+use super::args::{Arweave, Generate, GenesisNew};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::genesis;
+use super::run::{EMBEDDED_OFFSET, EMBEDDED_PACE};
 use crate::datadir::{self, DataDir, Layout};
 use crate::demo::wallets;
 use crate::keys::{Keys, Kind, Role, node};
 use crate::protection::DurableProtection;
+use crate::scenario::{SCENARIO_BYTES_MAX, Scenario, Sync};
 
 /// What each node of a generated network keeps free: a laptop that is nearly full should be able to run all of them.
 pub const RESERVE: &str = "64MiB";
@@ -41,6 +43,9 @@ pub struct Manifest {
     pub plugin: String,
     /// Every node.
     pub nodes: Vec<NodeEntry>,
+    /// Port of the Arweave of their own, if they have one: whoever starts them starts it too.
+    #[serde(default)]
+    pub arweave_port: Option<u16>,
 }
 
 /// One node of a generated network.
@@ -102,13 +107,34 @@ pub fn generate(context: &mut Context<'_>, arguments: &Generate) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
+/// Reads a `testnet.toml`.
+///
+/// # Errors
+/// There is none, or it is none.
+pub fn scenario(path: &Path) -> Result<Scenario, Failure> {
+    let text = String::from_utf8(datadir::read_at_most(path, SCENARIO_BYTES_MAX)?);
+    let scenario = text.map_err(|error| error.to_string()).and_then(|text| Scenario::parse(&text).map_err(|error| error.to_string()));
+    scenario.map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// Who there is, by a file or by the arguments: one of each node's stake and way to the state.
+fn members(arguments: &Generate) -> Result<(String, Vec<(u128, Sync)>), Failure> {
+    let Some(path) = &arguments.manifest else {
+        let plain = (arguments.stake, Sync::Log);
+        return Ok((arguments.plugin.clone(), vec![plain; usize::from(arguments.validators)]));
+    };
+    let Scenario { plugin, nodes, .. } = scenario(path)?;
+    Ok((plugin, nodes.iter().map(|node| (u128::from(node.stake), node.sync)).collect()))
+}
+
 /// Makes the network.
 ///
 /// # Errors
 /// Something is there already, a name or number is out of range, or the system refuses.
 pub fn make(arguments: &Generate) -> Result<Manifest, Failure> {
-    if arguments.validators == 0 || arguments.validators > NODES_MAX {
-        return Err(Failure::usage(format!("a generated network has 1 to {NODES_MAX} nodes, not {}", arguments.validators)));
+    let (plugin, members) = members(arguments)?;
+    if members.is_empty() || members.len() > usize::from(NODES_MAX) {
+        return Err(Failure::usage(format!("a generated network has 1 to {NODES_MAX} nodes, not {}", members.len())));
     }
     let out = &arguments.out;
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -118,7 +144,7 @@ pub fn make(arguments: &Generate) -> Result<Manifest, Failure> {
     let mut genesis = genesis::begin(&GenesisNew {
         name: arguments.name.clone(),
         chain_id: None,
-        plugin: arguments.plugin.clone(),
+        plugin,
         epoch_len: 3_600,
         dev: true,
         file: PathBuf::new(),
@@ -126,10 +152,17 @@ pub fn make(arguments: &Generate) -> Result<Manifest, Failure> {
     for wallet in known(&genesis.name)? {
         genesis.accounts.insert(wallet.address().to_string(), Stake(wallets::BALANCE));
     }
-    let ports = ports(arguments)?;
+    let (ports, arweave_port) = ports(arguments.port, members.len() as u16)?;
+    let gateway = match &arguments.arweave {
+        Arweave::None => None,
+        Arweave::Embedded => Some(format!("http://127.0.0.1:{arweave_port}")),
+        Arweave::At(url) => Some(url.clone()),
+    };
+    let arweave_port = (arguments.arweave == Arweave::Embedded).then_some(arweave_port);
     let mut nodes = Vec::new();
-    for (index, ports) in ports.iter().enumerate() {
-        let (node, validator) = node(out, index, ports, &genesis, arguments.stake)?;
+    for (index, (ports, (stake, sync))) in ports.iter().zip(members).enumerate() {
+        let arweave = gateway.as_deref().map(|url| (url, arweave_port.is_some()));
+        let (node, validator) = node(out, index, (ports, arweave, sync), &genesis, stake)?;
         genesis.validators.push(validator);
         nodes.push(node);
     }
@@ -139,7 +172,7 @@ pub fn make(arguments: &Generate) -> Result<Manifest, Failure> {
         DataDir::open(&out.join(&node.name), &genesis.name)?.pin_genesis(&genesis)?;
     }
     genesis::write(&out.join("genesis.json"), &genesis)?;
-    let manifest = Manifest { network: genesis.name, genesis_hash, plugin: genesis.consensus.plugin, nodes };
+    let manifest = Manifest { network: genesis.name, genesis_hash, plugin: genesis.consensus.plugin, nodes, arweave_port };
     // Last: a folder with a manifest is complete.
     datadir::write_json(&Manifest::path(out), &manifest)?;
     Ok(manifest)
@@ -156,13 +189,13 @@ fn known(network: &str) -> Result<Vec<ao_types::Wallet>, Failure> {
 fn node(
     out: &Path,
     index: usize,
-    ports: &Ports,
+    (ports, arweave, sync): (&Ports, Option<(&str, bool)>, Sync),
     genesis: &Genesis,
     stake: u128,
 ) -> Result<(NodeEntry, ao_types::genesis::Validator), Failure> {
     let name = format!("n{}", index + 1);
     let root = out.join(&name);
-    let data = DataDir::create(&root, &genesis.name, &ports.config(&genesis.name), false)?;
+    let data = DataDir::create(&root, &genesis.name, &ports.config(&genesis.name, arweave, sync), false)?;
     data.admin_token()?;
     let layout = Layout::clone(&data);
     let keys = Keys::new(layout.clone());
@@ -171,6 +204,15 @@ fn node(
         keys.assign(Role::Client, &wallet.address())?;
     }
     keys.fill_roles(Kind::Ed25519)?;
+    if arweave.is_some() {
+        // An RSA key takes a second to make, and on the development network nothing costs anything.
+        let payer = if genesis.name == wallets::NETWORK {
+            keys.store(&wallets::anchor(&genesis.name).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?)?
+        } else {
+            keys.create(Kind::Rsa)?
+        };
+        keys.assign(Role::Anchor, &payer.address)?;
+    }
     let attestor = keys.create_bls(None)?;
     DurableProtection::open(&layout.slashing(), None)?.initialise(&attestor.pubkey)?;
     let addr = format!("/ip4/127.0.0.1/udp/{}/quic-v1", ports.p2p);
@@ -196,41 +238,50 @@ struct Ports {
 }
 
 impl Ports {
-    fn config(&self, network: &str) -> String {
+    fn config(&self, network: &str, arweave: Option<(&str, bool)>, sync: Sync) -> String {
         let Self { api, admin, metrics, p2p } = self;
         // Modules are compiled once for all of them.
         let cache =
             datadir::compiled().map(|folder| format!("\n[compute]\nmodule_cache = {}\n", toml::Value::from(&*folder.to_string_lossy())));
         let cache = cache.unwrap_or_default();
+        let arweave = arweave.map(|(url, embedded)| {
+            let pace = EMBEDDED_PACE.iter().filter(|_| embedded).map(|(key, value)| {
+                let key = key.rsplit('.').next().unwrap_or(key);
+                format!("{key} = {}\n", value.parse::<u64>().map_or_else(|_| format!("\"{value}\""), |number| number.to_string()))
+            });
+            format!("\n[arweave]\ngateways = {}\n{}", toml::Value::from(vec![url]), pace.collect::<String>())
+        });
+        let arweave = arweave.unwrap_or_default();
+        let sync = if sync == Sync::Snapshot { "\n[sync]\nmode = \"snapshot\"\n" } else { "" };
         format!(
             "# Configuration of this node; `aonode start --dump-config` lists every key.\n[network]\nname = \"{network}\"\n\n\
              [api]\nlisten = \"127.0.0.1:{api}\"\n\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n\n\
              [p2p]\nlisten = [\"/ip4/127.0.0.1/udp/{p2p}/quic-v1\", \"/ip4/127.0.0.1/tcp/{p2p}\"]\nper_subnet = {NODES_MAX}\n\n\
-             [storage]\nreserve = \"{RESERVE}\"\n{cache}"
+             [storage]\nreserve = \"{RESERVE}\"\n{cache}{arweave}{sync}"
         )
     }
 }
 
-/// Ports of every node: beside each other, or any that are free now.
-fn ports(arguments: &Generate) -> Result<Vec<Ports>, Failure> {
-    let first = arguments.port;
+/// Ports of every node, beside each other or any that are free now, and one for an Arweave of their own.
+fn ports(first: u16, count: u16) -> Result<(Vec<Ports>, u16), Failure> {
     if first > 0 {
-        let all = (0..arguments.validators).map(|index| {
+        let all = (0..count).map(|index| {
             let base =
                 index.checked_mul(PORT_STEP).and_then(|step| first.checked_add(step)).filter(|base| base.checked_add(P2P_OFFSET).is_some());
             base.map(|api| Ports { api, admin: api + 1, metrics: api + 2, p2p: api + P2P_OFFSET })
         });
         let all: Option<Vec<Ports>> = all.collect();
-        return all.ok_or_else(|| {
-            Failure::usage(format!("--port {first}: there are not enough ports above it for {} nodes", arguments.validators))
-        });
+        return all
+            .map(|all| (all, first + EMBEDDED_OFFSET))
+            .ok_or_else(|| Failure::usage(format!("--port {first}: there are not enough ports above it for {count} nodes")));
     }
     let mut free = FreePorts::new()?;
     let mut all = Vec::new();
-    for _ in 0..arguments.validators {
+    for _ in 0..count {
         all.push(Ports { api: free.take()?, admin: free.take()?, metrics: free.take()?, p2p: free.take()? });
     }
-    Ok(all)
+    let arweave = free.take()?;
+    Ok((all, arweave))
 }
 
 /// Where ports are looked for: above those of services, below those that the kernel gives to outgoing connections. A port from there can

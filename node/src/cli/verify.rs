@@ -7,7 +7,8 @@
 //! For a log: signatures and ids of everything; slots without a gap; the hash chain from the first slot; one scheduler, and the one the
 //! process names; times that never run backwards; and that the items assigned are those in the file.
 //!
-//! A slot's proof (`proof`) shows more: that a quorum of a network's stake confirmed it.
+//! A slot's proof (`proof`) shows more: that a quorum of a network's stake confirmed it. A transaction (`anchored`) shows most: that all of
+//! it is on Arweave.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -21,7 +22,9 @@ use serde_json::{Value, json};
 use super::args::Verify;
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use anchored::Claim;
 
+pub mod anchored;
 pub mod proof;
 
 /// Largest file read.
@@ -48,7 +51,11 @@ impl Finding {
 /// `verify`.
 pub async fn verify(context: &mut Context<'_>, arguments: &Verify) -> Result<Exit, Failure> {
     let path = Path::new(&arguments.subject);
-    let findings = if path.exists() {
+    let findings = if !arguments.arweave.is_empty() {
+        let id = Id::parse(&arguments.subject)
+            .map_err(|_| Failure::usage(format!("{}: with --arweave the id of a transaction is expected", arguments.subject)))?;
+        on_arweave(context, arguments.genesis.as_deref(), &arguments.arweave, Claim { transaction: id, carrier: id }).await?
+    } else if path.exists() {
         let bytes = read(path)?;
         if is_slot_proof(&bytes) { proof::check(context, arguments, &bytes, None)? } else { check(bytes) }
     } else if let Ok(id) = Id::parse(&arguments.subject) {
@@ -63,9 +70,34 @@ pub async fn verify(context: &mut Context<'_>, arguments: &Verify) -> Result<Exi
         return Err(Failure::new(Exit::NotFound, format!("{} is neither a file nor an id", arguments.subject))
             .fix("name a file with a data item or a bundle, or an id of 43 characters"));
     };
+    report(context, &arguments.subject, &findings)
+}
+
+/// Everything under a transaction, as gateways show it. Certificates are those of the network of `genesis`, or of the data directory.
+///
+/// # Errors
+/// No gateway is known, or the genesis is none.
+pub async fn on_arweave(context: &Context<'_>, genesis: Option<&Path>, gateways: &[String], claim: Claim) -> Result<Vec<Finding>, Failure> {
+    let client = super::gateways::client(context, gateways)?;
+    let genesis = match genesis {
+        Some(file) => Some(super::genesis::read(file)?),
+        None => {
+            let layout = context.layout().ok().filter(|layout| layout.genesis().exists());
+            layout.map(|layout| layout.pinned_genesis()).transpose()?.flatten()
+        }
+    };
+    let rosters = genesis.map(|(genesis, network)| proof::rosters(&genesis, network)).transpose()?;
+    Ok(anchored::check(&client, claim, rosters.as_ref()).await)
+}
+
+/// Says what was found, and whether all of it holds.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn report(context: &mut Context<'_>, subject: &str, findings: &[Finding]) -> Result<Exit, Failure> {
     let broken = findings.iter().filter(|finding| finding.broken.is_some()).count();
     let record = json!({
-        "subject": arguments.subject, "ok": broken == 0,
+        "subject": subject, "ok": broken == 0,
         "findings": findings.iter().map(|f| json!({ "what": f.what, "ok": f.broken.is_none(), "reason": f.broken })).collect::<Vec<Value>>(),
     });
     let (good, bad) = (context.printer.paint("32", "ok    "), context.printer.paint("31;1", "BROKEN"));

@@ -4,6 +4,7 @@
 //! on command and its faults are commands, which nobody else may give.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use ao_types::{Id, Signer as _};
 use ao_weave::keys::{self, FUNDED_WINSTON};
@@ -45,6 +46,17 @@ pub fn weave(context: &mut Context<'_>, arguments: &WeaveArguments) -> Result<Ex
         weave.stop().await;
         Ok(exit)
     })
+}
+
+/// The embedded chain of a development node or network: its well-known wallets have AR there. Must be called within a runtime.
+///
+/// # Errors
+/// The port is taken, or the file is in use or another chain's.
+pub async fn embedded(port: u16, journal: Option<PathBuf>) -> Result<Weave, Failure> {
+    let block_interval = crate::config::sections::Chain::default().block_interval;
+    let arguments =
+        WeaveArguments { port, gateways: 1, persist: journal, block_interval, instant: false, manual: false, seed: 0, fund: Vec::new() };
+    Weave::start(config(&arguments)?).await.map_err(failed)
 }
 
 /// What the arguments say. A block's time and the genesis come from the clock once, at the beginning of a chain.

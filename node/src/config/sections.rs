@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{AutoSpan, ByteSize, Span};
+use super::units::{Ar, AutoSpan, ByteSize, Keep, Span, WINSTON};
 
 /// One key as [`KEYS`] lists it.
 #[derive(Clone, Copy, Debug)]
@@ -167,8 +167,22 @@ sections! {
         module_cache: String = String::new();
         /// Slots of a process between two checkpoints: a restart evaluates at most so many again.
         checkpoint_slots: u64 = 2_000;
+        /// Slots of a process between two states that the committee certifies: what checkpoints and snapshots are made of. The same on all nodes of
+        /// a network, or they vouch for nothing of one another. 0: none.
+        certify_slots: u64 = 10_000;
         /// Hash the state after every message instead of where a process comes to rest: to compare nodes slot by slot. Costs time.
         hash_every_slot: bool = false;
+    }
+
+    /// How a node comes to the states of processes that others have evaluated, and what it gives of them. Counts for nodes of a network.
+    sync: Sync {
+        /// `log`: every message is evaluated here, from the first. `snapshot`: evaluation begins at a state that a quorum of the committee vouches
+        /// for, fetched from peers, and goes on at once; what lies before is evaluated beside it, and compared.
+        mode: SyncMode = SyncMode::Log;
+        /// Give snapshots to peers that ask, and write states down for them.
+        serve: bool = true;
+        /// States that are believed whoever vouches for them and however old they are: `SLOT:HASH`, the hash as `state_hash` shows it.
+        trust_roots: Vec<String> = Vec::new();
     }
 
     /// The embedded chain that stands in for Arweave.
@@ -179,10 +193,37 @@ sections! {
         clock_skew_ms: i64 = 0;
     }
 
+    /// Arweave, where what is confirmed is written down for good. Paid with the wallet of the role `anchor`, or by bundling services.
+    arweave: Arweave {
+        /// Base URLs of gateways. Two or more: one that lies is found out. None: nothing is anchored.
+        gateways: Vec<String> = Vec::new();
+        /// Base URLs of bundling services. Where there are any, items are handed to them and no wallet of this node pays.
+        bundlers: Vec<String> = Vec::new();
+        /// Addresses of their keys. A receipt that another key signed is none.
+        bundler_keys: Vec<ao_types::Id> = Vec::new();
+        /// The oldest confirmed slot waits so long for others before they are written together. Each writing costs at least 256 KiB.
+        interval: Span = Span(std::time::Duration::from_secs(60));
+        /// A certified state of a process goes so long after the one before, if it changed: whoever recovers evaluates only what is behind it.
+        checkpoint_interval: Span = Span(std::time::Duration::from_secs(1_800));
+        /// Or so many slots after it.
+        checkpoint_slots: u64 = 10_000;
+        /// Blocks, its own included, from which on something counts as anchored.
+        confirmations: u64 = ao_arweave::limits::CONFIRMATIONS;
+        /// Between two looks at the chain's height.
+        look_every: Span = Span(std::time::Duration::from_secs(20));
+        /// AR that may be signed away in one day, UTC.
+        spend_cap_per_day: Ar = Ar(WINSTON);
+        /// AR that stay in the wallet: below nothing is posted, and `/health` says so.
+        balance_floor: Ar = Ar(WINSTON / 10);
+    }
+
     /// What is on disk.
     storage: Storage {
         /// Free space below which writes are refused while reads go on. 0: the larger of 2 GiB and 2 % of the disk.
         reserve: ByteSize = ByteSize(0);
+        /// How long messages stay here that are on Arweave for good and evaluated; an hour at least. Then their bytes go, and are fetched from
+        /// `arweave.gateways` when somebody reads them. `all`: nothing goes.
+        keep: Keep = Keep(None);
     }
 
     /// Logs, on standard error.
@@ -192,6 +233,17 @@ sections! {
         /// How a line looks.
         format: Format = Format::Pretty;
     }
+}
+
+/// Where evaluation begins on a node that lacks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SyncMode {
+    /// At the first message.
+    #[default]
+    Log,
+    /// At a certified state.
+    Snapshot,
 }
 
 /// How a log line looks.

@@ -122,3 +122,26 @@ proptest::proptest! {
         let _ = sources.load();
     }
 }
+
+#[test]
+fn anchoring_that_cannot_work_is_refused_at_the_start() {
+    for (file, expected) in [
+        ("gateways = [\"arweave.example\"]", "a base URL is expected"),
+        ("gateways = [\"ftp://arweave.example\"]", "a base URL is expected"),
+        ("gateways = [\"https://arweave.example?a=b\"]", "a base URL is expected"),
+        ("bundlers = [\"https://up.example\"]\nbundler_keys = [\"ROLK43TxmziSGUr_I51DrPU2iKOo_-7lriLBxi_eA7g\"]", "set arweave.gateways"),
+        ("gateways = [\"https://a.example\"]\nbundlers = [\"https://up.example\"]", "no receipt of arweave.bundlers can be checked"),
+        ("confirmations = 0", "at least 1"),
+        ("look_every = \"0s\"", "without a pause"),
+        ("spend_cap_per_day = \"1.5 AR\"", "an amount of AR"),
+    ] {
+        let found = message(&format!("[arweave]\n{file}\n"), &[], &[]);
+        assert!(found.contains(expected) && found.contains("arweave."), "{found}");
+    }
+    let many: Vec<String> = (0..=ENDPOINTS_MAX).map(|at| format!("\"https://g{at}.example\"")).collect();
+    assert!(message(&format!("[arweave]\ngateways = [{}]\n", many.join(",")), &[], &[]).contains("can be asked"));
+    let flags = [("arweave.spend_cap_per_day", "0.5"), ("arweave.gateways", "[\"https://a.example/sub\"]")];
+    let (_dir, sources) = sources("", &[], &flags);
+    let arweave = sources.load().unwrap().config.arweave;
+    assert_eq!((arweave.spend_cap_per_day, arweave.gateways.len()), (Ar(units::WINSTON / 2), 1));
+}

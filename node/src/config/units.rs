@@ -18,7 +18,20 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct AutoSpan(pub Option<Duration>);
 
-/// A text that is neither.
+/// How long something is kept: a span of time, or `all`: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Keep(pub Option<Duration>);
+
+/// An amount of AR, kept in winston. Text: a decimal number with at most twelve digits behind the point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Ar(pub u128);
+
+/// Winston of one AR.
+pub const WINSTON: u128 = 1_000_000_000_000;
+/// Digits behind the point of an amount of AR.
+const AR_DIGITS: usize = 12;
+
+/// A text that is none of these.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{found}` is not {wanted}")]
 pub struct BadUnit {
@@ -27,6 +40,7 @@ pub struct BadUnit {
 }
 
 const SIZE: &str = "a size like 1048576, `512MiB` or `2GB`";
+const AMOUNT: &str = "an amount of AR like 2 or 0.25, with at most twelve digits behind the point";
 const SPAN: &str = "a time like `250ms`, `30s`, `5m` or `1h`";
 
 const SIZE_UNITS: [(&str, u64); 10] = [
@@ -76,6 +90,43 @@ impl FromStr for Span {
     }
 }
 
+impl FromStr for Ar {
+    type Err = BadUnit;
+    fn from_str(text: &str) -> Result<Self, BadUnit> {
+        let bad = || BadUnit { found: text.to_owned(), wanted: AMOUNT };
+        let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(part) || part.len() > AR_DIGITS {
+            return Err(bad());
+        }
+        let whole: u128 = whole.parse().map_err(|_| bad())?;
+        let part: u128 = format!("{part:0<AR_DIGITS$}").parse().map_err(|_| bad())?;
+        whole.checked_mul(WINSTON).and_then(|whole| whole.checked_add(part)).map(Self).ok_or_else(bad)
+    }
+}
+
+impl fmt::Display for Ar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = format!("{:0>AR_DIGITS$}", self.0 % WINSTON);
+        match part.trim_end_matches('0') {
+            "" => write!(f, "{}", self.0 / WINSTON),
+            part => write!(f, "{}.{part}", self.0 / WINSTON),
+        }
+    }
+}
+
+impl Serialize for Ar {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Ar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 const AUTO: &str = "auto";
 
 impl FromStr for AutoSpan {
@@ -101,6 +152,36 @@ impl Serialize for AutoSpan {
 }
 
 impl<'de> Deserialize<'de> for AutoSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+const ALL: &str = "all";
+
+impl FromStr for Keep {
+    type Err = BadUnit;
+    fn from_str(text: &str) -> Result<Self, BadUnit> {
+        if text == ALL { Ok(Self(None)) } else { text.parse::<Span>().map(|span| Self(Some(span.0))) }
+    }
+}
+
+impl fmt::Display for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str(ALL),
+            Some(span) => Span(span).fmt(f),
+        }
+    }
+}
+
+impl Serialize for Keep {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Keep {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
@@ -186,10 +267,31 @@ mod tests {
 
     #[test]
     fn a_span_may_be_left_to_the_node() {
+        assert_eq!(("all".parse(), "720h".parse()), (Ok(Keep(None)), Ok(Keep(Some(Duration::from_secs(720 * 3600))))));
+        assert!("some".parse::<Keep>().is_err() && Keep(None).to_string() == "all");
         assert_eq!("auto".parse(), Ok(AutoSpan(None)));
         assert_eq!("30s".parse(), Ok(AutoSpan(Some(Duration::from_secs(30)))));
         assert!("automatic".parse::<AutoSpan>().is_err() && "30".parse::<AutoSpan>().is_err());
         assert_eq!((AutoSpan(None).to_string(), AutoSpan(Some(Duration::from_secs(30))).to_string()), ("auto".into(), "30s".into()));
+    }
+
+    #[test]
+    fn amounts_are_read_and_shown() {
+        for (text, winston, shown) in [
+            ("0", 0, "0"),
+            ("2", 2 * WINSTON, "2"),
+            ("0.25", WINSTON / 4, "0.25"),
+            (" 1.000000000001 ", WINSTON + 1, "1.000000000001"),
+            ("007.10", 71 * WINSTON / 10, "7.1"),
+        ] {
+            let amount: Ar = text.parse().unwrap();
+            assert_eq!(amount, Ar(winston), "{text}");
+            assert_eq!(amount.to_string(), shown);
+            assert_eq!(amount.to_string().parse(), Ok(amount), "what is shown can be read");
+        }
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1.0000000000001", "1 AR", "999999999999999999999999999999"] {
+            assert!(text.parse::<Ar>().is_err(), "{text}");
+        }
     }
 
     #[test]

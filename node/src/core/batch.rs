@@ -65,6 +65,8 @@ pub enum Visible {
     Seen(Id),
     /// An item is here that submissions wait for.
     Found(Id),
+    /// The state at which evaluation of a process begins is in the store.
+    Begun(Id),
 }
 
 impl Batches {
@@ -203,6 +205,7 @@ impl Core {
                 Visible::Owes(process) => self.outbox.owe(process),
                 Visible::Seen(item) => self.on_seen(&item, out),
                 Visible::Found(item) => self.on_found(item, out),
+                Visible::Begun(process) => self.begun(now, process, out),
             }
         }
         self.pump_outbox(now, out);

@@ -1,8 +1,9 @@
 //! Confirmed slots become results.
 
 use ao_consensus::Timestamp;
-use ao_storage::schema::{self, EvaluationHead, EvaluationKey, Head, OutboxKey, OutboxRow};
+use ao_storage::schema::{self, CertifiedStateRow, EvaluationHead, EvaluationKey, Head, OutboxKey, OutboxRow};
 use ao_types::{Id, Slot};
+use bytes::Bytes;
 
 use super::batch::Visible;
 use super::cron::Point;
@@ -54,11 +55,16 @@ impl Core {
 
     pub(super) fn on_evaluated(&mut self, now: Timestamp, evaluated: Evaluated, out: &mut Vec<Effect>) {
         let Evaluated { process: id, steps, checkpoint, end, .. } = evaluated;
-        for step in steps {
-            self.step(id, step);
-        }
-        if let Some(checkpoint) = checkpoint {
-            self.keep(id, checkpoint);
+        // What an evaluator still brings of a process that was stopped meanwhile counts for nothing.
+        if self.processes.get(&id).is_none_or(|process| process.halted.is_none()) {
+            for step in steps {
+                self.step(id, step);
+            }
+            // A state beyond what is evaluated came of one that was taken back, or of batches that were lost: nothing goes on from there.
+            let evaluated = self.processes.get(&id).map(|process| process.evaluated);
+            if let Some(made) = checkpoint.filter(|made| evaluated.is_none_or(|evaluated| Some((made.slot, made.cron)) <= evaluated)) {
+                self.keep(id, made);
+            }
         }
         let Some(end) = end else { return };
         let Some(process) = self.processes.get_mut(&id) else { return };
@@ -91,6 +97,7 @@ impl Core {
             }
             End::Diverged(what) => self.halt(id, what, out),
         }
+        self.begin_if_idle(id, out);
         self.advance(now, id, out);
     }
 
@@ -98,7 +105,9 @@ impl Core {
     fn step(&mut self, id: Id, step: Step) {
         let number = self.batches.number();
         let Some(process) = self.processes.get_mut(&id) else { return };
-        let Step { slot, cron, row, outbox, pushed_for } = step;
+        let Step { slot, cron, row, outbox, pushed_for, state } = step;
+        // A network of one has no committee to ask.
+        let alone = self.fixed.member.is_none();
         process.evaluated = Some((slot, cron));
         process.written = number;
         let ticked = process.floor;
@@ -116,6 +125,10 @@ impl Core {
         }
         let event = Event::Evaluated { process: id, slot, message: row.message, cron: cron > 0, failed: row.failed };
         schema::EVALUATIONS.put(&mut batch.rows, &EvaluationKey { process: id, slot, cron }, &row);
+        if let Some(state) = state {
+            let row = CertifiedStateRow { certificate: alone.then(Bytes::new), ..state };
+            schema::CERTIFIED_STATES.put(&mut batch.rows, &(id, slot), &row);
+        }
         batch.then(Effect::Tell(event));
         if cron == 0 {
             batch.then(Effect::Results { process: id, slot });
@@ -127,7 +140,7 @@ impl Core {
     }
 
     /// A state to restore from. It is never written before the results that led to it: batches are written in order.
-    fn keep(&mut self, id: Id, checkpoint: Checkpointed) {
+    pub(super) fn keep(&mut self, id: Id, checkpoint: Checkpointed) {
         let Checkpointed { slot, cron, row, body, drop } = checkpoint;
         let rows = &mut self.batches.buffered().rows;
         for (slot, cron) in drop {

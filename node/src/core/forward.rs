@@ -12,7 +12,7 @@ use ao_types::Id;
 
 use super::Core;
 use super::effect::{Effect, Reply};
-use super::input::{Origin, Place, RequestId, Submission};
+use super::input::{Follow, Origin, Place, RequestId, Submission};
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, AssignRequest};
 use crate::limits::{FORWARD_SEEN_MS, FORWARDS_MAX};
@@ -131,6 +131,8 @@ impl Core {
             }
             // Taken before, at an earlier try whose answer was lost.
             (Origin::Outbox { key, follow, .. }, Err(refusal)) if refusal.code == Code::Duplicate => {
+                // Whether it stands there under this id or another is not known: nothing is assigned by a name that may be nobody's.
+                let follow = Follow { assignments: 0, ..follow };
                 self.delivered(key, follow, submission.id, PushOutcome::Skipped(refusal.message));
             }
             (Origin::Outbox { .. }, Err(refusal)) => self.refuse(now, submission, refusal, out),

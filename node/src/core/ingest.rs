@@ -4,13 +4,13 @@ use ao_consensus::limits::RUN_ITEMS_MAX;
 use ao_consensus::schedule::{self, Assigned, Clock, ToAssign};
 use ao_consensus::{Entry, Timestamp};
 use ao_storage::WriteBatch;
-use ao_storage::schema::{self, Head, ProcessRow, PushOutcome, ScheduleRow};
+use ao_storage::schema::{Head, PushOutcome};
 use ao_types::Id;
 use bytes::Bytes;
 
 use super::effect::{Effect, Reply};
 use super::frames::Own;
-use super::input::{Origin, Place, Submission};
+use super::input::{Follow, Origin, Place, Submission};
 use super::process::Process;
 use super::recent::slot_of;
 use super::{Core, Room};
@@ -175,34 +175,9 @@ impl Core {
             put_item(&mut batch.rows, &mut self.next_sequence, now, block, &submission);
         }
         let pushed_by = if let Origin::Outbox { key, .. } = submission.origin { Some(key) } else { None };
-        let row = ScheduleRow {
-            item: submission.id,
-            assignment_id: assigned.id,
-            assignment: assigned.assignment.as_bytes().clone(),
-            timestamp_ms,
-            block_height: assigned.block_height,
-            pushed_by,
-            push: submission.push,
-        };
-        schema::SCHEDULE.put(&mut batch.rows, &(process, slot), &row);
-        schema::SLOT_OF.put(&mut batch.rows, &(submission.id, process), &slot);
-        schema::SLOT_OF.put(&mut batch.rows, &(assigned.id, process), &slot);
-        match &submission.place {
-            Place::Spawn(spawn) => {
-                let row = ProcessRow {
-                    owner: spawn.owner,
-                    module: spawn.module,
-                    scheduler: spawn.scheduler.clone(),
-                    parent: spawn.parent,
-                    timestamp_ms,
-                    block_height: assigned.block_height,
-                    has_cron: spawn.has_cron,
-                };
-                schema::PROCESSES.put(&mut batch.rows, &process, &row);
-            }
-            Place::Log { content: Some(content), .. } => schema::CONTENT.put(&mut batch.rows, &(process, *content), &slot),
-            Place::Log { .. } | Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {}
-        }
+        let push = submission.push;
+        let slotted = super::rows::Slotted { process, item: submission.id, place: &submission.place, assigned: &assigned, pushed_by, push };
+        super::rows::put_slot(&mut batch.rows, &slotted);
         let entry = Entry {
             process,
             schedule_epoch: assigned.schedule_epoch,
@@ -263,7 +238,11 @@ impl Core {
             Origin::Outbox { key, .. } if refusal.retry_after_s.is_some() => self.deliver_later(now, key.process, out),
             Origin::Outbox { key, follow, .. } if refusal.code == Code::Duplicate => match slot_of(&submission.facts) {
                 // Put in before, by hand or by another node: delivered all the same.
-                Some(_) => self.delivered(key, follow, submission.id, PushOutcome::Skipped(refusal.message)),
+                Some(_) => {
+                    // Equal content under another id: what would be assigned is in no log.
+                    let follow = if submission.facts.stored { follow } else { Follow { assignments: 0, ..follow } };
+                    self.delivered(key, follow, submission.id, PushOutcome::Skipped(refusal.message));
+                }
                 // On its way but not in the store yet: whether it gets there is known at the next try.
                 None => self.deliver_later(now, key.process, out),
             },
@@ -285,7 +264,7 @@ fn unknown(process: &Id) -> Rejection {
 }
 
 /// What the schedule needs of the stored head.
-pub(super) fn before(head: &Head) -> schedule::Head {
+pub(crate) fn before(head: &Head) -> schedule::Head {
     schedule::Head {
         schedule_epoch: head.schedule_epoch,
         slot: head.slot,

@@ -3,10 +3,11 @@
 use ao_consensus::checks::contents::Read;
 use ao_consensus::schedule::Assigned;
 use ao_consensus::{ChainTip, Consensus, Entry, Evidence, SignedHeader};
-use ao_storage::schema::{EvaluationRow, Head, ItemKind, MonitorRow, OutboxKey};
+use ao_storage::schema::{BackfillRow, EvaluationRow, Head, ItemKind, MonitorRow, OutboxKey};
 use ao_types::{Address, DataItem, Id, PeerId, Slot, Verified};
 use bytes::Bytes;
 
+use super::begin::Begin;
 use super::cron::Point;
 use crate::chain::Block;
 use crate::error::Rejection;
@@ -91,6 +92,10 @@ pub enum Input {
         /// What the store knows of it.
         facts: Facts,
     },
+    /// A state from elsewhere, at which a process's evaluation is to begin.
+    Begin(BeginAt),
+    /// Results before the state at which an evaluation began.
+    Backfilled(Box<Backfilled>),
     /// Start or stop pushing a process's cron results.
     Monitor {
         /// Who waits.
@@ -363,6 +368,8 @@ pub struct Step {
     pub outbox: Vec<(ao_storage::schema::OutboxKind, u32, u32)>,
     /// The item that started the chain.
     pub pushed_for: Option<Id>,
+    /// The state after it, where one is certified; who vouches for it is not known yet.
+    pub state: Option<ao_storage::schema::CertifiedStateRow>,
 }
 
 /// A state to keep.
@@ -378,6 +385,57 @@ pub struct Checkpointed {
     pub body: Bytes,
     /// Checkpoints that it makes superfluous.
     pub drop: Vec<(Slot, u32)>,
+}
+
+/// See [`Input::Begin`].
+#[derive(Debug)]
+pub struct BeginAt {
+    /// Who waits.
+    pub request: RequestId,
+    /// What the store knows of the process; by the same look, or a later one, nothing of it is being worked out.
+    pub facts: Facts,
+    /// The state, proven.
+    pub begin: Box<Begin>,
+}
+
+/// See [`Input::Backfilled`].
+#[derive(Debug)]
+pub struct Backfilled {
+    /// Who waits: no more comes before it is answered.
+    pub request: RequestId,
+    /// The process.
+    pub process: Id,
+    /// In order, following on the last ones.
+    pub steps: Vec<Step>,
+    /// A state to go on from, after those steps.
+    pub checkpoint: Option<Checkpointed>,
+    /// States that are not needed any more.
+    pub drop: Vec<(Slot, u32)>,
+    /// How far it is; `None`: everything is worked out.
+    pub row: Option<BackfillRow>,
+    /// What becomes of the evaluation behind the state.
+    pub then: Then,
+}
+
+/// See [`Backfilled::then`].
+#[derive(Debug)]
+pub enum Then {
+    /// Nothing is known against it.
+    GoOn,
+    /// The state was refuted: the process stands still until everything that came of it is taken back.
+    Stop {
+        /// What does not agree.
+        why: String,
+        /// What the store knows of the process.
+        facts: Facts,
+    },
+    /// It is taken back: evaluation goes on from here.
+    Restart {
+        /// Worked out from the log alone.
+        from: Option<(Slot, u32)>,
+        /// What the store knows of the process.
+        facts: Facts,
+    },
 }
 
 /// One outbox entry made ready.

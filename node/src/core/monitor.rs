@@ -142,7 +142,7 @@ impl Core {
         self.advance(now, id, out);
     }
 
-    fn process_for(&mut self, id: Id, facts: Facts) -> Found<'_> {
+    pub(super) fn process_for(&mut self, id: Id, facts: Facts) -> Found<'_> {
         if let Some(refusal) = self.refusal() {
             return Found::Refused(refusal);
         }
@@ -160,7 +160,8 @@ impl Core {
     }
 }
 
-enum Found<'a> {
+/// A process that a request is about.
+pub(super) enum Found<'a> {
     Known(&'a mut Process),
     Old,
     Refused(Rejection),

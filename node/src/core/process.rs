@@ -6,6 +6,7 @@ use ao_consensus::Timestamp;
 use ao_storage::schema::Head;
 use ao_types::{Address, Slot};
 
+use super::begin::Begin;
 use super::cron::Point;
 use super::input::{Batch, ProcessFacts, RequestId, Submission};
 
@@ -30,8 +31,12 @@ pub struct Process {
     pub evaluated: Option<(Slot, u32)>,
     /// It stands in the store, or will with the batch that is being built, among those that owe an evaluation.
     pub owing: bool,
-    /// An evaluator has it.
+    /// An evaluator has it, or must not have it yet: the state that it begins at is not written.
     pub evaluating: bool,
+    /// A state at which its evaluation is to begin once no evaluator has it, and who brought it.
+    pub begin: Option<(RequestId, Box<Begin>)>,
+    /// The last batch with such a state.
+    pub begun: Batch,
     /// Whoever waits for its cron messages.
     pub cron: CronWish,
     /// Evaluation stopped for good, and why.
@@ -80,7 +85,12 @@ impl Process {
 
     /// Nothing goes on: it may be forgotten once its last batch is old enough.
     pub fn idle(&self) -> bool {
-        let at_rest = self.queue.is_empty() && self.signing.is_empty() && !self.evaluating && !self.cron.wanted && self.retry.is_none();
+        let at_rest = self.queue.is_empty()
+            && self.signing.is_empty()
+            && !self.evaluating
+            && !self.cron.wanted
+            && self.retry.is_none()
+            && self.begin.is_none();
         // What the engine has not confirmed yet comes back as a confirmation, which must find its process.
         at_rest && !self.behind() && self.confirmed == self.head.as_ref().map(|head| head.slot)
     }

@@ -118,6 +118,7 @@ impl Core {
             out.push(Effect::Reply(request, Err(refusal.clone())));
         }
         for process in std::mem::take(&mut self.processes).into_values() {
+            Self::refuse_begin(process.begin, refusal, out);
             let waiting = process.signing.into_iter().chain(process.queue).filter_map(asker);
             for request in waiting.chain(process.cron.requests) {
                 out.push(Effect::Reply(request, Err::<Reply, _>(refusal.clone())));

@@ -12,6 +12,7 @@ use super::input::{End, Evaluated, Facts, Indexed, Origin, Place, ProcessFacts, 
 use super::*;
 use crate::core::cron::Point;
 
+mod begin;
 mod levels;
 
 /// The core takes time, facts and answers as arguments: none of these words can be in it.

@@ -58,6 +58,17 @@ pub fn node(network: &str) -> Result<[Wallet; 2], Error> {
     Ok([Wallet::ed25519_from_seed(&seed("scheduler")), Wallet::ed25519_from_seed(&seed("messenger"))])
 }
 
+/// The key that pays for what development nodes write to the embedded chain, which funds it.
+///
+/// # Errors
+/// `network` is not [`NETWORK`].
+pub fn anchor(network: &str) -> Result<Wallet, Error> {
+    if network != NETWORK {
+        return Err(Error::NotDev { found: network.to_owned() });
+    }
+    Ok(ao_weave::keys::funded()?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -1,5 +1,6 @@
 //! The bytes of an item: its data, whole or a range, under the type its signer gave it.
 
+use ao_storage::schema;
 use ao_types::DataItem;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -14,20 +15,25 @@ use crate::http::{App, query, text};
 
 /// `GET /raw/{id}`, `GET /gateway/{id}`.
 pub async fn by_id(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Legacy> {
-    Ok(of(&app, &id, &headers)?)
+    Ok(of(&app, &id, &headers).await?)
 }
 
 /// The data of item `id`. It can never change, so it carries its id as ETag.
 ///
 /// # Errors
 /// `id` is not an id, or the item is not here.
-pub fn of(app: &App, id: &str, headers: &HeaderMap) -> Result<Response, Rejection> {
+pub async fn of(app: &App, id: &str, headers: &HeaderMap) -> Result<Response, Rejection> {
     let id = query::id("id", id)?;
     let text = id.to_string();
     if reply::has_already(headers, &text) && app.has_item(&id)? {
         return Ok(reply::not_modified(&text));
     }
-    let item = text::item(app.store(), &id).map_err(|error| store_failed(&error))?;
+    // What was pruned is fetched first, which takes its time.
+    let item = if schema::PRUNED.contains(app.store(), &id).map_err(|error| store_failed(&error))? {
+        app.read(move |store| text::item(store, &id).map_err(|error| store_failed(&error))).await?
+    } else {
+        text::item(app.store(), &id).map_err(|error| store_failed(&error))?
+    };
     let item = item.ok_or_else(|| Rejection::new(Code::ItemUnknown, format!("this node does not have item {id}")))?;
     let mut response = ranged(item.data_bytes(), content_type(&item), headers.get(RANGE));
     let headers = response.headers_mut();

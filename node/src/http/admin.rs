@@ -22,6 +22,7 @@ use super::{App, Mode, body, health};
 use crate::error::{Code, Rejection};
 
 mod peers;
+mod snapshots;
 
 /// Names by which the listener may always be called.
 const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
@@ -94,6 +95,7 @@ pub(super) fn routes(hooks: AdminHooks) -> Router<App> {
         .route("/admin/peers/bans", get(peers::bans))
         .route("/admin/peers/ban", post(peers::ban))
         .route("/admin/peers/unban", post(peers::unban))
+        .route("/admin/snapshots", post(snapshots::create))
         .route("/admin/pause", post(|state| set_mode(state, Mode::Paused)))
         .route("/admin/resume", post(|state| set_mode(state, Mode::Serving)))
         .route("/admin/drain", post(|state| set_mode(state, Mode::Draining)))

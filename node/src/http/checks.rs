@@ -1,5 +1,5 @@
-//! What a node of a network looks at beside itself: its peers, how far it is behind them, whether what it has goes on being confirmed, and
-//! the key that it attests with. Refuses to mend anything.
+//! What a node looks at beside itself: Arweave, its peers, how far it is behind them, whether what it has goes on being confirmed, and the
+//! key that it attests with. Refuses to mend anything.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -41,6 +41,15 @@ struct State {
 }
 
 impl State {
+    /// Whether it is time for a look, which whoever asks then has.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= LOOK_EVERY);
+        if due {
+            self.looked = Some(now);
+        }
+        due
+    }
+
     fn saw(&mut self, now: Instant, chain: Address, standing: ChainStanding) {
         if standing.behind == 0 {
             self.waiting.remove(&chain);
@@ -63,12 +72,21 @@ impl State {
     }
 }
 
-/// All of them; none for a node by itself.
+/// All of them; of a node by itself only what concerns Arweave.
 pub fn of(app: &App) -> Vec<HealthCheck> {
-    let Some(network) = app.network() else { return Vec::new() };
-    let mut checks = vec![peers(network.connected()), sync(network.sync_frames()), quorum(app)];
+    let anchoring = app.anchors().map(|view| anchor(view.trouble()));
+    let Some(network) = app.network() else { return anchoring.into_iter().collect() };
+    let mut checks: Vec<_> = anchoring.into_iter().collect();
+    checks.extend([peers(network.connected()), sync(network.sync_frames()), quorum(app)]);
     checks.extend(app.watch().map(|watch| signer(&watch.phase())));
     checks
+}
+
+/// Scheduling goes on whatever becomes of anchoring: nothing is lost, it comes later.
+fn anchor(trouble: Option<(String, &'static str)>) -> HealthCheck {
+    let ok = trouble.is_none();
+    let (reason, fix) = trouble.unwrap_or_else(|| ("what is confirmed is on its way to Arweave".to_owned(), ""));
+    HealthCheck { check: Check::Anchor, ok, vital: false, age_s: 0, reason, fix }
 }
 
 /// A node without any peer cannot confirm anything; one with few is worth a look.
@@ -84,14 +102,14 @@ fn peers((connected, few): (usize, usize)) -> HealthCheck {
     }
 }
 
-/// A node that catches up answers what was true a while ago.
+/// A node that catches up answers what was true a while ago. How far others are is what they say: nobody is kept from a node by it.
 fn sync((elsewhere, here): (u64, u64)) -> HealthCheck {
     let behind = elsewhere.saturating_sub(here);
     let ok = behind < BEHIND_MAX;
     HealthCheck {
         check: Check::Sync,
         ok,
-        vital: true,
+        vital: false,
         age_s: 0,
         reason: format!("{here} of {elsewhere} frames are here"),
         fix: if ok { "" } else { "wait: the node catches up; `aonode status` shows how far it is" },
@@ -101,18 +119,15 @@ fn sync((elsewhere, here): (u64, u64)) -> HealthCheck {
 /// A chain whose frames stay unconfirmed lacks a quorum, or this node does not see one.
 fn quorum(app: &App) -> HealthCheck {
     let now = Instant::now();
-    let mut state = app.progress.0.lock();
-    if state.looked.is_none_or(|looked| now.saturating_duration_since(looked) >= LOOK_EVERY) {
-        state.looked = Some(now);
+    if app.progress.0.lock().is_due(now) {
         let genesis = app.genesis().and_then(|canonical| Genesis::parse(&canonical).ok());
-        for (chain, _) in genesis.iter().flat_map(Genesis::all_schedulers).take(CHAINS_MAX) {
-            // A store that cannot answer is what another check says.
-            if let Ok(standing) = levels::chain(app.store(), chain, 0) {
-                state.saw(now, chain, standing);
-            }
-        }
+        let chains = genesis.iter().flat_map(Genesis::all_schedulers).take(CHAINS_MAX);
+        // Other probes are answered meanwhile. A store that cannot answer is what another check says.
+        let read: Vec<_> = chains.filter_map(|(chain, _)| Some((chain, levels::chain(app.store(), chain, 0).ok()?))).collect();
+        let mut state = app.progress.0.lock();
+        read.into_iter().for_each(|(chain, standing)| state.saw(now, chain, standing));
     }
-    let stalled = state.stalled(now);
+    let stalled = app.progress.0.lock().stalled(now);
     HealthCheck {
         check: Check::Quorum,
         ok: stalled.is_none(),
@@ -183,8 +198,8 @@ mod tests {
         assert_eq!(shown(peers((3, 3))), (true, false, true));
         assert_eq!(shown(peers((1, 3))), (false, false, false));
         assert_eq!(shown(peers((0, 3))), (false, true, false));
-        assert_eq!(shown(sync((1_000, 1_000 - BEHIND_MAX + 1))), (true, true, true));
-        assert_eq!(shown(sync((1_000, 1_000 - BEHIND_MAX))), (false, true, false));
+        assert_eq!(shown(sync((1_000, 1_000 - BEHIND_MAX + 1))), (true, false, true));
+        assert_eq!(shown(sync((u64::MAX, 1_000 - BEHIND_MAX))), (false, false, false));
         assert_eq!(shown(signer(&Phase::Silent { left_ms: 1 })), (true, false, true));
         assert_eq!(shown(signer(&Phase::Over("twice".to_owned()))), (false, false, false));
     }

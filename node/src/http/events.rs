@@ -131,6 +131,7 @@ fn show(number: u64, event: &Event) -> Shown {
         Event::Assigned { process, slot, message } => ("assigned", process, json!({ "slot": slot, "message": message })),
         Event::Certified { process, slot } => ("certified", process, json!({ "slot": slot })),
         Event::Confirmed { process, slot } => ("confirmed", process, json!({ "slot": slot })),
+        Event::Anchored { process, slot } => ("anchored", process, json!({ "slot": slot })),
         Event::Evaluated { process, slot, message, cron, failed } => {
             ("computed", process, json!({ "slot": slot, "message": message, "cron": cron, "failed": failed }))
         }

@@ -9,6 +9,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::App;
 use super::reply;
 
+mod anchors;
 mod docs;
 mod events;
 mod evidence;
@@ -213,6 +214,20 @@ pub fn api() -> Vec<(Route, MethodRouter<App>)> {
                 &[ItemUnknown],
             ),
             get(evidence::one),
+        ),
+        (
+            read(
+                "/v1/anchors",
+                "What this node wrote to Arweave, by number.",
+                &[PAGE[0], PAGE[1], ("order", "`asc` (default) or `desc`.")],
+                "AnchorList",
+                &[],
+            ),
+            get(anchors::list),
+        ),
+        (
+            read("/v1/anchors/{number}", "One writing: its transactions, receipts and items.", &[], "Anchor", &[ItemUnknown]),
+            get(anchors::one),
         ),
         (
             read(

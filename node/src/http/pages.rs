@@ -11,6 +11,7 @@ use super::cursor::{ResultBound, Sort};
 use super::query::invalid;
 use super::reply::store_failed;
 use crate::error::Rejection;
+use crate::shell::begin;
 
 /// Rows read at once, first and most. Rows can be large, so pieces begin small and grow.
 const PIECE: (usize, usize) = (4, 64);
@@ -122,7 +123,21 @@ impl Range {
         };
         let first = from.map_or(Ok(at(0, 0)), behind)?;
         let end = to.map_or(Ok(at(u64::MAX, u32::MAX)), behind)?;
-        Ok(Self { from: first, to: end, sort })
+        let gap = begin::gap(store, process).map_err(|error| store_failed(&error))?;
+        gap.map_or(Ok(Self { from: first, to: end, sort }), |gap| Self { from: first, to: end, sort }.beside(process, &gap))
+    }
+
+    /// The part that ends where results are being worked out: a client that pages on would never come back for what it was not shown.
+    fn beside(self, process: Id, gap: &begin::Gap) -> Result<Self, Rejection> {
+        let first = EvaluationKey { process, slot: gap.first.0, cron: gap.first.1 };
+        let behind = after(EvaluationKey { process, slot: gap.last, cron: 0 });
+        let apart = self.to <= first || self.from >= behind;
+        match self.sort {
+            _ if apart => Ok(self),
+            Sort::Ascending if self.from < first => Ok(Self { to: first, ..self }),
+            Sort::Descending if self.to > behind => Ok(Self { from: behind, ..self }),
+            _ => Err(gap.refusal(process, self.from.slot.max(gap.first.0))),
+        }
     }
 
     /// Its rows, in the direction of the page.
@@ -174,4 +189,52 @@ fn cron_ordinal(store: &dyn Store, process: Id, slot: u64, timestamp_ms: u64, id
         }
     }
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use ao_storage::schema::{BackfillRow, BackfillStage};
+    use ao_storage::{Durability, MemoryStore, WriteBatch};
+    use ao_types::StateHash;
+
+    use super::super::cursor::ResultCursor;
+    use super::*;
+
+    #[test]
+    fn a_page_ends_where_results_are_being_worked_out() {
+        const PROCESS: Id = Id([1; 32]);
+        let (store, mut batch) = (MemoryStore::new(), WriteBatch::default());
+        let row = BackfillRow { slot: Slot(9), root: StateHash([2; 32]), done: Some((Slot(3), 1)), stage: BackfillStage::Running };
+        schema::BACKFILLS.put(&mut batch, &PROCESS, &row);
+        store.write(batch, Durability::Buffered).unwrap();
+        let cursor = |slot: u64| {
+            let ordinate = slot.to_string();
+            ResultBound::Cursor(ResultCursor { timestamp: 0, ordinate, cron: None, sort: None })
+        };
+        let range = |from: Option<u64>, to: Option<u64>, sort| {
+            let found = Range::resolve(&store, PROCESS, from.map(cursor).as_ref(), to.map(cursor).as_ref(), sort);
+            found.map(|range| ((range.from.slot.0, range.from.cron), (range.to.slot.0, range.to.cron))).map_err(|why| why.retry_after_s)
+        };
+        let (up, down) = (Sort::Ascending, Sort::Descending);
+        let end = (u64::MAX, u32::MAX);
+        for (from, to, sort, expected) in [
+            (None, None, up, Ok(((0, 0), (3, 2)))),
+            (None, None, down, Ok(((9, 1), end))),
+            (None, Some(2), up, Ok(((0, 0), (2, 1)))),
+            (None, Some(2), down, Ok(((0, 0), (2, 1)))),
+            (Some(9), None, up, Ok(((9, 1), end))),
+            (Some(12), None, down, Ok(((12, 1), end))),
+            (Some(5), None, up, Err(Some(5))),
+            (None, Some(7), down, Err(Some(5))),
+        ] {
+            let expected: Result<_, Option<u32>> = expected;
+            let found = range(from, to, sort);
+            assert_eq!(found.is_err(), expected.is_err(), "{from:?} {to:?} {found:?}");
+            if let Ok(expected) = expected {
+                assert_eq!(found, Ok(expected), "{from:?} {to:?}");
+            } else {
+                assert!(found.unwrap_err().is_some(), "one may ask again");
+            }
+        }
+    }
 }

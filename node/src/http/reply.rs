@@ -48,6 +48,9 @@ from_rejections!(Legacy, Native);
 
 /// A store that cannot answer is this node's fault: the log gets the details, the client a code.
 pub fn store_failed(error: &ao_storage::Error) -> Rejection {
+    if let ao_storage::Error::Elsewhere(why) = error {
+        return Rejection::retry(Code::Unavailable, why.clone(), crate::retention::limits::ASK_AGAIN.as_secs() as u32);
+    }
     tracing::error!(event = "store_read_failed", code = Code::Internal.as_str(), %error, "a read failed; check the disk and the log above");
     Rejection::new(Code::Internal, "this node could not read its store")
 }

@@ -1,5 +1,6 @@
 //! The scheduler's routes (`interop-legacynet.md`, section 3): `/su`, and the half of the root that tells them from others.
 
+use ao_storage::schema;
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::Uri;
@@ -10,7 +11,7 @@ use serde_json::json;
 use super::App;
 use super::limits::ITEM_BYTES_MAX;
 use super::query::{self, Query, invalid};
-use super::reply::{self, Legacy};
+use super::reply::{self, Legacy, store_failed};
 use super::schedule::{self, PageRequest, anchors};
 use super::{body, health};
 use crate::error::Rejection;
@@ -118,7 +119,15 @@ async fn read(State(app): State<App>, Path(id): Path<String>, uri: Uri) -> Resul
 /// The process or message is unknown.
 pub async fn page_or_node(app: &App, id: ao_types::Id, process: Option<ao_types::Id>, query: &Query<'_>) -> Result<Response, Rejection> {
     let text = match process {
-        Some(process) if process != id => schedule::one(app.store(), process, id, anchors(query))?,
+        Some(process) if process != id => {
+            let anchors = anchors(query);
+            // What was pruned is fetched first: a thread that others are served on must not wait for that.
+            if schema::PRUNED.contains(app.store(), &id).map_err(|error| store_failed(&error))? {
+                app.read(move |store| schedule::one(store, process, id, anchors)).await?
+            } else {
+                schedule::one(app.store(), process, id, anchors)?
+            }
+        }
         _ => {
             let request = PageRequest::parse(query)?;
             app.read(move |store| schedule::page(store, id, &request)).await?
@@ -135,5 +144,7 @@ async fn process(State(app): State<App>, Path(process): Path<String>) -> Result<
 async fn latest(State(app): State<App>, Path(process): Path<String>, uri: Uri) -> Result<Response, Legacy> {
     let query = Query::of(&uri)?;
     let process = query::id("process", &process)?;
-    Ok(reply::json_text(schedule::latest(app.store(), process, anchors(&query))?))
+    let anchors = anchors(&query);
+    // Its item may have been pruned.
+    Ok(reply::json_text(app.read(move |store| schedule::latest(store, process, anchors)).await?))
 }

@@ -61,5 +61,5 @@ async fn read(State(app): State<App>, Path(id): Path<String>, request: Request) 
         let process = query.id("process-id")?;
         return Ok(su::page_or_node(&app, id, process, &query).await?);
     }
-    Ok(gateway::data(&app, &id, request.headers())?)
+    Ok(gateway::data(&app, &id, request.headers()).await?)
 }

@@ -52,6 +52,52 @@ label! {
 }
 
 label! {
+    /// What became of shipments on their way to Arweave.
+    AnchorOutcome = "outcome" {
+        /// Deep enough, and read back.
+        Settled = "settled",
+        /// Posted again, the same bytes.
+        Reposted = "reposted",
+        /// Signed and paid anew: what was signed before can no longer be mined.
+        SignedAgain = "signed_again",
+        /// Its block was replaced by another.
+        Reorganised = "reorganised",
+        /// It could not be read back.
+        Unreadable = "unreadable",
+    }
+}
+
+label! {
+    /// What became of chunks of snapshots.
+    Chunk = "outcome" {
+        /// Came from a peer, and is the right one.
+        Fetched = "fetched",
+        /// Was here already from before a restart.
+        Kept = "kept",
+        /// Is not the one that its manifest names.
+        Bad = "bad",
+        /// Did not come.
+        Failed = "failed",
+        /// The last part of it was given to a peer.
+        Served = "served",
+    }
+}
+
+label! {
+    /// How a request to a gateway or bundling service went.
+    Asking = "outcome" {
+        /// An answer, whatever it said.
+        Answered = "answered",
+        /// None, a late one, or a fault of its own.
+        Failed = "failed",
+        /// It asked to be left alone.
+        Busy = "busy",
+        /// What it said is not so.
+        Lied = "lied",
+    }
+}
+
+label! {
     /// A stage of the walk, timed from the end of the one before; `certify` is the first part of `confirm`.
     Stage = "stage" {
         /// From the arrival of the bytes to a durable slot.
@@ -234,6 +280,10 @@ label! {
         Quorum = "quorum",
         /// The attestor's key may sign.
         Signer = "signer",
+        /// What is confirmed gets to Arweave.
+        Anchor = "anchor",
+        /// No checkpoint at which evaluation began was refuted.
+        Checkpoint = "checkpoint",
     }
 }
 

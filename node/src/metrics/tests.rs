@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::labels::{Check, Fault, Found, HttpRejection, Label, Signing, Stage, State, Vote, Waiting};
+use super::labels::{AnchorOutcome, Asking, Check, Chunk, Fault, Found, HttpRejection, Label, Signing, Stage, State, Vote, Waiting};
 use super::{Build, Metrics};
 use crate::error::Code;
 
@@ -12,6 +12,7 @@ fn busy() -> Metrics {
     metrics.message_stage_seconds.of(Stage::Compute).observe(0.004);
     metrics.http("/result/{message}", "GET", 404, 0.000_2);
     metrics.http("weird \"route\"\n\\", "GET", 200, 0.1);
+    metrics.gateway("http://127.0.0.1:1984", Asking::Lied, 0.3);
     metrics.error(Code::Duplicate);
     metrics.db_bytes("items", u64::MAX);
     metrics.health_check_ok.of(Check::Disk).set(1);
@@ -69,13 +70,14 @@ fn the_text_is_well_formed_and_names_follow_the_rules() {
 /// Names are a contract with dashboards and alerts: this list changes on purpose only.
 #[test]
 fn golden_names() {
-    let expected = "aonode_bls_aggregate_size aonode_bls_verify_seconds aonode_build_info aonode_certificate_seconds \
-         aonode_certificate_weight_ratio aonode_compute_failures_total aonode_compute_fuel_total aonode_compute_seconds \
+    let expected = "aonode_anchor_posts_total aonode_backfill_slots aonode_bls_aggregate_size aonode_bls_verify_seconds aonode_build_info aonode_certificate_seconds \
+         aonode_certificate_weight_ratio aonode_checkpoints_refuted_total aonode_compute_failures_total aonode_compute_fuel_total aonode_compute_seconds \
          aonode_consensus_height aonode_consensus_round aonode_consensus_view_changes_total aonode_db_bytes aonode_disk_free_bytes \
-         aonode_doppelganger_wait_seconds aonode_equivocations_total aonode_errors_total aonode_event_loop_lag_seconds aonode_evidence_items aonode_health_check_ok \
+         aonode_doppelganger_wait_seconds aonode_equivocations_total aonode_errors_total aonode_event_loop_lag_seconds aonode_evidence_items aonode_gateway_requests_total \
+         aonode_gateway_seconds aonode_health_check_ok \
          aonode_http_rejected_total aonode_http_request_seconds aonode_http_requests_total aonode_message_stage_seconds \
          aonode_messages_total aonode_module_cache_requests_total aonode_oldest_pending_seconds aonode_outbox_pending \
-         aonode_push_attempts_total aonode_ready aonode_replay_behind_slots aonode_signing_refusals_total aonode_stake_units \
+         aonode_push_attempts_total aonode_ready aonode_replay_behind_slots aonode_signing_refusals_total aonode_snapshot_chunks_total aonode_stake_units \
          aonode_state_divergence_total aonode_test_asked aonode_votes_total aonode_wal_fsync_seconds aonode_wal_truncations_total \
          aonode_wasm_instances";
     let text = busy().render();
@@ -100,6 +102,9 @@ fn every_value_of_a_label_is_distinct_and_indexed() {
     check::<Fault>();
     check::<Vote>();
     check::<Signing>();
+    check::<AnchorOutcome>();
+    check::<Asking>();
+    check::<Chunk>();
 }
 
 /// Debian's `prometheus` package brings `promtool`; where it is installed, it has the last word.

@@ -115,6 +115,17 @@ pub const ITEM_BYTES_WAITING_MAX: usize = 64 << 20;
 const _: () = assert!(PAYLOAD_BYTES_ALONE_MAX < PULL_BYTES_MAX, "the largest body can be pulled");
 const _: () = assert!(CHUNKS_AT_ONCE + RANGES_PER_PEER < REQUESTS_PER_PEER);
 
+// --- states -----------------------------------------------------------------------------------------------------------------------------
+
+/// Questions about states that wait for the network's task.
+pub const INQUIRIES_MAX: usize = 64;
+
+/// Snapshots of one process that a node offers.
+pub const OFFERS_MAX: usize = 2;
+
+const _: () =
+    assert!(2 + OFFERS_MAX * (4 + crate::snapshot::limits::MANIFEST_BYTES_MAX) <= ao_p2p::limits::CHUNK_BYTES, "offers fit one answer");
+
 // --- serving ----------------------------------------------------------------------------------------------------------------------------
 
 /// Questions answered from the store at once.
@@ -158,6 +169,9 @@ pub const LARGE_REMEMBERED: usize = 256;
 
 /// Items on their way to their schedulers.
 pub const FORWARDS_MAX: usize = 512;
+
+/// Bytes of what was asked about them, kept for asking once more when a connection ends.
+pub const FORWARDS_AGAIN_BYTES_MAX: usize = 16 << 20;
 
 /// Bytes of those that are offered, not sent: kept until their receiver pulled them.
 pub const FORWARD_BYTES_MAX: usize = 64 << 20;

@@ -1,6 +1,6 @@
 //! A real node that does not keep the rules, for tests of networks of processes (`faults.md` F12 to F14): `AONODE_MISBEHAVE=KIND`, where
 //! `KIND` is one of the simulator's that stand between one node and the net (`mute`, `stale`, `withholder`), or `censor=ADDRESS`, which
-//! loses what that wallet's clients sent to other nodes. Only in builds with debug assertions; a released binary ignores the variable.
+//! loses what that wallet's clients sent to other nodes, or `spoiler`, which gives other bytes of snapshots than it offered. Only in builds with debug assertions; a released binary ignores the variable.
 //!
 //! Twins (`equivocator`, `double-voter`) need no help of a node: they are two with one key.
 
@@ -12,7 +12,8 @@ use ao_types::{Address, DataItem, Profile};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::seam::{Arrival, Doorway, Load, ORDERS_MAX, Order};
+use super::message::StateQuestion;
+use super::seam::{Arrival, Doorway, Load, ORDERS_MAX, Order, States};
 use crate::sim::byzantine::{Kind, Leaving, Manner};
 
 /// Name of the environment variable.
@@ -24,6 +25,8 @@ enum Habit {
     Manner(Box<dyn Manner>),
     /// Loses submissions of this wallet.
     Censor(Address),
+    /// Gives wrong parts of snapshots.
+    Spoiler,
 }
 
 /// As the environment wants it.
@@ -38,6 +41,9 @@ fn from_env() -> Option<Habit> {
 }
 
 fn habit(wanted: &str) -> Option<Habit> {
+    if wanted == "spoiler" {
+        return Some(Habit::Spoiler);
+    }
     if let Some(address) = wanted.strip_prefix("censor=") {
         return address.parse().ok().map(Habit::Censor);
     }
@@ -50,11 +56,35 @@ fn habit(wanted: &str) -> Option<Habit> {
 /// A node's two ends as its habits leave them, and whether it gives frames and items to who asks.
 pub fn ends(orders: mpsc::Receiver<Order>, door: Arc<dyn Doorway>) -> (mpsc::Receiver<Order>, Arc<dyn Doorway>, bool) {
     match from_env() {
-        None => (orders, door, true),
+        None | Some(Habit::Spoiler) => (orders, door, true),
         Some(Habit::Censor(whom)) => (orders, Arc::new(Censoring { whom, door }), true),
         Some(Habit::Manner(manner)) => {
             let serves = manner.serves();
             (between(manner, orders), door, serves)
+        }
+    }
+}
+
+/// What a node says of states, as its habits leave it.
+pub fn states(states: &Arc<dyn States>) -> Arc<dyn States> {
+    match from_env() {
+        Some(Habit::Spoiler) => Arc::new(Spoiling(states.clone())),
+        _ => states.clone(),
+    }
+}
+
+/// Every part of a snapshot has one bit changed.
+struct Spoiling(Arc<dyn States>);
+
+impl States for Spoiling {
+    fn answer(&self, from: &ao_p2p::PeerId, question: &StateQuestion) -> ao_p2p::Answer {
+        match (self.0.answer(from, question), question) {
+            (ao_p2p::Answer::Found(bytes), StateQuestion::Part { .. }) => {
+                let mut bytes = bytes.to_vec();
+                bytes.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+                ao_p2p::Answer::Found(bytes.into())
+            }
+            (answer, _) => answer,
         }
     }
 }
@@ -119,11 +149,45 @@ mod tests {
         for kind in ["mute", "stale", "withholder"] {
             assert!(matches!(habit(kind), Some(Habit::Manner(_))), "{kind}");
         }
+        assert!(matches!(habit("spoiler"), Some(Habit::Spoiler)));
         let whom = Address::Arweave(ao_types::Id([7; 32]));
         assert!(matches!(habit(&format!("censor={whom}")), Some(Habit::Censor(found)) if found == whom));
         for none in ["", "equivocator", "double-voter", "liar", "honest", "censor=nobody at all"] {
             assert!(habit(none).is_none(), "{none}");
         }
+    }
+
+    /// Keeps what it is given.
+    #[derive(Default)]
+    struct Kept(parking_lot::Mutex<Vec<Arrival>>);
+
+    impl Doorway for Kept {
+        fn offer(&self, arrival: Arrival) -> Result<(), Box<Arrival>> {
+            self.0.lock().push(arrival);
+            Ok(())
+        }
+    }
+
+    /// F13: what it loses is never answered, so nobody is told that it was taken; and it loses nothing else.
+    #[test]
+    fn a_censor_loses_what_one_wallet_sends_and_answers_nothing() {
+        use ao_types::{ItemBuilder, Signer as _, Wallet};
+        let (hated, liked) = (Wallet::ed25519_from_seed(&[1; 32]), Wallet::ed25519_from_seed(&[2; 32]));
+        let kept = Arc::new(Kept::default());
+        let censor = Censoring { whom: hated.address(), door: kept.clone() };
+        let answers = Arc::new(parking_lot::Mutex::new(0));
+        let submit = |wallet: &Wallet| {
+            let item = ItemBuilder::new().data(bytes::Bytes::from_static(b"hear me")).sign(wallet).unwrap();
+            let told = answers.clone();
+            let reply = crate::network::seam::Replier::new(move |_| *told.lock() += 1);
+            let from = ao_types::PeerId(bytes::Bytes::from_static(b"somebody"));
+            censor.offer(Arrival::Submission { from, load: Load::Item(item.as_bytes().clone()), reply }).unwrap();
+        };
+        submit(&hated);
+        assert!(kept.0.lock().is_empty());
+        submit(&liked);
+        assert!(matches!(&kept.0.lock()[..], [Arrival::Submission { .. }]));
+        assert_eq!(*answers.lock(), 0, "the node behind it answers for the other one, and nobody for the first");
     }
 
     #[tokio::test(start_paused = true)]

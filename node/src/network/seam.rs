@@ -22,6 +22,7 @@ use ao_types::{Chain, Id, PeerId};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::message::StateQuestion;
 use crate::error::Rejection;
 use crate::handle::{Accepted, AssignRequest};
 
@@ -279,6 +280,22 @@ impl Orders {
     /// Hands an order over; gives it back if there is no room, or no network any more.
     pub fn give(&self, order: Order) -> Result<(), Box<Order>> {
         self.0.try_send(order).map_err(|refused| Box::new(refused.into_inner()))
+    }
+}
+
+/// Answers what peers ask about states; a node does. Called on threads that may wait for the disk.
+pub trait States: Send + Sync {
+    /// The answer; bounded by [`ao_p2p::Kind::answer_bytes_max`].
+    fn answer(&self, from: &ao_p2p::PeerId, question: &StateQuestion) -> ao_p2p::Answer;
+}
+
+/// Knows of no state.
+#[derive(Clone, Copy, Debug)]
+pub struct NoStates;
+
+impl States for NoStates {
+    fn answer(&self, _from: &ao_p2p::PeerId, _question: &StateQuestion) -> ao_p2p::Answer {
+        ao_p2p::Answer::NotFound
     }
 }
 

@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use super::Counts;
 use super::limits::{SERVING_MAX, SERVING_WAITING_MAX};
-use super::message::{ChunkQuestion, ItemQuestion, RangeQuestion};
+use super::message::{ChunkQuestion, ItemQuestion, RangeQuestion, StateQuestion};
+use super::seam::States;
 use super::serve::Server;
 use crate::shell::Now;
 use crate::shell::queue::Queue;
@@ -23,6 +24,8 @@ pub enum Question {
     Chunk(ChunkQuestion),
     /// For a part of an item.
     Item(ItemQuestion),
+    /// About a state.
+    State(Box<StateQuestion>),
 }
 
 impl Question {
@@ -32,6 +35,7 @@ impl Question {
             Kind::Range => RangeQuestion::decode(bytes).ok().map(Self::Range),
             Kind::Body => ChunkQuestion::decode(bytes).ok().map(Self::Chunk),
             Kind::Item => ItemQuestion::decode(bytes).ok().map(Self::Item),
+            Kind::State => StateQuestion::decode(bytes).ok().map(|question| Self::State(Box::new(question))),
             Kind::Direct | Kind::Forward => None,
         }
     }
@@ -53,16 +57,23 @@ pub struct Servers {
 
 impl Servers {
     /// Starts the threads.
-    pub fn start(server: Arc<Server>, network: Network, clock: Now, counts: Arc<Counts>) -> std::io::Result<Self> {
+    pub fn start(
+        server: Arc<Server>,
+        states: &Arc<dyn States>,
+        network: Network,
+        clock: Now,
+        counts: Arc<Counts>,
+    ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::<Job>::new(SERVING_WAITING_MAX));
         for n in 0..SERVING_MAX {
-            let (server, network, clock, queue) = (server.clone(), network.clone(), clock.clone(), queue.clone());
+            let (server, states, network, clock, queue) = (server.clone(), states.clone(), network.clone(), clock.clone(), queue.clone());
             std::thread::Builder::new().name(format!("serve-{n}")).spawn(move || {
                 while let Some(Job { id, from, question }) = queue.pop() {
                     let answer = match &question {
                         Question::Range(question) => server.range(question),
                         Question::Chunk(question) => server.chunk(clock(), from, question),
                         Question::Item(question) => server.item(question),
+                        Question::State(question) => states.answer(&from, question),
                     };
                     // Without room the network below answers "busy" when the question's time is up.
                     drop(network.send(Command::Respond { id, answer }));

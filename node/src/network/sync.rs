@@ -154,9 +154,10 @@ impl Sync {
 
     /// How far the farthest peer claims to be and how far this node is, over all chains.
     pub fn progress(&self) -> (u64, u64) {
-        self.chains
-            .iter()
-            .fold((0, 0), |(target, here), (chain, follow)| (target + self.target(chain).max(follow.here), here + follow.here))
+        self.chains.iter().fold((0, 0), |(target, here): (u64, u64), (chain, follow)| {
+            // What is claimed may be anything.
+            (target.saturating_add(self.target(chain).max(follow.here)), here.saturating_add(follow.here))
+        })
     }
 
     /// A peer says how far it is.

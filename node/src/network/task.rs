@@ -10,7 +10,7 @@ use ao_p2p::{Command, Event, Events, Failure, Kind, Network, Offence, PeerId, Re
 use ao_types::codec::Canonical;
 use ao_types::{Chain, FrameId, NetworkId};
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ use super::seam::{Arrival, Doorway, ForwardId, Judge, Load, Order, Verdict};
 use super::servers::Servers;
 use super::spread::{self, Spread};
 use super::sync::{self, Sync};
-use super::{Counts, Settings, names};
+use super::{Counts, Inquiry, Settings, names};
 use crate::shell::Now;
 
 mod arrive;
@@ -42,6 +42,8 @@ enum Asking {
     Chunk(u64),
     Item(u64),
     Forward(ForwardId),
+    /// About a state.
+    State(u64),
     /// A message that wants no answer.
     Message,
 }
@@ -68,6 +70,8 @@ pub(super) struct Task {
     spread: Spread,
     items: Items,
     forwards: Forwards,
+    /// Who waits for answers about states.
+    inquiries: BTreeMap<u64, oneshot::Sender<Result<Bytes, Failure>>>,
     /// Requests that the network below carries, by the name they have there.
     open: BTreeMap<u64, Asking>,
     next_request: u64,
@@ -123,6 +127,7 @@ impl Task {
             sync,
             items: Items::default(),
             forwards: Forwards::default(),
+            inquiries: BTreeMap::new(),
             open: BTreeMap::new(),
             next_request: 0,
             unsent: VecDeque::new(),
@@ -146,7 +151,7 @@ impl Task {
     }
 
     /// Runs until it is told to stop, or the node or the network below ends.
-    pub(super) async fn run(mut self, mut events: Events, mut orders: mpsc::Receiver<Order>) {
+    pub(super) async fn run(mut self, mut events: Events, mut orders: mpsc::Receiver<Order>, mut inquiries: mpsc::Receiver<Inquiry>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let stop = self.stop.clone();
@@ -166,6 +171,7 @@ impl Task {
                     self.sync.refused(now, peer, chain);
                     self.due = true;
                 }
+                Some(inquiry) = inquiries.recv() => self.on_inquiry(inquiry),
                 _ = tick.tick() => self.on_tick(),
             }
             self.turn();
@@ -177,6 +183,13 @@ impl Task {
         for forward in self.forwards.close().into_iter().chain(late) {
             drop(self.door.offer(forward::refused(forward, "the network is shutting down")));
         }
+    }
+
+    /// Bounded by what the network below lets be open.
+    fn on_inquiry(&mut self, Inquiry { peer, question, reply }: Inquiry) {
+        let id = self.next_request;
+        self.inquiries.insert(id, reply);
+        self.ask(peer, Kind::State, question, Asking::State(id));
     }
 
     fn on_tick(&mut self) {
@@ -300,11 +313,20 @@ impl Task {
                 acts.into_iter().for_each(|act| self.do_items(act));
             }
             Asking::Forward(forward) => {
+                if let Some((peer, question)) = peer.zip(self.forwards.again(forward, &result)) {
+                    return self.ask(peer, Kind::Forward, question, asking);
+                }
                 let (answer, lied) = self.forwards.answered(forward, result);
                 if let Some(peer) = peer.filter(|_| lied) {
                     self.send(Command::Penalise { peer, offence: Offence::Malformed });
                 }
                 self.arrive_surely(answer);
+            }
+            Asking::State(id) => {
+                // Whoever asked may have gone.
+                if let Some(reply) = self.inquiries.remove(&id) {
+                    drop(reply.send(result));
+                }
             }
             Asking::Message => {}
         }
@@ -391,7 +413,7 @@ impl Task {
             Event::Request { id, from, kind, data } => self.on_request(now, id, from, kind, &data),
             Event::Answered { id, peer, result } => {
                 if let Some(asking) = self.open.remove(&id.0) {
-                    self.due |= !matches!(asking, Asking::Message);
+                    self.due |= !matches!(asking, Asking::Message | Asking::State(_));
                     self.answered(now, asking, Some(peer), result);
                 }
             }

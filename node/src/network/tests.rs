@@ -66,7 +66,8 @@ impl Rig {
         let (orders, taken) = Orders::channel();
         let clock: Now = Arc::new(crate::shell::wall_clock);
         let settings = Settings { p2p, network: NETWORK, chains: vec![chain], validators: Vec::new(), peers_file: None, clock };
-        let (handle, running) = start(settings, store.clone(), taken, Arc::new(Door(tell))).unwrap();
+        let states: Arc<dyn States> = Arc::new(seam::NoStates);
+        let (handle, running) = start(settings, store.clone(), taken, Arc::new(Door(tell)), &states).unwrap();
         Self { orders, arrivals, store, handle, running, address }
     }
 

@@ -8,7 +8,7 @@
 //! It refuses to trust what it finds: a link whose parent, body or root is not there makes the chain unusable, and an older one, or the
 //! log from its beginning, is taken instead.
 
-use ao_storage::schema::{self, CheckpointParent, CheckpointRow, EvaluationKey};
+use ao_storage::schema::{self, BackfillStage, CheckpointParent, CheckpointRow, EvaluationKey};
 use ao_storage::{Direction, Error, Store};
 use ao_types::{Id, Slot};
 use ao_vm::{Checkpoint, HOST_ABI};
@@ -91,9 +91,24 @@ pub fn chain(store: &dyn Store, rows: &[Placed], at: usize) -> Result<Option<(Ve
     Ok(Some((chain, cost)))
 }
 
-/// What a new checkpoint at `new` makes superfluous: everything before the oldest chain that is kept.
+/// Checkpoints before a slot at which evaluation began: those of the backfill, newest first.
+pub fn before(store: &dyn Store, process: Id, slot: Slot) -> Result<Vec<Placed>, Error> {
+    let key = |slot| EvaluationKey { process, slot, cron: 0 };
+    schema::CHECKPOINTS.range(store, &key(Slot(0)), &key(slot), Direction::Backward, CHECKPOINT_ROWS_MAX)
+}
+
+/// What a new checkpoint at `new` makes superfluous: everything before the oldest chain that is kept. Where evaluation began at a state
+/// from elsewhere and what lies before is being worked out, each side of that slot keeps its own chains.
 pub fn superseded(store: &dyn Store, process: Id, new: (Slot, u32), full: bool) -> Result<Vec<(Slot, u32)>, Error> {
-    let rows = schema::CHECKPOINTS.prefix(store, &process, Direction::Backward, CHECKPOINT_ROWS_MAX)?;
+    let backfill = schema::BACKFILLS.get(store, &process)?.filter(|row| row.stage == BackfillStage::Running);
+    let rows = match backfill {
+        Some(row) if new < (row.slot, 0) => before(store, process, row.slot)?,
+        backfill => {
+            let mut rows = schema::CHECKPOINTS.prefix(store, &process, Direction::Backward, CHECKPOINT_ROWS_MAX)?;
+            rows.retain(|(key, _)| backfill.as_ref().is_none_or(|row| key.slot >= row.slot));
+            rows
+        }
+    };
     let mut kept = usize::from(full);
     let mut drop = Vec::new();
     for (key, row) in rows {

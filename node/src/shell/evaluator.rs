@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use ao_storage::schema::CheckpointRow;
 use ao_types::{Evaluation, Id, Invocation, Slot};
 use bytes::Bytes;
 use lru::LruCache;
@@ -20,6 +21,7 @@ use crate::error::{Code, Rejection};
 use crate::limits::{CRON_RUN_MAX, EVALUATION_RUN_MAX, INSTANCES_MAX, TIDY_AFTER_MS};
 use crate::metrics::Metrics;
 use crate::metrics::labels::{ComputeFailure, Found, State};
+use crate::states;
 
 /// A reader's wish.
 pub enum Read {
@@ -39,6 +41,13 @@ pub enum Read {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(Bytes, Slot), Rejection>>,
     },
+    /// All of a state, as a checkpoint that needs none before it.
+    Checkpoint {
+        /// After the message at this slot, before its crons.
+        at: Slot,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(CheckpointRow, Bytes), Rejection>>,
+    },
 }
 
 impl Read {
@@ -48,6 +57,7 @@ impl Read {
         match self {
             Self::DryRun { reply, .. } => drop(reply.send(Err(why))),
             Self::Memory { reply, .. } => drop(reply.send(Err(why))),
+            Self::Checkpoint { reply, .. } => drop(reply.send(Err(why))),
         }
     }
 }
@@ -78,6 +88,7 @@ pub struct Evaluator {
     bytes_max: u64,
     idle_max: Duration,
     checkpoint_slots: u64,
+    certify_slots: u64,
     hashes: StateHashes,
     chunk: Duration,
     metrics: Metrics,
@@ -91,6 +102,8 @@ pub struct Habits {
     pub idle_max: Duration,
     /// Slots between checkpoints.
     pub checkpoint_slots: u64,
+    /// At which slots states are certified: every so many; 0: at none.
+    pub certify_slots: u64,
     /// When state hashes are worked out.
     pub hashes: StateHashes,
     /// Results wait so long for others before the core gets them.
@@ -111,10 +124,42 @@ impl Evaluator {
             bytes_max: habits.bytes_max,
             idle_max: habits.idle_max,
             checkpoint_slots: habits.checkpoint_slots.max(1),
+            certify_slots: habits.certify_slots,
             hashes: habits.hashes,
             chunk: habits.chunk,
             metrics,
         }
+    }
+
+    /// What its folds stand on.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// Works out the hash of the state after a step where one is wanted. The fold stands there.
+    pub fn hash(&self, fold: &mut Fold, step: &mut Step) -> Result<(), Stop> {
+        if self.hashes == StateHashes::Every
+            && let Some(row) = &mut step.row
+        {
+            row.state_hash = Some(fold.state_hash()?);
+        }
+        if step.cron == 0 && states::is_due(step.slot, self.certify_slots) {
+            step.state = fold.certifiable(step)?;
+            if let (Some(row), Some(state)) = (&mut step.row, &step.state) {
+                row.state_hash = Some(state.state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages between checkpoints.
+    pub fn checkpoint_slots(&self) -> u64 {
+        self.checkpoint_slots
+    }
+
+    /// Drops a process's instance unsaved. Whoever calls has the process in its lane.
+    pub fn forget(&self, process: Id) {
+        drop(self.pool.lock().remove(&process));
     }
 
     /// A worker of the log: until the lanes are closed.
@@ -265,7 +310,23 @@ impl Evaluator {
                 });
                 drop(reply.send(answer));
             }
+            Read::Checkpoint { at, reply } => {
+                let made = contained("checkpoint", || self.full(process, at));
+                let bug = || Err(Rejection::new(Code::Internal, "a bug of this node ended the evaluation"));
+                drop(reply.send(made.unwrap_or_else(bug)));
+            }
         }
+    }
+
+    /// A full checkpoint on an instance of its own: those in the pool go on with their chains of deltas.
+    fn full(&self, process: Id, slot: Slot) -> Result<(CheckpointRow, Bytes), Rejection> {
+        if let Some(slots) = fold::too_far(&*self.ground.store, process, slot).map_err(stopped)? {
+            let text = format!("the state after slot {slot} would need {slots} slots to be evaluated again; take a newer one");
+            return Err(Rejection::new(Code::LimitExceeded, text));
+        }
+        let mut fold = Fold::open(&self.ground, process, Some((slot, 0))).map_err(stopped)?;
+        let made = fold.full().map_err(stopped)?;
+        made.ok_or_else(|| Rejection::new(Code::NotEvaluated, format!("slot {slot} of {process} is not evaluated")))
     }
 
     /// Runs something on a state. A panic costs the instance and this answer.
@@ -276,11 +337,6 @@ impl Evaluator {
 
     /// Runs something on a state: the newest, whose instance goes back to the pool, or an old one made for this reader alone.
     fn on_state<T>(&self, process: Id, at: Option<Slot>, read: impl FnOnce(&mut Fold) -> Result<T, Stop>) -> Result<T, Rejection> {
-        let stopped = |stop: Stop| match stop {
-            Stop::NotEvaluated(reason) => Rejection::retry(Code::NotEvaluated, reason, 1),
-            Stop::Refused(why) => why,
-            Stop::Diverged(what) => Rejection::new(Code::NotEvaluated, what),
-        };
         let newest = ao_storage::schema::EVALUATION_HEADS.get(&*self.ground.store, &process);
         let newest = newest.map_err(|error| super::modules::store_failed(&error))?.map(|head| (head.slot, head.cron));
         if let Some(slot) = at.filter(|slot| newest.is_some_and(|(newest, _)| *slot < newest)) {
@@ -315,11 +371,17 @@ impl Evaluator {
             while pool.folds.len() > 1 && (pool.bytes > self.bytes_max || pool.folds.len() > INSTANCES_MAX) {
                 let Some((_, resting)) = pool.folds.pop_lru() else { break };
                 pool.bytes -= resting.bytes;
-                evicted.push(resting.fold);
+                // Whoever has the process may be taking its state back: then nothing of it is written down, and elsewhere little is lost.
+                if self.lanes.try_take(resting.fold.id()) {
+                    evicted.push(resting.fold);
+                }
             }
             self.metrics.wasm_instances.set(pool.folds.len() as i64);
         }
-        evicted.iter_mut().for_each(|fold| self.save(fold));
+        for mut fold in evicted {
+            let _ = contained("save", || self.save(&mut fold));
+            self.lanes.release(fold.id());
+        }
     }
 
     /// Puts into the metrics what the machine counted.
@@ -400,6 +462,14 @@ impl Evaluator {
     }
 }
 
+fn stopped(stop: Stop) -> Rejection {
+    match stop {
+        Stop::NotEvaluated(reason) => Rejection::retry(Code::NotEvaluated, reason, 1),
+        Stop::Refused(why) => why,
+        Stop::Diverged(what) => Rejection::new(Code::NotEvaluated, what),
+    }
+}
+
 impl Pool {
     fn remove(&mut self, process: &Id) -> Option<Fold> {
         self.take(process).map(|resting| resting.fold)
@@ -433,12 +503,24 @@ impl Chunks<'_> {
             self.send(None, None);
             self.since = Instant::now();
         }
-        if self.evaluator.hashes == StateHashes::Every
-            && let Some(row) = &mut step.row
-        {
-            row.state_hash = Some(fold.state_hash()?);
-        }
+        self.evaluator.hash(fold, &mut step)?;
+        self.compare(fold.id(), &step)?;
         self.steps.push(step);
+        Ok(())
+    }
+
+    /// Says loudly when a result is not the one that the log's scheduler anchored: one of the two machines does not keep to the rules.
+    fn compare(&self, process: Id, step: &Step) -> Result<(), Stop> {
+        let Some(row) = step.row.as_ref().filter(|_| step.cron == 0) else { return Ok(()) };
+        let anchored = ao_storage::schema::ANCHORED_RESULTS.get(&*self.evaluator.ground.store, &(process, step.slot));
+        let anchored = anchored.map_err(|error| Stop::NotEvaluated(error.to_string()))?;
+        if let Some(anchored) = anchored.filter(|anchored| anchored.0 != row.result_hash.0) {
+            tracing::error!(
+                event = "result_differs", %process, slot = step.slot.0, anchored = %anchored, computed = %Id(row.result_hash.0),
+                "the result that was computed here is not the one that the process's scheduler anchored; the log is the same: compare the \
+                 versions of the nodes and of the module before you trust either"
+            );
+        }
         Ok(())
     }
 

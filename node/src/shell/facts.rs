@@ -56,7 +56,7 @@ impl Looked {
 /// Looks up everything that the core needs to decide about a submission.
 pub fn of_submission(store: &dyn Store, looked: &mut Looked, submission: &Submission) -> Result<Facts, Error> {
     let as_of = looked.as_of;
-    let stored = schema::ITEMS.contains(store, &submission.id)?;
+    let stored = known(store, &submission.id)?;
     Ok(match &submission.place {
         Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {
             Facts { as_of, process: None, assigned: None, content: None, stored }
@@ -145,6 +145,11 @@ pub fn repeated(store: &dyn Store, process: Id, slot: Slot, item: &DataItem) -> 
 fn item_in(store: &dyn Store, process: Id, slot: Slot) -> Result<Option<Verified<DataItem>>, Error> {
     let Some(row) = schema::SCHEDULE.get(store, &(process, slot))? else { return Ok(None) };
     item(store, row.item)
+}
+
+/// Whether an item was taken in before: its bytes are here, or were pruned. It is not stored again, and what it stands in counts.
+pub fn known(store: &dyn Store, id: &Id) -> Result<bool, Error> {
+    Ok(schema::ITEMS.contains(store, id)? || schema::PRUNED.contains(store, id)?)
 }
 
 /// An item, if it is in the store.

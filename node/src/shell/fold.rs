@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use ao_storage::Store;
-use ao_storage::schema::{self, CheckpointParent, CheckpointRow, EvaluationKey, EvaluationRow, ExactData, OutboxKind, ProcessRow};
+use ao_storage::schema::{
+    self, CertifiedStateRow, CheckpointParent, CheckpointRow, EvaluationKey, EvaluationRow, ExactData, OutboxKind, ProcessRow,
+};
 use ao_types::outbox::OutboxAssignment;
-use ao_types::{Assignment, DataItem, Environment, Evaluation, Id, Invocation, Message, Slot, Subject, Verified};
+use ao_types::{Assignment, DataItem, Environment, Evaluation, Id, Invocation, Message, Slot, Verified};
 use ao_vm::{Checkpoint, HOST_ABI, Instance, Vm};
 
 use super::checkpoints::{self, Chain};
 use super::facts;
-use super::modules::{Modules, refused};
+use super::modules::{Loaded, Modules, refused};
 use crate::chain::Blocks;
 use crate::core::cron::{self, Point, Tick, Walk};
 use crate::core::input::{Checkpointed, Step};
@@ -73,22 +75,30 @@ pub struct Fold {
     walk: Option<Walk>,
     last: Point,
     assignment: Option<(Id, [u8; 32])>,
+    /// Schedule epoch of the last message that was evaluated here.
+    schedule_epoch: u64,
     /// Messages evaluated since the last checkpoint.
     unsaved: u64,
     /// Where the checkpoints stand that a delta can be added to.
     chain: Option<Chain>,
 }
 
-impl Fold {
-    /// The process at a point: restored from the newest checkpoint that is not behind it, the rest evaluated again. What is evaluated
-    /// again must give the stored results.
-    pub fn open(ground: &Ground, id: Id, target: At) -> Result<Self, Stop> {
-        let store = &*ground.store;
+/// What a process is before any message: its record, its item, its code, its cron groups.
+pub(super) struct Subject {
+    pub row: ProcessRow,
+    pub item: Verified<DataItem>,
+    pub module: Arc<Loaded>,
+    pub crons: cron::Schedule,
+}
+
+impl Subject {
+    /// Reads it.
+    pub fn read(store: &dyn Store, modules: &Modules, id: Id) -> Result<Self, Stop> {
         let missing = |what: &str| Stop::NotEvaluated(format!("{what} of process {id} is not in the store"));
         let row = schema::PROCESSES.get(store, &id)?.ok_or_else(|| missing("the record"))?;
         let bytes = schema::ITEMS.get(store, &id)?.ok_or_else(|| missing("the item"))?;
         let item = Verified::<DataItem>::reload(bytes).map_err(|error| Stop::NotEvaluated(error.to_string()))?;
-        let module = ground.modules.load(store, row.module).map_err(Stop::Refused)?;
+        let module = modules.load(store, row.module).map_err(Stop::Refused)?;
         let process = ao_types::Process::read(&item).map_err(|error| Stop::NotEvaluated(error.to_string()))?;
         let groups = process.cron.into_iter().map(|group| cron::Group {
             interval: match group.interval {
@@ -98,7 +108,24 @@ impl Fold {
             text: group.text,
             tags: group.tags,
         });
-        let environment = Arc::new(Environment { process: Subject::of(&item), module: module.subject.clone() });
+        let crons = cron::Schedule::new(groups);
+        Ok(Self { row, item, module, crons })
+    }
+
+    /// What the module is told of itself and its process.
+    pub fn environment(&self) -> Arc<Environment> {
+        Arc::new(Environment { process: ao_types::Subject::of(&self.item), module: self.module.subject.clone() })
+    }
+}
+
+impl Fold {
+    /// The process at a point: restored from the newest checkpoint that is not behind it, the rest evaluated again. What is evaluated
+    /// again must give the stored results.
+    pub fn open(ground: &Ground, id: Id, target: At) -> Result<Self, Stop> {
+        let store = &*ground.store;
+        let subject = Subject::read(store, &ground.modules, id)?;
+        let environment = subject.environment();
+        let Subject { row, item, module, crons } = subject;
         let start = |chain: &[Checkpoint]| ground.vm.start(&module.source, environment.clone(), chain);
         let rows = checkpoints::until(store, id, target)?;
         let mut restored = None;
@@ -122,9 +149,20 @@ impl Fold {
             None => (start(&[])?, None),
         };
         let origin = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };
-        let crons = cron::Schedule::new(groups);
-        let mut fold =
-            Self { id, row, item, instance, crons, at: None, walk: None, last: origin, assignment: None, unsaved: 0, chain: None };
+        let mut fold = Self {
+            id,
+            row,
+            item,
+            instance,
+            crons,
+            at: None,
+            walk: None,
+            last: origin,
+            assignment: None,
+            schedule_epoch: 0,
+            unsaved: 0,
+            chain: None,
+        };
         if let Some((key, row, chain)) = restored {
             fold.resume(ground, key, row, chain)?;
         }
@@ -178,9 +216,10 @@ impl Fold {
         let assignment = Assignment::read(assignment).map_err(|error| unreadable(&error))?;
         let point = Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height };
         self.assignment = Some((assignment.id(), *assignment.content().hash_chain.as_bytes()));
+        self.schedule_epoch = assignment.content().schedule_epoch;
         if facts::repeated(store, self.id, slot, &item)?.is_some() {
             self.arrive(slot, point);
-            return Ok(Step { slot, cron: 0, row: None, outbox: Vec::new(), pushed_for: None });
+            return Ok(Step { slot, cron: 0, row: None, outbox: Vec::new(), pushed_for: None, state: None });
         }
         let message = Message::read(&item).ok();
         let invocation = Arc::new(Invocation::of_assignment(&item, assignment.content()));
@@ -195,7 +234,7 @@ impl Fold {
         self.arrive(slot, point);
         let row = stored(&evaluated, Some(scheduled.item), None, point);
         let outbox = if push { entries(&evaluated.evaluation) } else { Vec::new() };
-        Ok(Step { slot, cron: 0, row: Some(row), outbox, pushed_for: Some(pushed_for) })
+        Ok(Step { slot, cron: 0, row: Some(row), outbox, pushed_for: Some(pushed_for), state: None })
     }
 
     /// Time of the message at `slot`: crons before it are taken up to here.
@@ -221,6 +260,37 @@ impl Fold {
         Ok(self.instance.state_hash()?)
     }
 
+    /// The state after the message that `step` is of, as the network is to vouch for it. The fold stands there.
+    pub fn certifiable(&mut self, step: &Step) -> Result<Option<CertifiedStateRow>, Stop> {
+        let Some(row) = step.row.as_ref().filter(|_| step.cron == 0 && self.at == Some((step.slot, 0))) else { return Ok(None) };
+        let (schedule_epoch, result) = (self.schedule_epoch, row.result_hash);
+        let state = self.state_hash()?;
+        Ok(Some(CertifiedStateRow { schedule_epoch, result, state, host_abi: HOST_ABI, computed: true, certificate: None }))
+    }
+
+    /// All of its state where it stands, as bytes that need nothing before them, and the row that describes it.
+    pub fn full(&mut self) -> Result<Option<(CheckpointRow, bytes::Bytes)>, Stop> {
+        let Some((assignment, hash_chain)) = self.assignment else { return Ok(None) };
+        let made = self.instance.checkpoint(false)?;
+        // What changes from now on is told from here, and nobody has this one: the next that is stored is a full one.
+        self.chain = None;
+        Ok(Some((self.row_of(&made, None, assignment, hash_chain), made.bytes)))
+    }
+
+    /// What is remembered of a checkpoint that was made where it stands.
+    fn row_of(&self, made: &Checkpoint, parent: Option<CheckpointParent>, assignment: Id, hash_chain: [u8; 32]) -> CheckpointRow {
+        CheckpointRow {
+            root: made.root,
+            parent,
+            assignment,
+            hash_chain,
+            timestamp_ms: self.last.timestamp_ms,
+            block_height: self.last.block_height,
+            host_abi: HOST_ABI,
+            bytes: made.bytes.len() as u64,
+        }
+    }
+
     /// Its state, to be stored: what changed since the last checkpoint where that one can be built on, else all of it. Checkpoints that it
     /// makes superfluous are named for deletion.
     pub fn save(&mut self, ground: &Ground) -> Result<Option<Checkpointed>, Stop> {
@@ -244,16 +314,7 @@ impl Fold {
         };
         let drop = checkpoints::superseded(store, self.id, (slot, cron), parent.is_none())?;
         (self.chain, self.unsaved) = (Some(chain), 0);
-        let row = CheckpointRow {
-            root: made.root,
-            parent,
-            assignment,
-            hash_chain,
-            timestamp_ms: self.last.timestamp_ms,
-            block_height: self.last.block_height,
-            host_abi: HOST_ABI,
-            bytes: made.bytes.len() as u64,
-        };
+        let row = self.row_of(&made, parent, assignment, hash_chain);
         Ok(Some(Checkpointed { slot, cron, row, body: made.bytes, drop }))
     }
 
@@ -268,7 +329,7 @@ impl Fold {
         self.unsaved += 1;
         let row = stored(&evaluated, None, Some(identity), tick.at);
         let outbox = if push { entries(&evaluated.evaluation) } else { Vec::new() };
-        Ok(Step { slot, cron: cron + 1, row: Some(row), outbox, pushed_for: None })
+        Ok(Step { slot, cron: cron + 1, row: Some(row), outbox, pushed_for: None, state: None })
     }
 
     /// A log that does not begin with its process: the process is evaluated first all the same, and its result is not stored (§5.3).

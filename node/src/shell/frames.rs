@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ao_consensus::checks::contents::Read;
+use ao_consensus::evidence::Offender;
 use ao_consensus::frame::{EntryPath, FrameSignature, WireFrame};
 use ao_consensus::limits::{FRAME_SIGNATURE_BYTES_MAX, HEADER_BYTES_MAX, PAYLOAD_BYTES_ALONE_MAX};
 use ao_consensus::schedule::Assigned;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use super::facts::{self, Looked};
 use super::verify::{Verifier, indexed};
 use crate::core::input::{Facts, Input, Origin, Place, Received, Spawn, Submission};
+use crate::limits::EVIDENCE_OF_ONE_MAX;
 use crate::network::seam::{Judge, Verdict};
 
 /// The most bytes that a whole frame can have.
@@ -97,7 +99,18 @@ fn evidence(verifier: &Verifier, bytes: &Bytes) -> Result<Evidence, Worthless> {
     if schema::EVIDENCE.contains(&*verifier.store, &evidence.id())? {
         return Err(Worthless::Known);
     }
+    let charge = crate::core::charge(&evidence);
+    if verifier.neighbours.charges.lock().get(&charge).is_some_and(|shown| *shown >= EVIDENCE_OF_ONE_MAX) {
+        return Err(Worthless::Known);
+    }
     evidence.verify(rosters).map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
+    // Anybody can contradict himself with a key of his own: that costs nobody a stake, and would cost every node a row.
+    if let Some(Offender::Scheduler(accused, _)) = evidence.accused()
+        && !verifier.neighbours.is_scheduler(&accused, &verifier.scheduler)
+    {
+        return Err(Worthless::Wrong(Offence::Foreign));
+    }
+    *verifier.neighbours.charges.lock().entry(charge).or_default() += 1;
     Ok(evidence)
 }
 
@@ -203,7 +216,7 @@ fn look_up(verifier: &Verifier, parts: Parts) -> Result<Received, Error> {
             submissions.push(submission(entry, None, Place::Log { process: entry.process, exclude: Vec::new(), content: None }));
             continue;
         };
-        let (place, law) = place(entry, &item, read.assignment().content().exclude.clone());
+        let (place, law) = place(entry.process, &item, read.assignment().content().exclude.clone());
         if let Place::Spawn(spawn) = &place {
             needs(verifier, spawn, &item, &items, &mut missing)?;
         }
@@ -225,10 +238,10 @@ fn submission(entry: &Entry, item: Option<Verified<DataItem>>, place: Place) -> 
     Submission { origin: Origin::Frame, item, id: entry.item, place, index, push: false, facts, sought: false }
 }
 
-/// Where an entry puts its item, and whether the item may be there (`protocol.md` §5).
-fn place(entry: &Entry, item: &Verified<DataItem>, exclude: Vec<String>) -> (Place, Result<(), String>) {
+/// Where an assignment to `process` puts its item, and whether the item may be there (`protocol.md` §5).
+pub fn place(process: Id, item: &Verified<DataItem>, exclude: Vec<String>) -> (Place, Result<(), String>) {
     let read = Rules::default().check(item);
-    if entry.item == entry.process {
+    if item.id() == process {
         return match read {
             Ok(Lawful::Process(process)) => (Place::Spawn(born(process)), Ok(())),
             Ok(_) => (Place::Store, Err("it begins a log and is no process".to_owned())),
@@ -236,10 +249,10 @@ fn place(entry: &Entry, item: &Verified<DataItem>, exclude: Vec<String>) -> (Pla
         };
     }
     let content = item.tag("From-Process").is_some().then(|| ContentKey::of(item).0);
-    let place = Place::Log { process: entry.process, exclude, content };
+    let place = Place::Log { process, exclude, content };
     // An existing item may be assigned to any process (§5.5); one that is sent to this process must be a message.
     let law = match read {
-        Err(unlawful) if item.target() == Some(entry.process) => Err(unlawful.to_string()),
+        Err(unlawful) if item.target() == Some(process) => Err(unlawful.to_string()),
         Ok(_) | Err(_) => Ok(()),
     };
     (place, law)

@@ -5,13 +5,14 @@
 //! Refuses to know anybody whom the genesis does not name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use ao_consensus::Offence;
 use ao_storage::{Direction, Store, schema};
 use ao_types::scheduler_location::SchedulerLocation;
 use ao_types::{Address, DataItem, PeerId, Profile};
 use bytes::Bytes;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::frames::Taken;
 use super::verify::Verifier;
@@ -21,6 +22,9 @@ const LOOKED_AT: usize = 64;
 
 /// Bytes of a location that travels between nodes: the largest signature and owner, and a few tags.
 pub const LOCATION_BYTES_MAX: usize = 8 * 1024;
+
+/// New words of one scheduler that are taken are so far apart. One that moved is heard when its node is met again.
+pub const LOCATIONS_APART: Duration = Duration::from_secs(60);
 
 /// A scheduler, as it speaks of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +43,12 @@ pub enum Unheard {
     /// It is none, or somebody else's.
     #[error("this is no location of another scheduler of this network")]
     Foreign,
-    /// A newer one is known.
+    /// One that is as new is known.
     #[error("a newer location of {0} is known")]
     Old(Address),
+    /// It said something else a moment ago: each word is a row.
+    #[error("{0} said something else a moment ago")]
+    Hasty(Address),
 }
 
 /// See the module documentation. One entry for each scheduler of the genesis at most.
@@ -49,20 +56,22 @@ pub enum Unheard {
 pub struct Hosts {
     others: BTreeSet<Address>,
     known: RwLock<BTreeMap<Address, (u64, SchedulerLocation)>>,
+    /// When each was last heard to say something new in this life.
+    heard: Mutex<BTreeMap<Address, Instant>>,
 }
 
 impl Hosts {
     /// With what the store has of these schedulers. A store that cannot answer knows nobody: they tell again.
     pub fn read(store: &dyn Store, others: &BTreeSet<Address>) -> Self {
         let known = others.iter().filter_map(|other| last(store, other).map(|found| (*other, found))).collect();
-        Self { others: others.clone(), known: RwLock::new(known) }
+        Self { others: others.clone(), known: RwLock::new(known), heard: Mutex::default() }
     }
 
     /// Takes a scheduler's word on itself, whose signature was checked. `Ok(false)`: it says what the last one said.
     ///
     /// # Errors
-    /// It is nobody's of this network, or an old one.
-    pub fn hear(&self, item: &DataItem) -> Result<bool, Unheard> {
+    /// It is nobody's of this network, an old one, or one more within [`LOCATIONS_APART`].
+    pub fn hear(&self, now: Instant, item: &DataItem) -> Result<bool, Unheard> {
         let location = SchedulerLocation::read(item).map_err(|_| Unheard::Foreign)?;
         let scheduler = location.scheduler;
         if item.as_bytes().len() > LOCATION_BYTES_MAX || !self.others.contains(&scheduler) {
@@ -71,10 +80,15 @@ impl Hosts {
         let said_ms = said_ms(item);
         let mut known = self.known.write();
         match known.get(&scheduler) {
-            Some((before_ms, _)) if *before_ms > said_ms => return Err(Unheard::Old(scheduler)),
             Some((_, before)) if *before == location => return Ok(false),
+            Some((before_ms, _)) if *before_ms >= said_ms => return Err(Unheard::Old(scheduler)),
             _ => {}
         }
+        let mut heard = self.heard.lock();
+        if heard.get(&scheduler).is_some_and(|before| now.saturating_duration_since(*before) < LOCATIONS_APART) {
+            return Err(Unheard::Hasty(scheduler));
+        }
+        heard.insert(scheduler, now);
         known.insert(scheduler, (said_ms, location));
         Ok(true)
     }
@@ -118,7 +132,7 @@ pub fn anchor(now_ms: u64) -> [u8; 32] {
 }
 
 /// What [`anchor`] says; 0 for anchors of other makers.
-fn said_ms(item: &DataItem) -> u64 {
+pub(crate) fn said_ms(item: &DataItem) -> u64 {
     let text = item.anchor().and_then(|anchor| std::str::from_utf8(anchor).ok());
     text.filter(|text| text.bytes().all(|digit| digit.is_ascii_digit())).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
@@ -131,10 +145,10 @@ pub fn take(verifier: &Verifier, from: PeerId, bytes: Bytes) -> Taken {
     }
     let Ok(item) = DataItem::parse(bytes, Profile::Strict) else { return nothing(Some(Offence::Malformed)) };
     let Ok(item) = item.verify() else { return nothing(Some(Offence::BadSignature)) };
-    match verifier.neighbours.hosts.hear(&item) {
-        // One that could not be stored is heard again when its node is met again.
+    match verifier.neighbours.hosts.hear(Instant::now(), &item) {
+        // One that cannot be stored now is known as long as this node runs, and heard again after that.
         Ok(true) => Taken { input: verifier.kept(item).ok(), penalty: None },
-        Ok(false) | Err(Unheard::Old(_)) => nothing(None),
+        Ok(false) | Err(Unheard::Old(_) | Unheard::Hasty(_)) => nothing(None),
         Err(Unheard::Foreign) => nothing(Some(Offence::Foreign)),
     }
 }
@@ -152,7 +166,7 @@ mod tests {
     }
 
     fn hosts(of: &[&Wallet]) -> Hosts {
-        Hosts { others: of.iter().map(|wallet| wallet.address()).collect(), known: RwLock::default() }
+        Hosts { others: of.iter().map(|wallet| wallet.address()).collect(), known: RwLock::default(), heard: Mutex::default() }
     }
 
     #[test]
@@ -161,11 +175,14 @@ mod tests {
         let hosts = hosts(&[&one, &two]);
         let unknown = hosts.all();
         assert!(unknown.len() == 2 && unknown.iter().all(|host| host.authority.is_none() && host.url.is_none()), "nobody was heard");
-        assert_eq!(hosts.hear(&word(&stranger, "http://s", 5)), Err(Unheard::Foreign));
-        assert_eq!(hosts.hear(&word(&two, "http://a", 5)), Ok(true));
-        assert_eq!(hosts.hear(&word(&two, "http://a", 6)), Ok(false), "nothing new is stored again");
-        assert_eq!(hosts.hear(&word(&two, "http://b", 7)), Ok(true));
-        assert_eq!(hosts.hear(&word(&two, "http://a", 6)), Err(Unheard::Old(two.address())));
+        let (start, later) = (Instant::now(), Instant::now() + LOCATIONS_APART);
+        assert_eq!(hosts.hear(start, &word(&stranger, "http://s", 5)), Err(Unheard::Foreign));
+        assert_eq!(hosts.hear(start, &word(&two, "http://a", 5)), Ok(true));
+        assert_eq!(hosts.hear(start, &word(&two, "http://a", 6)), Ok(false), "nothing new is stored again");
+        assert_eq!(hosts.hear(later, &word(&two, "http://b", 5)), Err(Unheard::Old(two.address())), "two of one time do not take turns");
+        assert_eq!(hosts.hear(start, &word(&two, "http://b", 7)), Err(Unheard::Hasty(two.address())), "each word is a row");
+        assert_eq!(hosts.hear(later, &word(&two, "http://b", 7)), Ok(true));
+        assert_eq!(hosts.hear(later, &word(&two, "http://a", 6)), Err(Unheard::Old(two.address())));
         let first = hosts.all().swap_remove(0);
         assert_eq!((first.scheduler, first.url.as_deref()), (two.address(), Some("http://b")), "one that was heard comes first");
         assert!(first.authority.is_some());
@@ -181,7 +198,7 @@ mod tests {
             builder.sign(&one).unwrap().into_inner()
         };
         let room = LOCATION_BYTES_MAX - long(0).as_bytes().len();
-        assert_eq!(hosts(&[&one]).hear(&long(room)), Ok(true));
-        assert_eq!(hosts(&[&one]).hear(&long(room + 1)), Err(Unheard::Foreign));
+        assert_eq!(hosts(&[&one]).hear(Instant::now(), &long(room)), Ok(true));
+        assert_eq!(hosts(&[&one]).hear(Instant::now(), &long(room + 1)), Err(Unheard::Foreign));
     }
 }

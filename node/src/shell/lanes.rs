@@ -24,6 +24,7 @@ pub struct Lanes<L, R> {
     state: Mutex<State<L, R>>,
     log_ready: Condvar,
     read_ready: Condvar,
+    log_idle: Condvar,
     bounds: Bounds,
 }
 
@@ -63,6 +64,10 @@ impl<L, R> State<L, R> {
         self.busy.insert(process, Busy { by, since: Instant::now(), log: None, reads: VecDeque::new() });
     }
 
+    fn log_rests(&self, slow: Duration) -> bool {
+        self.log.is_empty() && self.at_work(Use::Log, slow) == 0
+    }
+
     fn at_work(&self, by: Use, slow: Duration) -> usize {
         self.busy.values().filter(|busy| busy.by == by && busy.since.elapsed() < slow).count()
     }
@@ -72,7 +77,7 @@ impl<L, R> Lanes<L, R> {
     /// Nothing to do yet.
     pub fn new(bounds: Bounds) -> Self {
         let state = State { log: VecDeque::new(), reads: VecDeque::new(), reads_count: 0, busy: HashMap::new(), closed: false };
-        Self { state: Mutex::new(state), log_ready: Condvar::new(), read_ready: Condvar::new(), bounds }
+        Self { state: Mutex::new(state), log_ready: Condvar::new(), read_ready: Condvar::new(), log_idle: Condvar::new(), bounds }
     }
 
     /// A job of the log.
@@ -176,9 +181,24 @@ impl<L, R> Lanes<L, R> {
         for read in busy.reads.into_iter().rev() {
             state.reads.push_front((process, read));
         }
+        let idle = state.log_rests(self.bounds.slow);
         drop(state);
         self.log_ready.notify_one();
         self.read_ready.notify_one();
+        if idle {
+            self.log_idle.notify_all();
+        }
+    }
+
+    /// Waits until no job of the log waits or is at work, but for slow ones; `patience` at most.
+    pub fn wait_idle(&self, patience: Duration) {
+        let mut state = self.state.lock();
+        let deadline = Instant::now() + patience;
+        while !state.closed && !state.log_rests(self.bounds.slow) {
+            if self.log_idle.wait_until(&mut state, deadline).timed_out() {
+                return;
+            }
+        }
     }
 
     /// Jobs of the log that wait.
@@ -196,6 +216,7 @@ impl<L, R> Lanes<L, R> {
         drop(state);
         self.log_ready.notify_all();
         self.read_ready.notify_all();
+        self.log_idle.notify_all();
         reads
     }
 }
@@ -241,6 +262,23 @@ mod tests {
         assert_eq!(lanes.next_log(), Some((A, 2)));
         lanes.release(A);
         assert_eq!(lanes.next_read(), Some((A, 'r')));
+    }
+
+    #[test]
+    fn who_gives_way_waits_for_the_log_and_not_for_ever() {
+        let lanes: Lanes<u32, char> = Lanes::new(bounds(4));
+        lanes.wait_idle(Duration::from_secs(600));
+        lanes.push_log(A, 1);
+        lanes.wait_idle(Duration::from_millis(1));
+        lanes.next_log();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lanes.wait_idle(Duration::from_secs(600)));
+            lanes.release(A);
+            waiting.join().unwrap();
+        });
+        lanes.push_read(A, 'r').unwrap();
+        lanes.next_read();
+        lanes.wait_idle(Duration::from_secs(600));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What a node of a network knows that a network of one does without: the genesis, its own keys there, the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use ao_consensus::frame::FrameSignature;
 use ao_consensus::pace::Costs;
-use ao_consensus::protection::{Guard, Protection};
+use ao_consensus::protection::{Guard, Position, Protection, SignedRow};
 use ao_consensus::scheme::SchemeError;
 use ao_consensus::{Chain, Consensus, Evidence, OriginChange, OriginUpdate, Rosters, Scheme, SecretKey, Setup};
 use ao_storage::{Durability, Store, WriteBatch, schema};
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use super::hosts::Hosts;
 use super::timed::Timed;
-use crate::core::{Member, Unconfirmed};
+use crate::core::{Charge, Member, Unconfirmed};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::metrics::labels::{SigningRefusal, StakeStatus};
@@ -182,6 +182,12 @@ pub trait Keeper: Send + Sync {
     /// As [`Keeper::record`].
     fn check(&self, guards: &[Guard]) -> Result<(), Unkept>;
 
+    /// The row of a position.
+    ///
+    /// # Errors
+    /// A disk that fails.
+    fn signed(&self, position: &Position) -> Result<Option<SignedRow>, Unkept>;
+
     /// Every row of a key.
     ///
     /// # Errors
@@ -215,6 +221,10 @@ impl<P: Protection> Keeper for Mutex<P> {
 
     fn check(&self, guards: &[Guard]) -> Result<(), Unkept> {
         self.lock().check(guards).map(drop).map_err(unkept::<P>)
+    }
+
+    fn signed(&self, position: &Position) -> Result<Option<SignedRow>, Unkept> {
+        self.lock().signed_row(position).map_err(unkept::<P>)
     }
 
     fn rows(&self, key: &BlsKey) -> Result<Vec<Guard>, Unkept> {
@@ -316,6 +326,8 @@ pub struct Neighbours {
     pub rosters: Option<Arc<Rosters>>,
     /// Where they are reached.
     pub hosts: Hosts,
+    /// Pieces of evidence that held in this life, by what they charge whom with: beyond [`limits::EVIDENCE_OF_ONE_MAX`] nobody is told again.
+    pub charges: Mutex<BTreeMap<Charge, usize>>,
     /// Processes that were forwarded to be born elsewhere, and may not have come back in a frame yet.
     born: Mutex<LruCache<Id, Address>>,
 }
@@ -323,7 +335,15 @@ pub struct Neighbours {
 impl Neighbours {
     /// On a network of one.
     pub fn none(network: NetworkId) -> Self {
-        Self { network, schedules: true, schedulers: BTreeSet::new(), rosters: None, hosts: Hosts::default(), born: Self::cache() }
+        Self {
+            network,
+            schedules: true,
+            schedulers: BTreeSet::new(),
+            rosters: None,
+            hosts: Hosts::default(),
+            charges: Mutex::default(),
+            born: Self::cache(),
+        }
     }
 
     /// Of a network, with what the store has of the others.
@@ -332,11 +352,16 @@ impl Neighbours {
         let schedules = schedulers.remove(&own);
         let hosts = Hosts::read(store, &schedulers);
         let rosters = Some(membership.rosters.clone());
-        Self { network: membership.network, schedules, schedulers, rosters, hosts, born: Self::cache() }
+        Self { network: membership.network, schedules, schedulers, rosters, hosts, charges: Mutex::default(), born: Self::cache() }
     }
 
     fn cache() -> Mutex<LruCache<Id, Address>> {
         Mutex::new(LruCache::new(NonZeroUsize::new(limits::BORN_ELSEWHERE_MAX).unwrap_or(NonZeroUsize::MIN)))
+    }
+
+    /// Whether this is a scheduler of the network; `own` is this node's wallet.
+    pub fn is_scheduler(&self, address: &Address, own: &Address) -> bool {
+        self.schedulers.contains(address) || self.schedules && address == own
     }
 
     /// A process is born at another scheduler's node.

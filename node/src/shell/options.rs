@@ -44,6 +44,10 @@ pub struct Options {
     pub instance_idle_max: Duration,
     /// Slots between checkpoints of a process.
     pub checkpoint_slots: u64,
+    /// Slots of a process between two states that the network certifies; 0: none are.
+    pub certify_slots: u64,
+    /// How long results from before one checkpoint are worked out while those of other processes wait.
+    pub backfill_turn: Duration,
     /// When state hashes are worked out.
     pub state_hashes: StateHashes,
     /// Whose file system is watched; nobody's if not given.
@@ -71,6 +75,8 @@ impl Options {
             instance_bytes_max: limits::INSTANCE_BYTES_DEFAULT,
             instance_idle_max: Duration::from_millis(limits::INSTANCE_IDLE_MS_DEFAULT),
             checkpoint_slots: limits::CHECKPOINT_SLOTS,
+            certify_slots: limits::CERTIFY_SLOTS,
+            backfill_turn: Duration::from_millis(limits::BACKFILL_TURN_MS),
             state_hashes: StateHashes::Rest,
             data_dir: None,
             disk_reserve_bytes: limits::DISK_RESERVE_BYTES,

@@ -90,7 +90,7 @@ impl Stages {
                 }
             }
             // Counted where it ends: `Attempt`. Cron messages are on no log and in no stage.
-            Event::Evaluated { .. } | Event::Pushed { .. } => {}
+            Event::Evaluated { .. } | Event::Pushed { .. } | Event::Anchored { .. } => {}
         }
     }
 

@@ -233,7 +233,26 @@ impl Verifier {
 
     fn facts(&self, submission: &Submission) -> Result<Facts, Rejection> {
         let mut looked = Looked::from_now(&self.settled);
-        facts::of_submission(&*self.store, &mut looked, submission).map_err(|error| store_failed(&error))
+        let facts = facts::of_submission(&*self.store, &mut looked, submission).map_err(|error| store_failed(&error))?;
+        match (&submission.place, &facts.process) {
+            (Place::Log { process, .. }, Some(known)) if !self.is_ordered(known.host.as_ref()) => Err(self.elsewhere(*process)?),
+            _ => Ok(facts),
+        }
+    }
+
+    /// Whether anybody of this network, which may be this node alone, orders what this address orders.
+    fn is_ordered(&self, host: Option<&Address>) -> bool {
+        host.is_some_and(|host| *host == self.scheduler || self.neighbours.schedulers.contains(host))
+    }
+
+    /// Why nothing is put into a log that was read from elsewhere: a second order of it would be nobody's.
+    fn elsewhere(&self, process: Id) -> Result<Rejection, Rejection> {
+        let row = schema::PROCESSES.get(&*self.store, &process).map_err(|error| store_failed(&error))?;
+        let loaded = schema::LOADED.get(&*self.store, &process).map_err(|error| store_failed(&error))?;
+        let scheduler = row.map_or_else(String::new, |row| row.scheduler);
+        let to = loaded.and_then(|row| row.url).map_or_else(|| "its node".to_owned(), |url| format!("its node at {url}"));
+        let text = format!("scheduler {scheduler} orders process {process}, which is only read here: send the message to {to}");
+        Ok(Rejection::new(Code::NotOurs, text))
     }
 
     /// A verified item with its place and facts. `store`: an item that belongs into no log of this node is stored all the same.
@@ -368,13 +387,25 @@ impl Verifier {
         Ok(submission)
     }
 
+    /// Whether an item has a slot in some log: then it is, or will be, in a frame that every node gets.
+    fn is_framed(&self, item: Id) -> Result<bool, Rejection> {
+        let found = schema::SLOT_OF.prefix(&*self.store, &item, Direction::Forward, 1);
+        found.map(|slots| !slots.is_empty()).map_err(|error| store_failed(&error))
+    }
+
     /// An item that is here already, for a process.
     pub fn existing(&self, origin: Origin, item: Id, process: Id, exclude: Vec<String>) -> Result<Submission, Rejection> {
         let facts = Facts { as_of: 0, process: None, assigned: None, content: None, stored: false };
         let known = facts::item(&*self.store, item).map_err(|error| store_failed(&error))?;
         // One rule for all that came out of an outbox, however it gets here: equal content is a repeat.
+        let stored = known.is_some();
         let pushed = known.filter(|item| item.tag("From-Process").is_some());
         let place = match self.host(process)?.filter(|host| self.neighbours.schedulers.contains(host)) {
+            // Its node has what is in frames; for anything else it would be asked for ever.
+            Some(scheduler) if stored && !self.is_framed(item)? => {
+                let text = format!("item {item} is in no log: give it to the node of {scheduler} and have it assigned there");
+                return Err(Rejection::new(Code::ItemUnknown, text));
+            }
             Some(scheduler) => Place::Elsewhere { scheduler, assign: Some(AssignRequest { process, item, exclude, base_layer: false }) },
             None => Place::Log { process, exclude, content: pushed.map(|item| ContentKey::of(&item).0) },
         };

@@ -12,6 +12,7 @@ use crate::core::input::RequestId;
 use crate::error::{Code, Rejection};
 use crate::handle::Event;
 use crate::levels::Level;
+use crate::limits::OWN_REQUESTS_MAX;
 
 /// Wakes readers of slots, in the order of slots. What they are woken for is in the store: nothing is passed on here.
 #[derive(Debug)]
@@ -134,13 +135,14 @@ pub struct LevelWaiters {
     assigned: SlotWaiters,
     certified: SlotWaiters,
     confirmed: SlotWaiters,
+    anchored: SlotWaiters,
 }
 
 impl LevelWaiters {
     /// Up to `capacity` readers for each level.
     pub fn new(capacity: usize) -> Self {
         let new = || SlotWaiters::new(capacity);
-        Self { assigned: new(), certified: new(), confirmed: new() }
+        Self { assigned: new(), certified: new(), confirmed: new(), anchored: new() }
     }
 
     /// Those that wait for this level.
@@ -149,6 +151,7 @@ impl LevelWaiters {
             Level::Received | Level::Assigned => &self.assigned,
             Level::Certified => &self.certified,
             Level::Confirmed => &self.confirmed,
+            Level::Anchored => &self.anchored,
         }
     }
 
@@ -162,13 +165,14 @@ impl LevelWaiters {
                 self.certified.ready(process, *slot);
                 self.confirmed.ready(process, *slot);
             }
+            Event::Anchored { process, slot } => self.anchored.ready(process, *slot),
             Event::Evaluated { .. } | Event::Pushed { .. } => {}
         }
     }
 
     /// Whoever waits now waits in vain.
     pub fn close(&self, why: &Rejection) {
-        [&self.assigned, &self.certified, &self.confirmed].into_iter().for_each(|waiters| waiters.close(why));
+        [&self.assigned, &self.certified, &self.confirmed, &self.anchored].into_iter().for_each(|waiters| waiters.close(why));
     }
 }
 
@@ -185,8 +189,32 @@ impl std::fmt::Debug for Asker {
 struct Ledger {
     next: u64,
     bytes: usize,
-    open: HashMap<RequestId, (Asker, usize)>,
+    open: HashMap<RequestId, Open>,
+    /// How many of them are the node's own.
+    own: usize,
     closed: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    asker: Asker,
+    bytes: usize,
+    own: bool,
+}
+
+impl Ledger {
+    fn clients(&self) -> usize {
+        self.open.len() - self.own
+    }
+
+    fn enter(&mut self, bytes: usize, own: bool, asker: impl FnOnce(Result<Reply, Rejection>) + Send + 'static) -> RequestId {
+        self.next += 1;
+        self.bytes += bytes;
+        self.own += usize::from(own);
+        let id = RequestId(self.next);
+        self.open.insert(id, Open { asker: Asker(Box::new(asker)), bytes, own });
+        id
+    }
 }
 
 /// Callers that wait for an answer of the core.
@@ -217,22 +245,32 @@ impl Requests {
         if ledger.closed {
             return Err(Rejection::retry(Code::Unavailable, "the node is shutting down", 5));
         }
-        if ledger.open.len() >= self.count_max || ledger.bytes + bytes > self.bytes_max {
-            let text = format!("{} requests with {} bytes are at work; try again in a moment", ledger.open.len(), ledger.bytes);
+        if ledger.clients() >= self.count_max || ledger.bytes + bytes > self.bytes_max {
+            let text = format!("{} requests with {} bytes are at work; try again in a moment", ledger.clients(), ledger.bytes);
             return Err(Rejection::retry(Code::Busy, text, 1));
         }
-        ledger.next += 1;
-        ledger.bytes += bytes;
-        let id = RequestId(ledger.next);
-        ledger.open.insert(id, (Asker(Box::new(asker)), bytes));
-        Ok(id)
+        Ok(ledger.enter(bytes, false, asker))
+    }
+
+    /// Opens a request of the node itself, which has a place of its own: clients cannot keep it from its work, and it takes no place from
+    /// them. At most [`OWN_REQUESTS_MAX`] at once.
+    pub fn open_own(&self, asker: impl FnOnce(Result<Reply, Rejection>) + Send + 'static) -> Result<RequestId, Rejection> {
+        let mut ledger = self.ledger.lock();
+        if ledger.closed {
+            return Err(Rejection::retry(Code::Unavailable, "the node is shutting down", 5));
+        }
+        if ledger.own >= OWN_REQUESTS_MAX {
+            return Err(Rejection::retry(Code::Busy, format!("{} requests of the node itself are at work", ledger.own), 1));
+        }
+        Ok(ledger.enter(0, true, asker))
     }
 
     /// Answers one.
     pub fn answer(&self, id: RequestId, reply: Result<Reply, Rejection>) {
         let mut ledger = self.ledger.lock();
-        let Some((Asker(asker), bytes)) = ledger.open.remove(&id) else { return };
+        let Some(Open { asker: Asker(asker), bytes, own }) = ledger.open.remove(&id) else { return };
         ledger.bytes -= bytes;
+        ledger.own -= usize::from(own);
         drop(ledger);
         asker(reply);
     }
@@ -317,5 +355,21 @@ mod tests {
         assert!(requests.open(60).is_ok());
         requests.close();
         assert_eq!(requests.open(0).unwrap_err().code, Code::Unavailable);
+    }
+
+    #[test]
+    fn the_nodes_own_request_has_a_place_of_its_own() {
+        let requests = Requests::new(2, 100);
+        let own = || requests.open_own(|_| ());
+        let clients = [requests.open(50).unwrap().0, requests.open(50).unwrap().0];
+        let held: Vec<_> = (0..OWN_REQUESTS_MAX).map(|_| own().unwrap()).collect();
+        assert_eq!((requests.open_count(), own().unwrap_err().code), (2 + OWN_REQUESTS_MAX, Code::Busy));
+        requests.answer(clients[0], Ok(Reply::Done));
+        assert!(requests.open(50).is_ok(), "it takes no place from clients");
+        assert_eq!(requests.open(0).unwrap_err().code, Code::Busy, "and gives them none");
+        requests.answer(held[0], Ok(Reply::Done));
+        assert!(own().is_ok());
+        requests.close();
+        assert_eq!(own().unwrap_err().code, Code::Unavailable);
     }
 }

@@ -10,6 +10,7 @@
 //! every second. Nothing here decides anything about a node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ao_types::PeerId;
 
@@ -21,6 +22,8 @@ use super::dice::Dice;
 use super::plan::{Fault, Plan};
 use super::timing::Timing;
 use super::trace::Trace;
+use crate::shell::membership::Maker;
+use crate::wiring::engines;
 
 mod chance;
 mod clients;
@@ -131,13 +134,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Before anything happened.
+    /// Before anything happened, with the plan's engine as nodes have it.
     pub fn new(plan: Plan) -> Result<Self, Violation> {
-        let common = Common::of(&plan)?;
-        Self::with(plan, common)
+        let known = engines::named(&plan.engine);
+        let make = known.ok_or_else(|| Violation::new("simulator", format!("no engine {}", plan.engine)))?.make;
+        Self::with(plan, Arc::new(make))
     }
 
-    fn with(plan: Plan, common: Common) -> Result<Self, Violation> {
+    /// Before anything happened, with engines that `make` makes.
+    pub fn with(plan: Plan, make: Maker) -> Result<Self, Violation> {
+        let common = Common::of(&plan, make)?;
         let mut cluster = Self {
             net: Net::of(&plan),
             dice: Dice::of(plan.seed, "run"),

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::byzantine::Kind;
 
 mod draw;
+mod scenario;
 pub use draw::Taste;
 
 /// See the module documentation.
@@ -155,6 +156,9 @@ pub enum BadPlan {
     /// A node that is named and is none.
     #[error("node {0} is named, and there are fewer")]
     Node(usize),
+    /// A file asks for what is not simulated.
+    #[error("not simulated: {0}")]
+    Unsimulated(String),
     /// Bounds of time or number that make no sense.
     #[error("{0}")]
     Number(&'static str),

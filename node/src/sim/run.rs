@@ -29,6 +29,12 @@ pub fn run(plan: &Plan) -> Outcome {
     finish(Cluster::new(plan.clone()))
 }
 
+/// Runs a plan with an engine that is not the one of nodes: one with a rule broken, to see whether the run notices.
+#[cfg(all(test, feature = "mutations"))]
+pub fn run_with(plan: &Plan, make: crate::shell::membership::Maker) -> Outcome {
+    finish(Cluster::with(plan.clone(), make))
+}
+
 fn finish(cluster: Result<Cluster, Violation>) -> Outcome {
     match cluster {
         Ok(mut cluster) => {

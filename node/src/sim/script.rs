@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ao_types::hash::sha256;
 use ao_types::{Environment, Evaluation, Id, Invocation, Outgoing, StateHash, Tag};
-use ao_vm::{Checkpoint, Error, Evaluated, Instance, ModuleSource, Refusal, Vm};
+use ao_vm::{Checkpoint, Error, Evaluated, Exported, Instance, ModuleSource, Refusal, Vm};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -31,6 +31,18 @@ impl Vm for Script {
 
     fn prepare(&self, _: &ModuleSource) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Of a full one the bytes are the memory.
+    fn export(&self, checkpoint: &Checkpoint) -> Result<Exported, Error> {
+        let gzip = ao_vm::checkpoint::export_gzip(&checkpoint.bytes)?;
+        Ok(Exported { gzip, sha256: sha256(&[&checkpoint.bytes]) })
+    }
+
+    fn import(&self, _: &ModuleSource, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error> {
+        let memory = ao_vm::checkpoint::gunzip(gzip, 8)?;
+        let count = u64::from_be_bytes(memory.as_slice().try_into().map_err(|_| Error::BadCheckpoint("length".into()))?);
+        Ok((Checkpoint { root: root(count), bytes: memory.clone().into(), parent: None }, sha256(&[&memory])))
     }
 
     fn start(&self, _: &ModuleSource, _: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {

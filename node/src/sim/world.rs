@@ -147,6 +147,8 @@ impl World {
             bytes_max: INSTANCE_BYTES_MAX,
             idle_max: Duration::MAX,
             checkpoint_slots: CHECKPOINT_SLOTS,
+            // Often enough that logs of a few dozen messages have some, which all nodes must agree on.
+            certify_slots: 4,
             hashes: StateHashes::Rest,
             // The machine's clock decides nothing here.
             chunk: Duration::MAX,

@@ -66,6 +66,10 @@ pub fn gossip(input: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "../../../consensus/core/src/fuzzing/tests/seeds.rs"]
+mod seeds;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
@@ -98,18 +102,9 @@ mod tests {
 
     #[test]
     fn seeds_are_what_is_written_today() {
-        let write = std::env::var("AONODE_SEEDS").is_ok_and(|how| how == "write");
         for (name, target, samples) in samples() {
-            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name);
-            for (n, sample) in samples.iter().enumerate() {
-                let file = folder.join(format!("{n:02}"));
-                if write {
-                    std::fs::create_dir_all(&folder).unwrap();
-                    std::fs::write(&file, sample).unwrap();
-                }
-                assert_eq!(std::fs::read(&file).unwrap_or_default(), *sample, "{}: run this with AONODE_SEEDS=write", file.display());
-                target(sample);
-            }
+            seeds::seeds(env!("CARGO_MANIFEST_DIR"), name, &samples);
+            samples.iter().for_each(|sample| target(sample));
         }
     }
 

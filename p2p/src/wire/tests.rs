@@ -26,7 +26,10 @@ fn the_bytes_of_each_frame_are_fixed() {
     assert_eq!(bytes.into_inner(), [1, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(seal_gossip(b"x").unwrap(), [1, b'x']);
     let caps: Vec<_> = Kind::ALL.map(|kind| (kind as u8, kind.request_bytes_max(), kind.answer_bytes_max())).into();
-    assert_eq!(caps, [(1, 4096, 1 << 20), (2, 4096, 278_528), (3, 4096, 278_528), (4, 131_072, 0), (5, 524_288, 16_384)]);
+    assert_eq!(
+        caps,
+        [(1, 4096, 1 << 20), (2, 4096, 278_528), (3, 4096, 278_528), (4, 131_072, 0), (5, 524_288, 16_384), (6, 4096, 278_528)]
+    );
 }
 
 #[test]
@@ -86,7 +89,7 @@ fn each_broken_rule_has_its_name() {
     };
     assert_eq!(with(0, 2), BadFrame::Version { found: 2 });
     assert_eq!(with(1, 0), BadFrame::Kind { found: 0 });
-    assert_eq!(with(1, 6), BadFrame::Kind { found: 6 });
+    assert_eq!(with(1, 7), BadFrame::Kind { found: 7 });
     assert_eq!(with(2, 1), BadFrame::Reserved);
     assert_eq!(with(3, 1), BadFrame::Reserved);
     let mut long = good.clone();

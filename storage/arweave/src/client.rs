@@ -5,6 +5,7 @@
 //! the next is asked; so a slow or lying gateway delays, and changes nothing. Refuses to decide what to do next (`pipeline`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_types::Id;
 use ao_types::merkle::Tree;
@@ -14,16 +15,23 @@ use futures::future::join_all;
 use parking_lot::Mutex;
 
 use crate::gateways::{Endpoint, Gateways, Health};
-use crate::limits::{BLOCK_BYTES_MAX, CHUNK_ANSWER_BYTES_MAX, HEADER_BYTES_MAX, READ_BACK_BYTES_MAX, SMALL_BYTES_MAX};
+use crate::limits::{BACKOFF_FIRST, BLOCK_BYTES_MAX, HEADER_BYTES_MAX, READ_BACK_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::pipeline::{Held, Known, Place};
 
+mod chunks;
 pub mod fetch;
+pub(crate) mod graphql;
 pub mod guard;
+pub mod index;
+pub mod nodes;
 mod post;
 pub mod said;
+pub mod schedule;
 
+use chunks::Chunks;
+pub use chunks::signed_data;
 use fetch::{Answer, FetchError, Fetcher};
-use said::{Block, Said};
+use said::{Agreed, Block, Said};
 
 /// What the client needs of its surroundings.
 pub trait Surroundings: Send + Sync {
@@ -37,11 +45,30 @@ pub trait Surroundings: Send + Sync {
     fn asked(&self, endpoint: &str, health: Health, took_ms: u64);
 }
 
+/// What a transaction of a block is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// Signed by an RSA key, id and signature checked. Of format 1 its data's root is not covered ([`signed_data`]).
+    Signed(Box<Transaction>),
+    /// Of a kind that this network's nodes do not write: format 1, or signed by a key of another kind.
+    Foreign,
+}
+
+/// Why there is no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nothing {
+    /// As many say that there is none as for any other fact.
+    Nowhere,
+    /// Too few say anything.
+    Unanswered,
+}
+
 /// Whom a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Gateway,
     Service,
+    Scheduler,
 }
 
 /// The client. Cheap to clone.
@@ -52,6 +79,8 @@ struct Inner {
     fetcher: Fetcher,
     gateways: Mutex<Gateways>,
     services: Mutex<Gateways>,
+    /// Whom logs of others are asked of.
+    schedulers: Mutex<Gateways>,
     /// Bundling services' keys: SHA-256 of the modulus. A receipt of another key is none.
     service_keys: Vec<Id>,
     surroundings: Arc<dyn Surroundings>,
@@ -68,9 +97,26 @@ impl Client {
         service_keys: Vec<Id>,
         surroundings: Arc<dyn Surroundings>,
     ) -> Result<Self, FetchError> {
-        let fetcher = Fetcher::new(gateways.iter().chain(services).map(String::as_str))?;
+        Self::of((gateways, services, &[]), service_keys, surroundings)
+    }
+
+    /// One that only reads: asks these gateways, and these schedulers of the older network for their logs.
+    ///
+    /// # Errors
+    /// The system gives no HTTP client.
+    pub fn reader(gateways: &[String], schedulers: &[String], surroundings: Arc<dyn Surroundings>) -> Result<Self, FetchError> {
+        Self::of((gateways, &[], schedulers), Vec::new(), surroundings)
+    }
+
+    fn of(
+        (gateways, services, schedulers): (&[String], &[String], &[String]),
+        service_keys: Vec<Id>,
+        surroundings: Arc<dyn Surroundings>,
+    ) -> Result<Self, FetchError> {
+        let fetcher = Fetcher::new(gateways.iter().chain(services).chain(schedulers).map(String::as_str))?;
         let list = |urls: &[String]| Mutex::new(Gateways::new(urls.iter().map(String::as_str)));
-        Ok(Self(Arc::new(Inner { fetcher, gateways: list(gateways), services: list(services), service_keys, surroundings })))
+        let (gateways, services, schedulers) = (list(gateways), list(services), list(schedulers));
+        Ok(Self(Arc::new(Inner { fetcher, gateways, services, schedulers, service_keys, surroundings })))
     }
 
     /// Gateways as they stand.
@@ -83,6 +129,11 @@ impl Client {
         self.0.services.lock().all().to_vec()
     }
 
+    /// Schedulers of the older network as they stand.
+    pub fn schedulers(&self) -> Vec<Endpoint> {
+        self.0.schedulers.lock().all().to_vec()
+    }
+
     /// The chain's height, as two sources tell it.
     pub async fn tip(&self) -> Option<u64> {
         let said = self.ask_all("/info", SMALL_BYTES_MAX, said::height).await;
@@ -91,10 +142,25 @@ impl Client {
 
     /// The block at a height, if enough sources say the same.
     pub async fn block(&self, height: u64) -> Option<Block> {
+        match self.agreed_block(height).await {
+            Agreed::Yes(block) => Some(block),
+            Agreed::No | Agreed::Split => None,
+        }
+    }
+
+    /// Whether there is a block at a height; `None`: too few answered, or they contradict each other.
+    pub async fn has_block(&self, height: u64) -> Option<bool> {
+        match self.agreed_block(height).await {
+            Agreed::Yes(_) => Some(true),
+            Agreed::No => Some(false),
+            Agreed::Split => None,
+        }
+    }
+
+    /// What enough sources say of a height: the same block, or that there is none.
+    async fn agreed_block(&self, height: u64) -> Agreed<Block> {
         let said = self.ask_all(&format!("/block/height/{height}"), BLOCK_BYTES_MAX, |answer| said::block(answer, Some(height))).await;
-        let blocks: Vec<Block> = said.into_iter().filter_map(yes).collect();
-        let agree = |one: &&Block| blocks.iter().filter(|other| other.hash == one.hash).count() >= said::quorum(self.configured());
-        blocks.iter().find(agree).cloned()
+        said::agreed(said.into_iter().filter_map(answered).collect(), |one, other| one == other, self.configured())
     }
 
     /// Whether a block is still in the chain and lists the transaction; `None` if nobody answers.
@@ -105,8 +171,8 @@ impl Client {
         said::held(place, &blocks, self.configured())
     }
 
-    /// What is known of a transaction. That it is in a block is believed when two sources show the block, and that it is unknown when two
-    /// say so that have the chain up to `tip`.
+    /// What is known of a transaction. That it is in a block is believed when two sources show the block, and that it is in none when two say
+    /// so that have the chain up to `tip` and nobody who says otherwise is left unrefuted. `None`: too few answered.
     pub async fn known(&self, id: &Id, tip: u64) -> Option<Known> {
         let path = format!("/tx/{id}/status");
         let places = self.available(Kind::Gateway);
@@ -114,37 +180,97 @@ impl Client {
             // Who is behind does not know what it does not have yet.
             let (status, height) =
                 futures::join!(self.ask_status(*place, &path), self.ask_one(*place, "/info", SMALL_BYTES_MAX, said::height));
-            (status, yes(height))
+            (status, yes(height).is_some_and(|height| height >= tip))
         });
-        let (mut pending, mut unknown) = (false, 0);
-        for (status, height) in join_all(asked).await {
+        let (mut pending, mut disputed, mut absent) = (false, false, 0);
+        for (status, recent) in join_all(asked).await {
             match status {
                 Said::Yes(Some((height, block))) => {
                     let place = Place { height, block, carrier: *id, transaction: *id };
-                    if self.held(&place).await == Some(Held::Holds) {
-                        return Some(Known::Mined(place));
+                    match self.held(&place).await {
+                        Some(Held::Holds) => return Some(Known::Mined(place)),
+                        // Two show another block there: it is of a branch of its own, or invented.
+                        Some(Held::Gone) => {}
+                        Some(Held::Split) | None => disputed = true,
                     }
-                    // Ahead of the others, behind them, or inventing: it is known at any rate.
-                    pending = true;
                 }
-                Said::Yes(None) => pending = true,
-                Said::No => unknown += usize::from(height.is_some_and(|height| height >= tip)),
+                Said::Yes(None) => (pending, absent) = (true, absent + usize::from(recent)),
+                Said::No => absent += usize::from(recent),
                 Said::Nothing | Said::Lie => {}
             }
         }
-        match pending {
-            true => Some(Known::Pending),
-            false => (unknown >= said::quorum(self.configured())).then_some(Known::Unknown),
+        match (disputed, absent >= said::quorum(self.configured())) {
+            (true, _) => Some(Known::Disputed),
+            (false, true) => Some(if pending { Known::Pending } else { Known::Unknown }),
+            (false, false) => None,
         }
     }
 
-    /// A transaction's header, checked.
+    /// A transaction's header, checked; `None` if nobody has it, or it is none that this crate could have written.
     pub async fn transaction(&self, id: &Id) -> Option<Transaction> {
-        self.ask_until(&format!("/tx/{id}"), HEADER_BYTES_MAX, &[], |answer| said::transaction(answer, id)).await
+        match self.header(id).await? {
+            Header::Signed(transaction) => Some(*transaction),
+            Header::Foreign => None,
+        }
     }
 
-    /// Data of `size` bytes under `root`, of the transaction or item `id`: as a gateway serves it, or chunk by chunk. Asks those of `except`
-    /// last. Whatever is returned has that root.
+    /// What a transaction is. Ours are of format 2 and signed by RSA keys; blocks are full of others. That one is something else is believed
+    /// if it proves itself, or if as many sources say so as for any other fact: a gateway alone does not hide a bundle that way.
+    pub async fn header(&self, id: &Id) -> Option<Header> {
+        self.looked_up(id).await.ok()
+    }
+
+    /// The same; where nobody shows one, whether enough gateways say that there is none. Those that are left alone for a while, or fail, say
+    /// nothing.
+    pub(crate) async fn looked_up(&self, id: &Id) -> Result<Header, Nothing> {
+        let (mut foreign, mut nowhere, quorum) = (0, 0, said::quorum(self.configured()));
+        for place in self.order(&[]) {
+            match self.ask_header(place, id).await {
+                Said::Yes(said::Header::Signed(transaction)) => return Ok(Header::Signed(transaction)),
+                Said::Yes(said::Header::Foreign) => return Ok(Header::Foreign),
+                Said::Yes(said::Header::SaidForeign) => foreign += 1,
+                Said::No => nowhere += 1,
+                Said::Nothing | Said::Lie => {}
+            }
+            if foreign >= quorum {
+                return Ok(Header::Foreign);
+            }
+        }
+        Err(if nowhere >= quorum { Nothing::Nowhere } else { Nothing::Unanswered })
+    }
+
+    /// Waits until a gateway may be asked that may not be now, a little where there is none. Not where that takes longer than this: then it
+    /// says so.
+    pub(crate) async fn rest(&self, longest: Duration) -> bool {
+        let now = self.0.surroundings.now_ms();
+        let next = self.0.gateways.lock().next_after_ms(now);
+        let pause = next.map_or(BACKOFF_FIRST, |at| Duration::from_millis(at - now));
+        if pause <= longest {
+            tokio::time::sleep(pause).await;
+        }
+        pause <= longest
+    }
+
+    async fn ask_header(&self, place: usize, id: &Id) -> Said<said::Header> {
+        let Some(url) = self.url(Kind::Gateway, place) else { return Said::Nothing };
+        let began = self.0.surroundings.now_ms();
+        let answer = self.0.fetcher.get(&format!("{url}/tx/{id}"), HEADER_BYTES_MAX).await;
+        let (said, health) = match &answer {
+            // Of format 1, with its data inside.
+            Err(FetchError::TooLarge { .. }) => (Said::Yes(said::Header::SaidForeign), Health::Answered),
+            Ok(found) => {
+                let said = said::sort(found, |answer| said::header(answer, id));
+                let lied = matches!(said, Said::Lie);
+                (said, health(&answer, lied))
+            }
+            Err(_) => (Said::Nothing, health(&answer, false)),
+        };
+        self.heard(Kind::Gateway, place, &url, health, began);
+        said
+    }
+
+    /// Data of `size` bytes under `root`, of the transaction or item `id`: as a gateway serves it, or chunk by chunk. Those of `except` are
+    /// asked only if nobody else is configured. Whatever is returned has that root.
     pub async fn data(&self, id: &Id, root: &[u8; 32], size: u64, except: &[String]) -> Option<Bytes> {
         let max = usize::try_from(size).ok().filter(|size| *size <= READ_BACK_BYTES_MAX)?;
         let whole = |answer: &Answer| {
@@ -154,25 +280,7 @@ impl Client {
         if let Some(found) = self.ask_until(&format!("/raw/{id}"), max, except, whole).await {
             return Some(found);
         }
-        self.chunks(id, root, size, except).await
-    }
-
-    async fn chunks(&self, id: &Id, root: &[u8; 32], size: u64, except: &[String]) -> Option<Bytes> {
-        let fits = |answer: &Answer| said::offset(answer).filter(|(_, found)| *found == size);
-        let (first, _) = self.ask_until(&format!("/tx/{id}/offset"), SMALL_BYTES_MAX, except, fits).await?;
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < size {
-            let at = bytes.len() as u64;
-            let path = format!("/chunk/{}", first + u128::from(at));
-            let (start, chunk) =
-                self.ask_until(&path, CHUNK_ANSWER_BYTES_MAX, except, |answer| said::chunk(answer, root, size, at)).await?;
-            // A chunk that begins before the place that was asked for would have been returned for the place before.
-            if start != at || chunk.is_empty() {
-                return None;
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Some(bytes.into())
+        Chunks::new(self, id, root, size, except).all().await
     }
 
     fn configured(&self) -> usize {
@@ -183,6 +291,7 @@ impl Client {
         match kind {
             Kind::Gateway => &self.0.gateways,
             Kind::Service => &self.0.services,
+            Kind::Scheduler => &self.0.schedulers,
         }
     }
 
@@ -200,11 +309,12 @@ impl Client {
         places.filter_map(|place| Some((place, self.url(kind, place)?))).find(|(_, url)| !except.contains(url))
     }
 
-    /// Gateways that may be asked, those of `except` last.
+    /// Gateways that may be asked and are none of `except`; where nobody else is configured, all that may be asked.
     fn order(&self, except: &[String]) -> Vec<usize> {
-        let mut places = self.available(Kind::Gateway);
-        places.sort_by_key(|place| self.url(Kind::Gateway, *place).is_some_and(|url| except.contains(&url)));
-        places
+        let list = self.0.gateways.lock();
+        let other = |place: &usize| list.all().get(*place).is_some_and(|endpoint| !except.contains(&endpoint.url));
+        let alone = !(0..list.len()).any(|place| other(&place));
+        list.available(self.0.surroundings.now_ms()).into_iter().filter(|place| alone || other(place)).collect()
     }
 
     /// One after another, until one has it.

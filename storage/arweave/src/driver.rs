@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_types::{DataItem, NetworkId, Signer, Verified};
+use ao_types::{DataItem, Id, NetworkId, Signer, Verified};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,6 +32,9 @@ mod perform;
 pub struct Parcel {
     /// The items of the bundle.
     pub items: Vec<Verified<DataItem>>,
+    /// Which of them the sender made for this parcel. Items of others may say that they are records, or be older records of the sender's
+    /// own: nothing may follow from them.
+    pub records: Vec<Id>,
     /// Slots that they anchor.
     pub covered: Vec<Covered>,
     /// Since when the oldest has waited.
@@ -137,6 +140,8 @@ pub struct Standing {
     pub oldest_ms: Option<u64>,
     /// Tasks under way.
     pub busy: usize,
+    /// As many shipments are under way as may be: another would be refused.
+    pub full: bool,
     /// Why nothing is remembered, if so.
     pub unkept: Option<String>,
 }
@@ -320,6 +325,7 @@ impl Life {
                 summary: Some(self.pipeline.summary()),
                 oldest_ms: self.pipeline.oldest_ms(),
                 busy: self.tasks.len(),
+                full: !self.pipeline.has_room(),
                 unkept: None,
             });
             let now = self.context.parts.surroundings.now_ms();

@@ -94,6 +94,11 @@ impl Gateways {
         self.list.iter().map(|endpoint| endpoint.not_before_ms).min()
     }
 
+    /// When the next of those that may not be asked now may be.
+    pub fn next_after_ms(&self, now_ms: u64) -> Option<u64> {
+        self.list.iter().map(|endpoint| endpoint.not_before_ms).filter(|at| *at > now_ms).min()
+    }
+
     /// A request to the endpoint at `place` ended so.
     pub fn heard(&mut self, place: usize, health: Health, now_ms: u64, chance: u32) {
         let Some(endpoint) = self.list.get_mut(place) else { return };
@@ -143,6 +148,7 @@ mod tests {
         list.heard(1, Health::Busy(Some(30_000)), 1500, CHANCE);
         assert_eq!(list.available(2000), Vec::<usize>::new());
         assert_eq!(list.next_ms(), Some(2500));
+        assert_eq!((list.next_after_ms(2499), list.next_after_ms(2500), list.next_after_ms(31_500)), (Some(2500), Some(31_500), None));
         assert!(!list.is_available(1, 31_000) && list.is_available(1, 31_500));
         list.heard(0, Health::Answered, 2600, CHANCE);
         assert_eq!((list.all()[0].failures(), list.all()[0].counts()), (0, (1, 2)));

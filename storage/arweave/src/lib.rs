@@ -29,9 +29,13 @@ pub mod pipeline;
 
 // Whom to ask.
 pub mod client;
+pub mod shown;
 
 // How it comes back.
 pub mod recover;
 
 // What waits.
 pub mod driver;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;

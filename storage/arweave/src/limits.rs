@@ -82,6 +82,12 @@ pub const HOLD: Duration = Duration::from_secs(600);
 /// Blocks after that of its anchor in which a transaction can be mined (`arweave.md`, section 6.3).
 pub const ANCHOR_BLOCKS: u64 = 50;
 
+/// How deep the block lies that a transaction is anchored to: deep enough that no ordinary reorganisation takes it away.
+pub const ANCHOR_DEPTH: u64 = 6;
+
+/// Of two prices the dearer is paid, but at most so many times the cheaper.
+pub const PRICES_APART: u128 = 2;
+
 /// Confirmations from which on a transaction may be called settled.
 pub const CONFIRMATIONS: u64 = 20;
 
@@ -90,6 +96,17 @@ pub const AUDIT_BLOCKS: u64 = 100;
 
 /// Blocks that a member of the committee has for a range before the next one takes over.
 pub const TAKE_OVER_BLOCKS: u64 = 10;
+
+/// Blocks that a bundling service has to bring an item to Arweave, whatever later deadline its receipt names or leaves out
+/// (`arweave.md`, section 7.2: services say 200), with room for a height that is not quite ours.
+pub const PROMISE_BLOCKS: u64 = 220;
+
+/// Blocks after which a bundle that no other gateway hands out may be read back from those that took it from us: as far as a gateway may
+/// be behind, and still be waited for.
+pub const READ_BACK_BLOCKS: u64 = 30;
+
+/// Questions about one block to which gateways give different answers, before an operator is told.
+pub const DISPUTES_MAX: u32 = 10;
 
 /// Added to a quoted price, in percent, so that it still suffices when the transaction is mined.
 pub const PRICE_MARGIN_PERCENT: u128 = 15;
@@ -121,6 +138,12 @@ pub const GRAPHQL_BYTES_MAX: usize = 8 << 20;
 /// Bytes read back of one transaction.
 pub const READ_BACK_BYTES_MAX: usize = BUNDLE_BYTES_MAX;
 
+/// Entries of a bundling service's bundle that are looked through for an item of ours.
+pub const WITHIN_ITEMS_MAX: u64 = 1 << 20;
+
+/// Bytes read of an item to know it: the largest signature and key, and tags, with room.
+pub const ITEM_HEAD_BYTES_MAX: usize = 16 << 10;
+
 /// Characters of a gateway's text that a message of ours repeats.
 pub const ECHO_CHARS_MAX: usize = 160;
 
@@ -132,13 +155,71 @@ pub const RECOVER_BRANCHES_MAX: usize = 64;
 pub const SCAN_BLOCKS_AT_ONCE: usize = 8;
 
 /// Transactions remembered whose header or data nobody had.
-pub const SCAN_MISSING_MAX: usize = 10_000;
+pub const RECOVER_MISSING_MAX: usize = 10_000;
 
-/// Bytes of items held while logs are put together.
-pub const RECOVER_BYTES_MAX: u64 = 4 << 30;
+/// Items whose places are held while logs are put together: at about two hundred bytes each.
+pub const RECOVER_ITEMS_MAX: usize = 32 << 20;
+
+/// Times that indexes are asked for what the last answers named.
+pub const RECOVER_ROUNDS_MAX: usize = 64;
+
+/// Times that a recovery waits for gateways that say nothing of headers, one after another without any answer,
+pub const RECOVER_RESTS_MAX: u32 = 4;
+/// and how long each time: whoever wants to be left alone for longer is not waited for.
+pub const RECOVER_REST: Duration = Duration::from_secs(10);
+
+/// Bundles fetched at the same time.
+pub const RECOVER_FETCH_AT_ONCE: usize = 16;
+
+/// Bytes of bundles that are on their way at the same time. One that is larger comes alone.
+pub const RECOVER_FETCH_BYTES: u64 = 64 << 20;
+
+/// Heights that an index is asked for at once; a window that it refuses, or that has more than its pages, is halved.
+pub const INDEX_WINDOW: u64 = 1 << 20;
+
+/// Pages that one index is asked for in one search, over all its questions and windows.
+pub const INDEX_REQUESTS_MAX: usize = 20_000;
+
+/// How long one index may take over one search, with all its questions and pages,
+pub const INDEX_PATIENCE: Duration = Duration::from_secs(120);
+/// and how much longer for every thousand heights that are searched.
+pub const INDEX_PATIENCE_PER_1000: Duration = Duration::from_millis(600);
+
+/// Entries taken from one index in one search: more than that nobody has anchored, and memory has an end. Bundles that one names, and that
+/// are asked for in turn, are no more.
+pub const INDEX_HITS_MAX: usize = 4 << 20;
+
+/// Entries asked for of one page of an index; it may give fewer.
+pub const INDEX_PAGE: usize = 100;
+
+/// Pages of one window: an index whose pages never end is no index. A single height may have as many transactions as a block holds, each
+/// with its items.
+pub const INDEX_PAGES_MAX: usize = 200;
+
+/// Pages that one gateway is asked for with one question about items in full: a question names a hundred ids or slots, and of each there
+/// are few items.
+pub const NODES_PAGES_MAX: usize = 8;
+
+/// Slots of a log that a scheduler is asked for at once.
+pub const SCHEDULE_PAGE: usize = 500;
+
+/// Bytes of a page of a scheduler's log: one message of the largest size, each byte of it escaped, and room for its company. Larger pages are
+/// asked for again with fewer slots.
+pub const SCHEDULE_BYTES_MAX: usize = 6 * ITEM_BYTES_MAX + (4 << 20);
+
+/// Ids asked for at once.
+pub const INDEX_IDS: usize = 100;
+
+/// Entries taken from one index in a search for what so many items lie in: each of them, and of each everything around it.
+pub const ITEMS_HITS_MAX: usize = INDEX_IDS * (INDEX_DEPTH_MAX + 1);
+
+/// Bundles within bundles that an index is asked about until it names a transaction.
+pub const INDEX_DEPTH_MAX: usize = 16;
 
 const _: () = assert!(FLUSH_BYTES.is_multiple_of(CHUNK_BYTES), "a full flush fills its last chunk");
 const _: () = assert!(FRAMES_BYTES < ITEM_BYTES_MAX && RANGE_SLOTS_MAX * 96 < ITEM_BYTES_MAX);
 const _: () = assert!(MODULE_BYTES_MAX + FLUSH_BYTES as usize <= BUNDLE_BYTES_MAX, "a module fits a bundle with what goes along");
+const _: () = assert!(REQUEST_TIMEOUT.as_secs() < INDEX_PATIENCE.as_secs(), "an index may answer late more often than once");
+const _: () = assert!(ANCHOR_DEPTH < ANCHOR_BLOCKS);
 const _: () = assert!(COPIES <= ENDPOINTS_MAX && CONFIRMATIONS < ANCHOR_BLOCKS && TASKS_MAX <= SHIPMENTS_MAX);
 const _: () = assert!(RANGE_CERTIFICATES_MAX * CERTIFICATE_BYTES_MAX <= 4 * ITEM_BYTES_MAX);

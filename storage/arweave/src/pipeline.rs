@@ -11,10 +11,15 @@
 //! * Every step is remembered before anything is done that follows from it: the whole header is durable before its first byte leaves, so
 //!   a crash at any point leads to the same bytes, the same id and no second payment. One thing is signed at a time.
 //! * Another transaction is signed for a bundle only when the one before can no longer be mined: its anchor is older than fifty blocks, and
-//!   somebody who was asked since then says that it is not in a block. Timeouts, refusals of one endpoint and lost memory pools lead to the
-//!   same bytes again.
+//!   as many sources as are asked for a fact say that it is in no block. Timeouts, refusals of one endpoint and lost memory pools lead to
+//!   the same bytes again. While sources contradict each other about it, it waits and says so: a dispute is not paid for. The one exception
+//!   is a transaction that nobody ever took and as many endpoints refuse as must have it: once in a shipment's life, which is remembered,
+//!   another is signed at once, since prices and anchors may be the reason.
 //! * Nobody is believed alone: a block must be told by two sources where there are two, and settled is what is deep enough *and* was read
-//!   back, byte by byte, from somewhere it was not posted to (both are the client's to find out).
+//!   back, byte by byte, from a gateway that it was not posted to. Where none such is configured, or none has it thirty blocks after it
+//!   was deep enough, from one that took it.
+//! * A bundling service has [`PROMISE_BLOCKS`](crate::limits::PROMISE_BLOCKS) at most, whatever its receipt says, and after half of it
+//!   another one gets the item too. A promise that was not kept stays in the row, as evidence.
 //! * What cannot be paid waits. Nothing is dropped.
 //!
 //! Whoever drives this: writes everything that one call says to remember, in one synced write, before it begins any task of that call; does
@@ -103,11 +108,11 @@ pub enum Task {
     },
     /// Ask whether a block is still in the chain and lists the transaction.
     Block(Place),
-    /// Read the bundle back, better from somebody who is none of these.
+    /// Read the bundle back, from somebody who is none of these if anybody else is configured.
     ReadBack {
         /// Where it is.
         place: Place,
-        /// Who has it from us.
+        /// Who has it from us; nobody, when the others had their time.
         except: Vec<String>,
     },
 }
@@ -145,6 +150,8 @@ pub enum Known {
     Unknown,
     /// Known, in no block.
     Pending,
+    /// Somebody says that it is in a block, and neither do enough others show that block nor enough another.
+    Disputed,
     /// In a block.
     Mined(Place),
 }
@@ -233,6 +240,8 @@ pub enum Alarm {
     Breach,
     /// What was settled is no longer in the chain.
     Unsettled,
+    /// Sources contradict each other about whether something is in the chain: it waits.
+    Disputed,
 }
 
 impl Alarm {
@@ -245,6 +254,7 @@ impl Alarm {
             Self::Fatal => "chunks_refused",
             Self::Breach => "promise_broken",
             Self::Unsettled => "unsettled",
+            Self::Disputed => "disputed",
         }
     }
 }
@@ -291,8 +301,10 @@ struct Work {
     tries: u32,
     /// Who refused the newest carrier.
     refused: Vec<String>,
-    /// Every endpoint refused a carrier once, and another was signed for that.
-    signed_again: bool,
+    /// Who will not keep its chunks.
+    avoided: Vec<String>,
+    /// Sources contradict each other, and that was said.
+    disputed: bool,
     /// Status was answered when the chain was so high.
     asked_tip: Option<u64>,
     asking_tip: u64,
@@ -302,7 +314,6 @@ struct Work {
     checked_tip: Option<u64>,
     /// It could not be read back.
     unreadable: bool,
-    breached: bool,
     /// What is being signed.
     terms: Option<Terms>,
 }
@@ -345,13 +356,6 @@ impl Pipeline {
         self.shipments.values().map(|(shipment, _)| shipment)
     }
 
-    /// The lowest slot of a process that is under way and not settled.
-    pub fn first_unsettled(&self, process: &Id) -> Option<ao_types::Slot> {
-        let open = self.shipments().filter(|shipment| !shipment.stage.is_settled());
-        let covered = open.flat_map(|shipment| &shipment.bundle.covered);
-        covered.filter(|covered| covered.process == *process).map(|covered| covered.from).min()
-    }
-
     /// Why nothing is signed now, if so.
     pub fn hold(&self) -> Option<Alarm> {
         self.hold.map(|(alarm, _)| alarm)
@@ -391,7 +395,7 @@ impl Pipeline {
         }
         let number = self.next;
         self.next += 1;
-        let shipment = Shipment { number, bundle, stage: Stage::Bundled, carriers: Vec::new(), copies: Vec::new() };
+        let shipment = Shipment::new(number, bundle);
         out.push(Effect::Remember(Box::new(shipment.clone()), None));
         self.shipments.insert(number, (shipment, Work::default()));
         Ok(())

@@ -10,7 +10,7 @@ use ao_types::codec::{CodecError, Reader, write_list, write_prefixed};
 use ao_types::hash::sha256;
 use ao_types::id::Address;
 use ao_types::message::VARIANT_TN1;
-use ao_types::{Canonical, DataItem, Id, ItemBuilder, NetworkId, ResultHash, Slot, Tag};
+use ao_types::{Canonical, DataItem, Id, ItemBuilder, NetworkId, ResultHash, Slot, StateHash, Tag};
 use bytes::Bytes;
 
 use crate::limits::{CERTIFICATE_BYTES_MAX, ECHO_CHARS_MAX, FRAMES_MAX, RANGE_CERTIFICATES_MAX, RANGE_RESULTS_MAX, RANGE_SLOTS_MAX};
@@ -77,6 +77,15 @@ pub struct RangeRecord {
     pub certificates: Vec<Bytes>,
 }
 
+/// Hashes of results of one process that came after the ranges of their slots had gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultsRecord {
+    /// The process.
+    pub process: Id,
+    /// Hashes from this slot on.
+    pub results: (Slot, Vec<ResultHash>),
+}
+
 /// A frame as its scheduler's node keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameRecord {
@@ -105,15 +114,40 @@ pub struct FramesRecord {
     pub frames: Vec<FrameRecord>,
 }
 
+/// A state of a process that is on Arweave: which item has it, what it is, and who vouches for that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateRecord {
+    /// The process.
+    pub process: Id,
+    /// The state is that after the message at this slot.
+    pub slot: Slot,
+    /// Tag `Epoch` of that slot's assignment.
+    pub schedule_epoch: u64,
+    /// Hash of that message's result.
+    pub result: ResultHash,
+    /// Version of the machine that computed it.
+    pub host_abi: u32,
+    /// Root over the state.
+    pub state: StateHash,
+    /// The item of type `Checkpoint` whose data is the memory.
+    pub item: Id,
+    /// A quorum's signature on all that but the item. Empty on a network of one.
+    pub certificate: Bytes,
+}
+
 /// A record, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// See [`RangeRecord`].
     Range(RangeRecord),
+    /// See [`ResultsRecord`].
+    Results(ResultsRecord),
     /// See [`FramesRecord`].
     Frames(FramesRecord),
     /// Evidence of a fault, canonical bytes.
     Evidence(Bytes),
+    /// See [`StateRecord`].
+    State(StateRecord),
     /// Of a later build, kept and skipped.
     Unknown {
         /// Tag `Type`.
@@ -124,8 +158,11 @@ pub enum Record {
 }
 
 const RANGE: &str = "Anchor-Range";
+const RESULTS: &str = "Anchor-Results";
 const FRAMES: &str = "Anchor-Frames";
 const EVIDENCE: &str = "Anchor-Evidence";
+/// Type of records of states.
+pub const STATE: &str = "Anchor-Checkpoint";
 
 impl Record {
     /// Reads an item; `None` if it is no record at all.
@@ -140,8 +177,10 @@ impl Record {
         let version = item.tag("Anchor-Version").unwrap_or_default();
         Some(match (kind, version) {
             (RANGE, VERSION) => RangeRecord::read(item).map(Self::Range),
+            (RESULTS, VERSION) => ResultsRecord::read(item).map(Self::Results),
             (FRAMES, VERSION) => FramesRecord::read(item).map(Self::Frames),
             (EVIDENCE, VERSION) => Ok(Self::Evidence(item.data_bytes())),
+            (STATE, VERSION) => StateRecord::read(item).map(Self::State),
             _ => Ok(Self::Unknown { kind: cut(kind), version: cut(version) }),
         })
     }
@@ -150,10 +189,50 @@ impl Record {
     pub fn item(&self, network: &NetworkId) -> Option<ItemBuilder> {
         match self {
             Self::Range(range) => Some(range.item(network)),
+            Self::Results(results) => Some(results.item(network)),
             Self::Frames(frames) => Some(frames.item(network)),
             Self::Evidence(bytes) => Some(ItemBuilder::new().tags(head(EVIDENCE, network)).data(bytes.clone())),
+            Self::State(state) => Some(state.item(network)),
             Self::Unknown { .. } => None,
         }
+    }
+}
+
+impl StateRecord {
+    /// The item to be signed.
+    pub fn item(&self, network: &NetworkId) -> ItemBuilder {
+        let mut tags = head(STATE, network);
+        tags.extend([
+            Tag::new("Process", self.process.to_string()),
+            Tag::new("Nonce", self.slot.to_string()),
+            Tag::new("Epoch", self.schedule_epoch.to_string()),
+            Tag::new("Host-Abi", self.host_abi.to_string()),
+            Tag::new("State-Hash", Id(self.state.0).to_string()),
+            Tag::new("Checkpoint", self.item.to_string()),
+        ]);
+        let mut data = Vec::with_capacity(self.certificate.len() + 36);
+        data.extend_from_slice(&self.result.0);
+        write_prefixed(&mut data, &self.certificate);
+        ItemBuilder::new().tags(tags).data(data)
+    }
+
+    fn read(item: &DataItem) -> Result<Self, RecordError> {
+        let data = item.data_bytes();
+        let mut reader = Reader::new(&data);
+        let result = ResultHash(reader.array()?);
+        let certificate = sliced(&data, &mut reader, "certificate of a state", CERTIFICATE_BYTES_MAX)?;
+        reader.finish()?;
+        let host_abi = number(item, "Host-Abi")?;
+        Ok(Self {
+            process: id(item, "Process")?,
+            slot: Slot(number(item, "Nonce")?),
+            schedule_epoch: number(item, "Epoch")?,
+            result,
+            host_abi: u32::try_from(host_abi).map_err(|_| wrong("Host-Abi", &host_abi.to_string(), "a version"))?,
+            state: StateHash(id(item, "State-Hash")?.0),
+            item: id(item, "Checkpoint")?,
+            certificate,
+        })
     }
 }
 
@@ -187,9 +266,7 @@ impl RangeRecord {
             data.extend_from_slice(&item.0);
             data.extend_from_slice(&assignment.0);
         }
-        self.results.0.0.write(&mut data);
-        let hashes: Vec<[u8; 32]> = self.results.1.iter().map(|hash| hash.0).collect();
-        write_list(&mut data, &hashes);
+        write_results(&mut data, &self.results);
         data.extend_from_slice(&(self.certificates.len() as u32).to_be_bytes());
         self.certificates.iter().for_each(|certificate| write_prefixed(&mut data, certificate));
         ItemBuilder::new().tags(tags).data(data)
@@ -208,8 +285,7 @@ impl RangeRecord {
         let mut reader = Reader::new(&data);
         let slots: Result<Vec<_>, _> = (0..count).map(|_| Ok((Id(reader.array()?), Id(reader.array()?)))).collect();
         let slots = slots.map_err(RecordError::Data)?;
-        let first = Slot(reader.u64()?);
-        let hashes = reader.list::<[u8; 32]>("results of a range", RANGE_RESULTS_MAX)?.into_iter().map(ResultHash).collect();
+        let results = read_results(&mut reader)?;
         let proofs = bounded(&mut reader, "certificates of a range", RANGE_CERTIFICATES_MAX)?;
         let certificates = (0..proofs).map(|_| sliced(&data, &mut reader, "certificate of a range", CERTIFICATE_BYTES_MAX));
         let certificates = certificates.collect::<Result<Vec<_>, _>>()?;
@@ -221,11 +297,30 @@ impl RangeRecord {
             hash_chain: id(item, "Hash-Chain")?.0,
             previous: item.tag("Prev-Range").map(|_| id(item, "Prev-Range")).transpose()?,
             slots,
-            results: (first, hashes),
+            results,
             certificates,
         };
         let (declared, found) = (id(item, "Root")?, Id(read.root()));
         if declared == found { Ok(read) } else { Err(RecordError::Root { declared, found }) }
+    }
+}
+
+impl ResultsRecord {
+    /// The item to be signed.
+    pub fn item(&self, network: &NetworkId) -> ItemBuilder {
+        let mut tags = head(RESULTS, network);
+        tags.push(Tag::new("Process", self.process.to_string()));
+        let mut data = Vec::with_capacity(self.results.1.len() * 32 + 16);
+        write_results(&mut data, &self.results);
+        ItemBuilder::new().tags(tags).data(data)
+    }
+
+    fn read(item: &DataItem) -> Result<Self, RecordError> {
+        let data = item.data_bytes();
+        let mut reader = Reader::new(&data);
+        let results = read_results(&mut reader)?;
+        reader.finish()?;
+        Ok(Self { process: id(item, "Process")?, results })
     }
 }
 
@@ -277,6 +372,17 @@ impl FramesRecord {
     }
 }
 
+fn write_results(out: &mut Vec<u8>, (first, hashes): &(Slot, Vec<ResultHash>)) {
+    first.0.write(out);
+    write_list(out, &hashes.iter().map(|hash| hash.0).collect::<Vec<_>>());
+}
+
+fn read_results(reader: &mut Reader<'_>) -> Result<(Slot, Vec<ResultHash>), CodecError> {
+    let first = Slot(reader.u64()?);
+    let hashes = reader.list::<[u8; 32]>("results of a record", RANGE_RESULTS_MAX)?;
+    Ok((first, hashes.into_iter().map(ResultHash).collect()))
+}
+
 fn head(kind: &str, network: &NetworkId) -> Vec<Tag> {
     vec![
         Tag::new("Data-Protocol", "ao"),
@@ -325,4 +431,4 @@ fn cut(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,41 +1,49 @@
-//! Reading back: the log of a process from nothing but bytes of bundles (`arweave.md`, section 10).
+//! Reading back: logs from nothing but bytes of bundles (`arweave.md`, section 10).
 //!
 //! Owns what can be told from items alone: which are signed, which assignment follows on which, where a hole is, whether a scheduler
-//! contradicted itself. Nobody who delivered the bytes is believed, no index is needed, and the order of delivery does not matter. Refuses
-//! to evaluate, and to judge certificates: they are handed out as the bytes they are. [`scan`] brings the bundles.
+//! contradicted itself, which records there are. Nobody who delivered the bytes is believed, no index is needed, and the order of delivery
+//! does not matter. Refuses to evaluate, and to judge certificates and frames: records are handed out as the items they are.
 //!
 //! ```text
-//!   bundle ─▶ items, each verified ─▶ processes, assignments, messages, records
-//!                                          │
-//!              process's scheduler ────────┴──▶ Log: slot by slot along the hash chain, up to the first hole
+//!   scan (blocks) ──┐
+//!   seek (an index) ┴▶ carriers ─▶ fetch ─▶ depot (bundles, checked, on disk)
+//!                                              │ glean: items, each verified, on every core
+//!                                              ▼
+//!                               Archive: where each item lies, who assigned it where
+//!                                              │
+//!              process's scheduler ────────────┴──▶ Log: slot by slot along the hash chain, up to the first hole
 //! ```
+//!
+//! In memory is the archive alone: about two hundred bytes for an item, whatever its size.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ao_types::bundle::{BundleError, Found, UnpackLimits, Unpacked, unpack};
-use ao_types::message::Kind;
-use ao_types::{Address, Assignment, DataItem, HashChain, Id, Process, Profile, Slot, Verified};
-use bytes::Bytes;
+use ao_types::{Address, HashChain, Id, Process, Slot};
 
-use crate::limits::{RECOVER_BRANCHES_MAX, RECOVER_BYTES_MAX};
-use crate::records::Record;
+use crate::limits::{RECOVER_ITEMS_MAX, RECOVER_MISSING_MAX};
 
+pub mod depot;
+pub mod fetch;
+pub mod glean;
 pub mod scan;
+pub mod seek;
 #[cfg(test)]
 mod tests;
+mod walk;
 
-/// Why something is not taken into an archive. (reject)
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+use depot::{Depot, DepotError, Place};
+use glean::{Gleaned, What};
+pub use walk::End;
+
+/// Why a log cannot be told. (reject)
+#[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
-    /// The root is no bundle.
+    /// Memory has an end.
+    #[error("more than {RECOVER_ITEMS_MAX} items")]
+    Full,
+    /// Where bundles are kept.
     #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// Memory has an end: what is whole already should be handed on first.
-    #[error("{found} bytes of items are more than {RECOVER_BYTES_MAX}")]
-    Full {
-        /// With the next one.
-        found: u64,
-    },
+    Depot(#[from] DepotError),
     /// The process item is not here.
     #[error("the item of process {0} was not found")]
     NoProcess(Id),
@@ -49,120 +57,113 @@ pub enum RecoverError {
     },
 }
 
+/// An assignment, as far as a log needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Id of the assignment.
+    pub id: Id,
+    /// Who signed it.
+    pub signer: Address,
+    /// Its tag `Epoch`.
+    pub schedule_epoch: u64,
+    /// Its tag `Hash-Chain`.
+    pub chain: HashChain,
+    /// What it puts into the slot.
+    pub message: Id,
+    /// Hash of everything it says.
+    pub content: [u8; 32],
+}
+
+/// A record's item, and the range that it says it is about. Its signer's word and nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordClaim {
+    /// The item.
+    pub id: Id,
+    /// Who signed it.
+    pub signer: Address,
+    /// First slot, or sequence of the first frame.
+    pub from: u64,
+    /// Last slot, or sequence of the last frame.
+    pub to: u64,
+    /// The record that it says is before it.
+    pub previous: Option<Id>,
+}
+
 /// Items found so far, by what they are.
 #[derive(Clone, Debug, Default)]
 pub struct Archive {
-    items: HashMap<Id, Verified<DataItem>>,
+    items: HashMap<Id, Place>,
     /// By process, then slot. Several of a slot: signed again, or a contradiction.
-    assignments: HashMap<Id, BTreeMap<Slot, Vec<Assignment>>>,
-    records: Vec<(Id, Record)>,
-    bytes: u64,
+    claims: HashMap<Id, BTreeMap<Slot, Vec<Claim>>>,
+    ranges: HashMap<Id, Vec<RecordClaim>>,
+    states: HashMap<Id, Vec<RecordClaim>>,
+    frames: HashMap<(Address, u64), Vec<RecordClaim>>,
+    /// Process items, and the scheduler that each names.
+    processes: BTreeMap<Id, Address>,
     refused: u64,
 }
 
 /// One slot of a log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Who said that it comes here.
-    pub assignment: Assignment,
+    /// The slot.
+    pub slot: Slot,
+    /// Who said that it comes here: id of the assignment.
+    pub assignment: Id,
     /// What comes here.
-    pub item: Verified<DataItem>,
-}
-
-/// Where a log ends, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Nothing is known of the slot: it is the end, or a hole behind which there may be more.
-    NoAssignment {
-        /// The slot.
-        slot: Slot,
-        /// Whether later slots are known: then it is a hole.
-        hole: bool,
-    },
-    /// The assignment is here, the item that it names is not.
-    NoItem {
-        /// The slot.
-        slot: Slot,
-        /// What to look for.
-        item: Id,
-    },
-    /// Assignments of the slot are here, none follows on the one before.
-    Unlinked {
-        /// The slot.
-        slot: Slot,
-    },
-    /// The scheduler signed two different messages into the slot, and both go on equally far.
-    Contradiction {
-        /// The slot.
-        slot: Slot,
-        /// Two assignments that prove it.
-        proof: (Id, Id),
-    },
+    pub item: Id,
 }
 
 /// A process's log, as far as it can be vouched for.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// The process item.
-    pub process: Verified<DataItem>,
+    /// Whose word its order is.
+    pub scheduler: Address,
     /// Slots from 0, without a gap, each following on the one before by the hash chain.
     pub entries: Vec<Entry>,
     /// Why there are not more.
     pub end: End,
-    /// Contradictions on the way that longer chains decided: evidence.
+    /// Contradictions on the way that longer chains decided: ids of two assignments, evidence.
     pub contradictions: Vec<(Id, Id)>,
 }
 
 impl Archive {
-    /// Takes every item of a root bundle that holds, also those of bundles within. Items on Arweave were valid for whoever wrote them
-    /// there: what the strict profile refuses is read by the archive profile. Broken ones are counted and left out; they cannot spoil
-    /// the others.
-    ///
-    /// # Errors
-    /// The root is no bundle, or there is no more room; what was taken before stays.
-    pub fn add_bundle(&mut self, root: Bytes) -> Result<Unpacked, RecoverError> {
-        let mut full = None;
-        let report = unpack(root, Profile::Archive, UnpackLimits::default(), |Found { item, .. }| {
-            if full.is_none() {
-                match item.verify() {
-                    Ok(item) => full = self.add(item).err(),
-                    Err(_) => self.refused += 1,
-                }
-            }
-        })?;
-        full.map_or(Ok(report), Err)
-    }
-
-    /// Takes an item; one that is here already changes nothing.
+    /// Takes what a bundle has; what is here already changes nothing.
     ///
     /// # Errors
     /// There is no more room.
-    pub fn add(&mut self, item: Verified<DataItem>) -> Result<(), RecoverError> {
-        let id = item.id();
-        if self.items.contains_key(&id) {
-            return Ok(());
+    pub fn take(&mut self, gleaned: Gleaned) -> Result<(), RecoverError> {
+        self.refused += gleaned.refused;
+        for (id, place, what) in gleaned.items {
+            if self.items.contains_key(&id) {
+                continue;
+            }
+            if self.items.len() >= RECOVER_ITEMS_MAX {
+                return Err(RecoverError::Full);
+            }
+            self.items.insert(id, place);
+            match what {
+                What::Assignment { process, slot, claim } => {
+                    self.claims.entry(process).or_default().entry(slot).or_default().push(claim);
+                }
+                What::Process(scheduler) => drop(self.processes.insert(id, scheduler)),
+                What::Range { process, claim } => self.ranges.entry(process).or_default().push(claim),
+                What::State { process, claim } => self.states.entry(process).or_default().push(claim),
+                What::Frames { scheduler, tenure, claim } => self.frames.entry((scheduler, tenure)).or_default().push(claim),
+                What::Other => {}
+            }
         }
-        let found = self.bytes + item.as_bytes().len() as u64;
-        if found > RECOVER_BYTES_MAX {
-            return Err(RecoverError::Full { found });
-        }
-        self.bytes = found;
-        if let Some(Ok(record)) = Record::read(&item) {
-            self.records.push((id, record));
-        }
-        if Kind::of(&item) == Some(Kind::Assignment)
-            && let Ok(assignment) = Assignment::read(item.clone())
-        {
-            let content = assignment.content();
-            self.assignments.entry(content.process).or_default().entry(content.slot).or_default().push(assignment);
-        }
-        self.items.insert(id, item);
         Ok(())
     }
 
-    /// An item.
-    pub fn item(&self, id: &Id) -> Option<&Verified<DataItem>> {
-        self.items.get(id)
+    /// Where an item lies.
+    pub fn place(&self, id: &Id) -> Option<Place> {
+        self.items.get(id).copied()
+    }
+
+    /// Whether an item is here.
+    pub fn has(&self, id: &Id) -> bool {
+        self.items.contains_key(id)
     }
 
     /// How many items there are.
@@ -180,118 +181,76 @@ impl Archive {
         self.refused
     }
 
-    /// Records of nodes, in the order in which they came: their signer's word and nothing more.
-    pub fn records(&self) -> &[(Id, Record)] {
-        &self.records
+    /// Process items, by id, with the scheduler that each names.
+    pub fn processes(&self) -> impl Iterator<Item = (&Id, &Address)> {
+        self.processes.iter()
     }
 
-    /// Processes of which an assignment is here, by id.
-    pub fn processes(&self) -> Vec<Id> {
-        let mut ids: Vec<Id> = self.assignments.keys().copied().collect();
-        ids.sort_unstable();
-        ids
+    /// The scheduler that a process names, if its item is here.
+    pub fn scheduler(&self, process: &Id) -> Option<&Address> {
+        self.processes.get(process)
+    }
+
+    /// Processes of which an assignment is here.
+    pub fn assigned(&self) -> impl Iterator<Item = &Id> {
+        self.claims.keys()
+    }
+
+    /// Items of a process that its scheduler's assignments and records name and that are not here, as many as are asked about at once.
+    pub fn unseen(&self, process: &Id, scheduler: &Address) -> Vec<Id> {
+        let claims = self.claims.get(process).into_iter().flat_map(|slots| slots.values().flatten());
+        let messages = claims.filter(|claim| claim.signer == *scheduler).map(|claim| claim.message);
+        let records = self.ranges.get(process).into_iter().flatten().filter(|claim| claim.signer == *scheduler);
+        let named = messages.chain(records.filter_map(|claim| claim.previous));
+        named.filter(|id| !self.items.contains_key(id)).take(RECOVER_MISSING_MAX).collect()
+    }
+
+    /// Records of a process's ranges that any of these made, by first slot: whoever stands in for a scheduler signs with its own key.
+    pub fn ranges(&self, process: &Id, signers: &BTreeSet<Address>) -> Vec<RecordClaim> {
+        sorted(self.ranges.get(process), signers)
+    }
+
+    /// Records of a process's states that any of these made, the newest first: what they are worth is for certificates to say.
+    pub fn states(&self, process: &Id, signers: &BTreeSet<Address>) -> Vec<RecordClaim> {
+        let mut found = self.states.get(process).cloned().unwrap_or_default();
+        found.retain(|claim| signers.contains(&claim.signer));
+        found.sort_unstable_by_key(|claim| (std::cmp::Reverse(claim.from), claim.id));
+        found
+    }
+
+    /// Records of a chain's frames that any of these made, by first sequence.
+    pub fn frames(&self, scheduler: &Address, tenure: u64, signers: &BTreeSet<Address>) -> Vec<RecordClaim> {
+        sorted(self.frames.get(&(*scheduler, tenure)), signers)
     }
 
     /// The log of a process: from its own item alone it is known who orders it, and everything else follows.
     ///
     /// # Errors
     /// The process item is not here, or is none.
-    pub fn log(&self, process: &Id) -> Result<Log, RecoverError> {
-        let item = self.items.get(process).ok_or(RecoverError::NoProcess(*process))?;
+    pub fn log(&self, process: &Id, depot: &Depot) -> Result<Log, RecoverError> {
+        let place = self.items.get(process).ok_or(RecoverError::NoProcess(*process))?;
+        let item = depot.item(place)?;
         let not = |why: String| RecoverError::NotAProcess { id: *process, why };
-        let view = Process::read(item).map_err(|error| not(error.to_string()))?;
+        let view = Process::read(&item).map_err(|error| not(error.to_string()))?;
         let scheduler: Address = view.scheduler.parse().map_err(|_| not(format!("its scheduler is `{}`", view.scheduler)))?;
         let none = BTreeMap::new();
-        let known = self.assignments.get(process).unwrap_or(&none);
-        let walked = walk(process, &scheduler, known);
+        let walked = walk::walk(process, &scheduler, self.claims.get(process).unwrap_or(&none));
         let mut entries = Vec::with_capacity(walked.path.len());
         let mut end = walked.end;
-        for assignment in walked.path {
-            let wanted = assignment.message();
-            let Some(item) = self.items.get(&wanted) else {
-                end = End::NoItem { slot: assignment.content().slot, item: wanted };
+        for (slot, claim) in walked.path {
+            if !self.items.contains_key(&claim.message) {
+                end = End::NoItem { slot, item: claim.message };
                 break;
-            };
-            entries.push(Entry { assignment: assignment.clone(), item: item.clone() });
-        }
-        Ok(Log { process: item.clone(), entries, end, contradictions: walked.contradictions })
-    }
-}
-
-/// One assignment on a branch.
-struct Node<'a> {
-    assignment: &'a Assignment,
-    /// The node before; `None` at slot 0.
-    before: Option<usize>,
-}
-
-struct Walked<'a> {
-    path: Vec<&'a Assignment>,
-    end: End,
-    contradictions: Vec<(Id, Id)>,
-}
-
-/// Follows the hash chain from the first slot, all branches side by side. A chain names the ids of all assignments before it: which of
-/// several that were signed again is meant, the next slot says.
-fn walk<'a>(process: &Id, scheduler: &Address, known: &'a BTreeMap<Slot, Vec<Assignment>>) -> Walked<'a> {
-    let mut nodes: Vec<Node<'a>> = Vec::new();
-    let mut live: Vec<(Option<usize>, HashChain)> = vec![(None, HashChain::first(process))];
-    let mut contradictions = Vec::new();
-    let mut slot = Slot(0);
-    let end = loop {
-        let mut here: Vec<&Assignment> = known.get(&slot).into_iter().flatten().filter(|found| found.signer() == *scheduler).collect();
-        if here.is_empty() {
-            let hole = known.range(slot..).any(|(_, found)| found.iter().any(|found| found.signer() == *scheduler));
-            break End::NoAssignment { slot, hole };
-        }
-        // By id, so that what is kept does not depend on the order in which bundles came.
-        here.sort_unstable_by_key(|found| found.id());
-        let mut next = Vec::new();
-        for (before, chain) in &live {
-            for assignment in here.iter().filter(|found| found.content().hash_chain == *chain) {
-                if next.len() < RECOVER_BRANCHES_MAX {
-                    nodes.push(Node { assignment, before: *before });
-                    next.push((Some(nodes.len() - 1), assignment.next_chain()));
-                }
             }
+            entries.push(Entry { slot, assignment: claim.id, item: claim.message });
         }
-        if next.is_empty() {
-            break End::Unlinked { slot };
-        }
-        let of = |place: &(Option<usize>, HashChain)| place.0.and_then(|at| nodes.get(at)).map(|node| node.assignment);
-        let first = next.first().and_then(of);
-        if let Some(first) = first
-            && let Some(other) = next.iter().filter_map(of).find(|other| first.content().contradicts(other.content()))
-        {
-            contradictions.push((first.id(), other.id()));
-        }
-        live = next;
-        slot = slot.next();
-    };
-    let path = |tip: Option<usize>| {
-        let mut path = Vec::new();
-        let mut at = tip.and_then(|at| nodes.get(at));
-        while let Some(node) = at {
-            path.push(node.assignment);
-            at = node.before.and_then(|before| nodes.get(before));
-        }
-        path.reverse();
-        path
-    };
-    // All live branches are equally long. Where they differ in more than signatures, nobody can say which one counts.
-    let best = path(live.first().and_then(|(tip, _)| *tip));
-    let split = live.iter().skip(1).filter_map(|(tip, _)| {
-        let other = path(*tip);
-        best.iter()
-            .zip(&other)
-            .position(|(one, two)| one.content().message != two.content().message)
-            .map(|at| (at, best[at].id(), other[at].id()))
-    });
-    match split.min_by_key(|(at, ..)| *at) {
-        Some((at, one, two)) => {
-            let end = End::Contradiction { slot: Slot(at as u64), proof: (one, two) };
-            Walked { path: best[..at].to_vec(), end, contradictions }
-        }
-        None => Walked { path: best, end, contradictions },
+        Ok(Log { scheduler, entries, end, contradictions: walked.contradictions })
     }
+}
+
+/// In an order that does not depend on how they came.
+fn sorted(claims: Option<&Vec<RecordClaim>>, signers: &BTreeSet<Address>) -> Vec<RecordClaim> {
+    let mut found: Vec<RecordClaim> = claims.into_iter().flatten().filter(|claim| signers.contains(&claim.signer)).copied().collect();
+    found.sort_unstable_by_key(|claim| (claim.from, claim.to, claim.id));
+    found
 }

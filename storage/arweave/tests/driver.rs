@@ -2,70 +2,20 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ao_arweave::client::Client;
-use ao_arweave::driver::{Driver, KeepError, Keeper, Parcel, Parts, Remembered, Rows, ShipError, Standing};
-use ao_arweave::pipeline::{Alarm, Budget, Covered, Settings, Shipment, Spent, Stage, Via};
-use ao_types::{Canonical as _, DataItem, Id, ItemBuilder, NetworkId, Slot, Verified, Wallet};
+use ao_arweave::driver::{Driver, Parcel, Parts, ShipError, Standing};
+use ao_arweave::pipeline::{Alarm, Budget, Covered, Settings, Shipment, Stage, Via};
+use ao_types::{Canonical as _, Id, ItemBuilder, NetworkId, Slot, Wallet};
+use common::memory::Memory;
 use common::{Chain, Gateway, World, wallet};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 const CONFIRMATIONS: u64 = 5;
 const PATIENCE: Duration = Duration::from_secs(120);
-
-#[derive(Default)]
-struct Kept {
-    rows: BTreeMap<u64, Vec<u8>>,
-    parcels: BTreeMap<u64, Vec<Verified<DataItem>>>,
-    spent: Spent,
-    settled: Vec<u64>,
-    unsettled: Vec<u64>,
-    alarms: Vec<Alarm>,
-    writes: u64,
-    /// Every so many writes one fails.
-    refuse_every: u64,
-}
-
-#[derive(Default)]
-struct Memory(Mutex<Kept>);
-
-impl Keeper for Memory {
-    fn load(&self) -> Result<Remembered, KeepError> {
-        let kept = self.0.lock();
-        let shipments = kept.rows.values().map(|row| Shipment::decode(row).unwrap()).collect();
-        Ok(Remembered { shipments, spent: kept.spent, next: 1 })
-    }
-
-    fn remember(&self, rows: Rows<'_>) -> Result<(), KeepError> {
-        let mut kept = self.0.lock();
-        kept.writes += 1;
-        if kept.refuse_every > 0 && kept.writes.is_multiple_of(kept.refuse_every) {
-            return Err(KeepError("the disk is full".into()));
-        }
-        for row in rows.shipments {
-            kept.rows.insert(row.number, row.encode());
-        }
-        kept.spent = rows.spent.unwrap_or(kept.spent);
-        if let Some((number, parcel)) = rows.parcel {
-            kept.parcels.insert(number, parcel.items.clone());
-        }
-        kept.settled.extend(rows.settled);
-        kept.unsettled.extend(rows.unsettled);
-        Ok(())
-    }
-
-    fn items(&self, shipment: u64) -> Result<Vec<Verified<DataItem>>, KeepError> {
-        self.0.lock().parcels.get(&shipment).cloned().ok_or_else(|| KeepError("no such shipment".into()))
-    }
-
-    fn alarm(&self, _shipment: u64, alarm: Alarm, _why: &str) {
-        self.0.lock().alarms.push(alarm);
-    }
-}
 
 struct Net {
     chain: Arc<Mutex<Chain>>,
@@ -131,7 +81,7 @@ fn parcel(number: u8, bytes: usize) -> Parcel {
     let wallet = Wallet::ed25519_from_seed(&[number; 32]);
     let item = |n: u8| ItemBuilder::new().tag("Type", "Message").data(vec![n; bytes]).sign(&wallet).unwrap();
     let covered = vec![Covered { process: Id([number; 32]), from: Slot(0), to: Slot(1) }];
-    Parcel { items: vec![item(0), item(1)], covered, since_ms: 0 }
+    Parcel { items: vec![item(0), item(1)], records: Vec::new(), covered, since_ms: 0 }
 }
 
 /// Winston for a bundle of so many chunks.

@@ -4,9 +4,10 @@ mod common;
 
 use std::sync::Arc;
 
-use ao_arweave::client::Client;
+use ao_arweave::client::{Client, Header, signed_data};
 use ao_arweave::compose::{Composed, compose};
 use ao_arweave::gateways::Health;
+use ao_arweave::limits::PROMISE_BLOCKS;
 use ao_arweave::pipeline::{Answer, Held, Known, Place, Posted, Seeded};
 use ao_types::hash::sha256;
 use ao_types::receipt::Receipt;
@@ -165,16 +166,132 @@ async fn nobody_is_sent_to_this_machine() {
     assert_eq!(canary.hits(), 0);
 }
 
+fn quoted(answer: Option<Answer>) -> Option<(u128, [u8; 48], u64, u128)> {
+    let Answer::Quoted { price, anchor, anchor_height, balance } = answer? else { panic!("no quote") };
+    Some((price, anchor, anchor_height, balance))
+}
+
 #[tokio::test]
-async fn prices_that_are_far_apart_and_anchors_of_nowhere_are_not_used() {
-    let net = Net::new(2).await;
+async fn no_gateway_alone_says_what_it_costs_or_what_to_be_anchored_to() {
+    let net = Net::new(3).await;
     let wallet = Id([1; 32]);
-    assert!(net.client.quote(&wallet, 1, net.tip()).await.is_some());
-    assert_eq!(net.client.quote(&wallet, 1, net.tip() + 60).await, None, "the anchor is older than fifty blocks");
-    assert_eq!(net.client.quote(&wallet, 1, 0).await, None, "the anchor is newer than the chain");
+    let quote = async |tip| quoted(net.client.quote(&wallet, 1, tip).await);
+    let anchor: [u8; 48] = net.chain.lock().blocks[3].0.clone().try_into().unwrap();
+    let right = Some((1000, anchor, net.tip() - 6, 1_000_000_000));
+    assert_eq!(quote(net.tip()).await, right);
+    net.gateways[0].with(|faults| (faults.branch, faults.dear, faults.poor) = (true, Some(1_000_000), true));
+    assert_eq!(quote(net.tip()).await, right, "one of three changes nothing");
     assert_eq!(net.client.balance(&wallet).await, Some(1_000_000_000));
-    net.gateways.iter().for_each(|gateway| gateway.with(|faults| faults.status = Some((500, None))));
-    assert_eq!(net.client.quote(&wallet, 1, net.tip()).await, None);
+    net.gateways[2].with(|faults| faults.down = true);
+    assert_eq!(quote(net.tip()).await, None, "two are left, and do not agree about the chain");
+    net.gateways[0].with(|faults| faults.branch = false);
+    net.world.pass(60_000);
+    assert_eq!(quote(net.tip()).await, Some((2000, anchor, net.tip() - 6, 1_000_000_000)), "and one of two makes it twice as dear at most");
+    net.gateways[0].with(|faults| faults.dear = Some(0));
+    net.world.pass(60_000);
+    assert_eq!(quote(net.tip()).await, None, "a price of nothing is a lie, and one alone is not believed");
+    assert!(net.world.heard.lock().contains(&(net.gateways[0].url.clone(), Health::Lied)));
+    // A chain that has just begun has no block six deep.
+    let young = Net::new(2).await;
+    let first = young.tip() - 9;
+    let tip: [u8; 48] = young.chain.lock().blocks[2].0.clone().try_into().unwrap();
+    let found = quoted(young.client.quote(&wallet, 1, first + 2).await).unwrap();
+    assert_eq!((found.1, found.2), (tip, first + 2));
+    assert_eq!(quoted(young.client.quote(&wallet, 1, young.tip() + 60).await), None, "of a block that nobody has");
+}
+
+#[tokio::test]
+async fn a_dispute_about_a_block_is_neither_mined_nor_lost() {
+    let net = Net::new(2).await;
+    let (transaction, _) = net.anchored().await;
+    let (id, tip) = (transaction.id, net.tip());
+    // It is mined. One gateway shows it, the other one is down: nobody may conclude that it is in no block.
+    net.gateways[1].with(|faults| faults.down = true);
+    assert_eq!(net.client.known(&id, tip).await, Some(Known::Disputed));
+    net.gateways[1].with(|faults| (faults.down, faults.blind, faults.branch) = (false, true, true));
+    net.world.pass(60_000);
+    assert_eq!(net.client.known(&id, tip).await, Some(Known::Disputed), "or says otherwise");
+    // One says that a transaction waits, and nobody else answers: that is no quorum for being in no block.
+    net.gateways[0].with(|faults| faults.down = true);
+    assert_eq!(net.client.known(&Id([9; 32]), tip).await, None);
+
+    // Of three, two refute one that invents a block.
+    let net = Net::new(3).await;
+    let nowhere = Id([9; 32]);
+    net.gateways[0].with(|faults| (faults.branch, faults.claims_mined) = (true, Some(net.tip())));
+    assert_eq!(net.client.known(&nowhere, net.tip()).await, Some(Known::Unknown));
+    net.gateways[1].with(|faults| faults.down = true);
+    assert_eq!(net.client.known(&nowhere, net.tip()).await, None, "the one that is left does not say alone that it is in no block");
+}
+
+#[tokio::test]
+async fn an_index_is_a_hint_and_the_bytes_decide() {
+    let net = Net::new(2).await;
+    let key = Wallet::ed25519_from_seed(&[1; 32]);
+    let inner = compose(&[ItemBuilder::new().data(vec![1; 300_000]).sign(&key).unwrap()]).unwrap();
+    let carrier = inner.item(&NetworkId([1; 32])).sign(&key).unwrap();
+    // What a service makes of it: a bundle within a bundle, beside items of others.
+    let others = |n: u8| ItemBuilder::new().data(vec![n; 1000]).sign(&Wallet::ed25519_from_seed(&[n; 32])).unwrap();
+    let middle = compose(&[others(2), carrier.clone()]).unwrap().item(&NetworkId([2; 32])).sign(&key).unwrap();
+    let outer = compose(&[others(3), middle.clone(), others(4)]).unwrap();
+    let post = async |bundle: &Composed| {
+        let anchor = quoted(net.client.quote(&Id([1; 32]), 1, net.tip()).await).unwrap().1;
+        let header = bundle.header(&NetworkId([2; 32]), anchor, 3000).sign(&wallet(0)).unwrap();
+        let body = Bytes::from(serde_json::to_vec(&header).unwrap());
+        let posted = net.client.post_transaction(body, &[]).await;
+        let Answer::Posted { endpoint, outcome: Posted::Taken(None) } = posted else { panic!("{posted:?}") };
+        let chunks = bundle.chunk_count() as u32;
+        assert_eq!(net.client.post_chunks(&endpoint, bundle, 0, chunks).await, Seeded::Taken(chunks));
+        header.id
+    };
+    let (right, wrong) = (post(&outer).await, post(&compose(&[others(5)]).unwrap()).await);
+    net.chain.lock().mine();
+    let (id, tip) = (carrier.id(), net.tip());
+    let says = |gateway: usize, transaction: Id, parent: Id| {
+        let rows = [(id, (Some(parent), Some(tip))), (middle.id(), (Some(transaction), Some(tip))), (transaction, (None, Some(tip)))];
+        net.gateways[gateway].with(|faults| faults.index = rows.into());
+    };
+    assert_eq!(net.client.known_item(&id).await, Some(Known::Unknown));
+    // One of them names a transaction that is in a block, and has nothing to do with it.
+    says(0, wrong, wrong);
+    assert_eq!(net.client.known_item(&id).await, Some(Known::Pending), "not mined, whoever says so");
+    says(0, wrong, middle.id());
+    says(1, right, right);
+    assert_eq!(net.client.known_item(&id).await, Some(Known::Pending), "the right transaction, and the item is not where it is said to be");
+    says(1, right, middle.id());
+    let Some(Known::Mined(place)) = net.client.known_item(&id).await else { panic!("it is mined") };
+    assert_eq!((place.height, place.transaction, place.carrier), (tip, right, id));
+    assert_eq!(net.client.item_data(&place, &[]).await, Some(inner.bytes.clone()));
+    let elsewhere = Place { transaction: wrong, ..place.clone() };
+    assert_eq!(net.client.item_data(&elsewhere, &[]).await, None);
+    net.gateways.iter().for_each(|gateway| gateway.with(|faults| faults.wrong_data = true));
+    assert_eq!(net.client.item_data(&place, &[]).await, None, "forged chunks prove nothing");
+}
+
+#[tokio::test]
+async fn transactions_of_other_kinds_are_no_lies_and_nothing_of_ours_hides_as_one() {
+    let net = Net::new(2).await;
+    let (ours, _) = net.anchored().await;
+    // A key of another kind, and format 1: short, and with its data inside.
+    let signature = Base64Url(vec![7; 65]);
+    let other = Transaction { format: 2, id: Id(sha256(&[&signature.0])), signature, ..Transaction::default() };
+    let old = |bytes: usize| {
+        let signature = Base64Url(vec![bytes as u8; 512]);
+        let (id, number) = (Id(sha256(&[&signature.0])), "0".to_owned());
+        Transaction { format: 1, id, signature, data: Base64Url(vec![1; bytes]), reward: number, ..Transaction::default() }
+    };
+    for foreign in [&other, &old(10), &old(100_001)] {
+        net.chain.lock().foreign.insert(foreign.id, serde_json::to_string(foreign).unwrap());
+        assert_eq!(net.client.header(&foreign.id).await, Some(Header::Foreign));
+        assert_eq!((net.last(0), net.last(1).unwrap_or(Health::Answered)), (Some(Health::Answered), Health::Answered));
+    }
+    assert!(signed_data(&ours).is_some());
+    assert_eq!(signed_data(&Transaction { format: 1, ..ours.clone() }), None, "a signature of format 1 covers no root");
+    // Who shows ours as one of those is not believed alone.
+    net.gateways[0].with(|faults| faults.old = true);
+    assert_eq!(net.client.header(&ours.id).await, Some(Header::Signed(Box::new(ours.clone()))));
+    net.gateways[1].with(|faults| faults.down = true);
+    assert_eq!(net.client.header(&ours.id).await, None);
 }
 
 fn receipt(wallet: &Wallet, id: String, deadline_height: u64) -> Receipt {
@@ -225,6 +342,15 @@ async fn a_receipt_counts_from_the_pinned_key_for_this_item_and_no_other() {
         assert_eq!(world.last(&service.url), Some(Health::Lied));
     }
     assert!(matches!(post(json!({ "id": 1 })).await, Posted::Refused(_)));
+    // It has the item already and gives no receipt: it has the usual time, and no more.
+    service.with(|faults| (faults.receipt, faults.answer) = (None, Some((202, "{}"))));
+    let answer = client.post_item(&item.id(), item.as_bytes().clone(), &[], 100).await;
+    let Answer::Posted { outcome: Posted::Taken(Some(promise)), .. } = answer else { panic!("{answer:?}") };
+    assert_eq!((promise.due(), promise.receipt.len()), (100 + PROMISE_BLOCKS, 0));
+    service.with(|faults| faults.answer = None);
+    // A deadline beyond all others is ours to shorten.
+    let Posted::Taken(Some(promise)) = post(json!(receipt(&pinned, item.id().to_string(), u64::MAX))).await else { panic!("no promise") };
+    assert_eq!((promise.deadline, promise.due()), (u64::MAX, 100 + PROMISE_BLOCKS));
     service.with(|faults| (faults.receipt, faults.status) = (None, Some((402, None))));
     let answer = client.post_item(&item.id(), item.as_bytes().clone(), &[], 100).await;
     assert!(matches!(answer, Answer::Posted { outcome: Posted::Refused(_), .. }), "no credit: {answer:?}");

@@ -32,6 +32,8 @@ fn usage(table: Table) -> Use {
         | Table::Content
         | Table::Confirmed
         | Table::Evaluations
+        | Table::Backfills
+        | Table::AnchoredStates
         | Table::EvaluationHeads
         | Table::Schedule
         | Table::EngineRecords
@@ -40,6 +42,10 @@ fn usage(table: Table) -> Use {
         | Table::Evidence
         | Table::AnchorHeads
         | Table::Anchored
+        | Table::AnchorChains
+        | Table::AnchoredResults
+        | Table::Pruned
+        | Table::Loaded
         | Table::Accounts => Use::Points,
         Table::Sequence
         | Table::TagIndex
@@ -51,6 +57,7 @@ fn usage(table: Table) -> Use {
         | Table::Monitors
         | Table::Checkpoints
         | Table::Blocks
+        | Table::CertifiedStates
         | Table::Frames
         | Table::Shipments
         | Table::ShipmentItems => Use::Ranges,

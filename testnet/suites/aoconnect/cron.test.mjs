@@ -72,10 +72,11 @@ test('monitor: cron messages are pushed while it is on, and not after', async ()
   assert.equal(valueOf(message.tags, 'Action'), 'Ticked')
   assert.equal(valueOf(message.tags, 'Pushed-For'), undefined, 'a cron message has no origin')
   await ao.unmonitor({ process, signer: signer() })
-  const after = (await schedule(sink)).length
   const ticks = (await ask(`/cron/${process}`)).json.edges.length
-  await until('two more ticks', async () => (await ask(`/cron/${process}`)).json.edges.length >= ticks + 2)
-  assert.ok((await schedule(sink)).length <= after + 1, 'at most the tick under way is pushed')
+  await until('four more ticks', async () => (await ask(`/cron/${process}`)).json.edges.length >= ticks + 4)
+  // Those of before may still be on their way on a slow machine: which ones are pushed counts, not when they arrive.
+  const pushed = (await schedule(sink)).map(({ node }) => Number(valueOf(node.message.tags, 'N') ?? 0))
+  assert.ok(Math.max(...pushed) <= ticks + 1, `tick ${Math.max(...pushed)} was pushed, and there were ${ticks}`)
 })
 
 test('monitor: twice is refused, so is taking away what is not there', async () => {

@@ -6,6 +6,9 @@ use ao_p2p::hostile::Hostile;
 use ao_testnet::network::Network;
 use ao_types::Genesis;
 
+/// Kind of a direct message on the wire.
+pub const DIRECT: u8 = 4;
+
 /// What a stranger knows of a network.
 pub struct Target {
     pub genesis: Genesis,

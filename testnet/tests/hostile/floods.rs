@@ -3,18 +3,13 @@
 use std::time::{Duration, Instant};
 
 use ao_p2p::hostile::Hostile;
-use ao_testnet::client::{Client, output};
-use ao_testnet::items::Person;
-use ao_testnet::network::{Network, Plan};
-use ao_types::Id;
 
-use crate::attacker::Target;
+use crate::attacker::{DIRECT, Target};
+use crate::world::World;
 
 /// What a node may grow by while it is flooded: queues of every kind are bounded, and together they stay below this.
 const GROWTH_MAX: u64 = 192 << 20;
 
-/// Kind of a direct message on the wire.
-const DIRECT: u8 = 4;
 /// Kind of a range question.
 const RANGE: u8 = 1;
 
@@ -58,46 +53,6 @@ const ATTACKS: &[(&str, Attack)] = &[
     }),
 ];
 
-struct World {
-    network: Network,
-    clients: Vec<Client>,
-    owner: Person,
-    process: Id,
-    count: u64,
-}
-
-impl World {
-    async fn new(engine: &str) -> Self {
-        let network = Plan::new(engine, 4).start().await.unwrap();
-        let clients = network.clients().unwrap();
-        let owner = Person::named("owner");
-        let process = clients[1].spawn(&owner, None, &[], "Count = 0").await.unwrap();
-        clients[1].eval(&owner, process, "Count = 0").await.unwrap();
-        Self { network, clients, owner, process, count: 0 }
-    }
-
-    /// A message through another node than the one that is attacked; how long its result took, which waits for confirmation.
-    async fn step(&mut self) -> Duration {
-        self.count += 1;
-        let began = Instant::now();
-        let item =
-            self.owner.message(self.process, &[("Action", "Eval"), ("N", &self.count.to_string())], "Count = Count + 1 return Count");
-        let result = self.clients[1].call(self.process, &item).await.unwrap();
-        assert_eq!(output(&result).unwrap(), self.count.to_string());
-        began.elapsed()
-    }
-
-    fn resident(&self) -> u64 {
-        self.network.node(0).unwrap().resident().unwrap()
-    }
-
-    async fn bans(&self) -> u64 {
-        let metrics = Client::new(self.network.node(0).unwrap().metrics().unwrap()).unwrap().text("/metrics").await.unwrap();
-        let counts = metrics.lines().filter(|line| line.starts_with("aonode_p2p_bans_total{"));
-        counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
-    }
-}
-
 /// Misbehaves until it is thrown out; how many times it did.
 async fn until_banned(target: &Target, hostile: &mut Hostile, attack: Attack, per_turn: u32) -> u32 {
     let mut sent = 0;
@@ -130,9 +85,12 @@ async fn who_floods_a_node_is_banned_and_the_others_go_on() {
         assert_eq!(world.bans().await, n as u64 + 1, "{what}");
         println!("{what}: banned after {sent}; a confirmed message elsewhere took {} ms meanwhile", took.as_millis());
     }
+    // F50: a node of another version of the protocol is sent away, told of, and not banned: it is nobody's fault.
+    let banned = world.bans().await;
     target.sends_away_version(2).await;
     let log = world.network.node(0).unwrap().log().wait_for(|line| line.contains("peer_version")).await.unwrap();
     assert!(log.contains("upgrade the older"), "{log}");
+    assert_eq!(world.bans().await, banned, "another version is no offence");
     let grown = world.resident().saturating_sub(before);
     assert!(grown < GROWTH_MAX, "the node grew by {} MiB", grown >> 20);
     world.step().await;

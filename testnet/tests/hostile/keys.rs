@@ -15,14 +15,12 @@ use aonode::datadir::Layout;
 use aonode::keys::Keys;
 use aonode::network::message::Direct;
 
-use crate::attacker::Target;
+use crate::attacker::{DIRECT, Target};
 
 /// Only a failure takes so long.
 const SOON: Duration = Duration::from_secs(120);
 /// Exit code of operations.md §1: signing was refused because it could contradict an earlier signature.
 const SIGNING_SAFETY: i32 = 11;
-/// Kind of a direct message on the wire.
-const DIRECT: u8 = 4;
 
 /// Four nodes of which the last is started and ended by the test itself; the third can be left away, so that the last must sign.
 struct World {

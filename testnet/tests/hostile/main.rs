@@ -6,3 +6,5 @@ mod connections;
 mod floods;
 mod injector;
 mod keys;
+mod safety;
+mod world;

@@ -9,6 +9,7 @@ use ao_testnet::prometheus::monitoring;
 pub enum Seen {
     Node,
     Network,
+    Anchor,
     Planned,
 }
 
@@ -32,6 +33,7 @@ pub fn golden() -> BTreeMap<String, Metric> {
         let seen = match seen {
             "node" => Seen::Node,
             "network" => Seen::Network,
+            "anchor" => Seen::Anchor,
             "planned" => Seen::Planned,
             _ => panic!("{line}"),
         };

@@ -4,3 +4,5 @@ mod chaos;
 mod faults;
 mod join;
 mod members;
+mod recovery;
+mod snapshot;

@@ -115,6 +115,19 @@ fn declared_and_running_sizes_are_checked() {
 }
 
 #[test]
+fn a_root_is_known_without_a_machine() {
+    let (whole, module) = (large(), identity().module);
+    assert_eq!(root_of(module, &whole.bytes).unwrap(), whole.root);
+    let refused = |module, bytes: &[u8]| root_of(module, bytes).unwrap_err().to_string();
+    assert!(refused(Id([4; 32]), &whole.bytes).contains("it is of module"));
+    assert!(refused(module, &whole.bytes[..whole.bytes.len() - 1]).contains("early"));
+    let header = Header { identity: identity(), len: 4 << 20, root: whole.root, parent: Some(whole.root), pages: vec![], zeroed: vec![] };
+    assert!(refused(module, &header.write()).contains("a delta to"));
+    let header = Header { parent: None, ..header };
+    assert!(refused(module, &header.write()).contains("hash to"));
+}
+
+#[test]
 fn the_form_of_the_reference_goes_both_ways() {
     let mut raw = vec![0; 1 << 20];
     raw[70_000] = 5;
@@ -123,6 +136,10 @@ fn the_form_of_the_reference_goes_both_ways() {
     let mut memory = empty();
     restore(&mut memory, &identity(), &[checkpoint]).unwrap();
     assert_eq!(memory.committed(0, raw.len()), raw);
+    let exported = export(&import_gzip(identity().module, "test", &packed).unwrap()).unwrap();
+    assert_eq!(gunzip(&exported.gzip, raw.len()).unwrap(), raw);
+    assert_eq!(exported.sha256, ao_types::hash::sha256(&[&raw]));
+    assert!(matches!(gunzip(&exported.gzip, raw.len() - 1), Err(Error::BadCheckpoint(_))), "no more than is asked for");
     let import = |raw: &[u8]| import_gzip(Id::default(), "test", &export_gzip(raw).unwrap());
     assert!(import(&raw[..1 << 16]).is_ok());
     for bad in [0, PAGE, (1 << 16) - 1] {
@@ -145,7 +162,10 @@ proptest! {
         if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
         damaged.bytes = bytes.into();
         let mut memory = empty();
-        match restore(&mut memory, &identity(), std::slice::from_ref(&damaged)) {
+        let without_machine = root_of(identity().module, &damaged.bytes).is_ok_and(|found| found == damaged.root);
+        let restored = restore(&mut memory, &identity(), std::slice::from_ref(&damaged));
+        prop_assert_eq!(without_machine, restored.is_ok());
+        match restored {
             Ok(()) => prop_assert_eq!(root(&mut memory, &identity()), damaged.root),
             Err(Error::BadCheckpoint(_)) => {}
             Err(other) => prop_assert!(false, "{other}"),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::bls::{Bls, BlsSecret};
 use crate::cheap::{Cheap, CheapSecret};
 use crate::contract::committee_of;
 use crate::example::{NETWORK, chain, rosters};
@@ -82,4 +83,46 @@ proptest! {
             prop_assert!(!collector.add(index, BlsSignature([0; 96])), "nothing more is taken from it");
         }
     }
+}
+
+/// What a certificate of a large committee may weigh (`consensus.md` §13).
+const LARGE_BYTES_MAX: usize = 400;
+
+/// With real signatures: a thousand members with `AONODE_FULL=1`. How long a check takes is printed, of the best of a few: on a machine that
+/// does other things too nothing follows from one.
+#[test]
+#[allow(clippy::print_stdout, reason = "the figures, for who asks for them")]
+fn a_certificate_of_a_large_committee_is_small_and_one_check() {
+    let count: u64 = if std::env::var_os("AONODE_FULL").is_some() { 1_000 } else { 128 };
+    let secret = |n: u64| {
+        let mut seed = [1; 32];
+        seed[..8].copy_from_slice(&n.to_be_bytes());
+        BlsSecret::from_seed(seed).unwrap()
+    };
+    let secrets: Vec<BlsSecret> = (0..count).map(secret).collect();
+    let member = |(n, secret): (usize, &BlsSecret)| ao_types::Member {
+        key: secret.public(),
+        stake: Stake(1),
+        address: ao_types::Address::Arweave(ao_types::Id([n as u8; 32])),
+        peer: crate::contract::peer(n as u64),
+    };
+    let committee = ao_types::Committee::new(Epoch(0), secrets.iter().enumerate().map(member).collect()).unwrap();
+    let rosters = crate::Rosters::new(NETWORK, Arc::new(Bls), [7; 32]).with([committee]).unwrap();
+    let roster = rosters.get(Epoch(0)).unwrap();
+    let mut collector = Collector::new(&NETWORK, Arc::new(Bls), roster.clone(), STATEMENT);
+    let message = STATEMENT.message(&NETWORK);
+    // As far from all and from none as a quorum can be.
+    for secret in secrets.iter().take(count as usize * 2 / 3 + 1) {
+        collector.add(roster.committee().index_of(&secret.public()).unwrap(), secret.sign(&message));
+    }
+    let certificate = collector.certificate().certificate.unwrap();
+    let bytes = ao_types::Canonical::encode(&certificate).len();
+    assert!(bytes <= LARGE_BYTES_MAX, "{bytes} bytes");
+    let check = || {
+        let began = std::time::Instant::now();
+        assert_eq!(rosters.verify_certificate(&certificate), Ok(()));
+        began.elapsed()
+    };
+    let best = (0..5).map(|_| check()).min().unwrap();
+    println!("{count} members: a certificate has {bytes} bytes and is verified in {:.2} ms", best.as_secs_f64() * 1e3);
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use ao_types::{BlsKey, Chain, FrameId, PeerId, Wallet};
+use ao_types::{BlockValue, BlsKey, Chain, FrameId, PeerId, Wallet};
 use bytes::Bytes;
 
 use super::signatures::{Recorder, Seen};
@@ -31,6 +31,8 @@ pub struct Made {
     pub unlawful: bool,
     /// Its body is given to nobody.
     pub withheld: bool,
+    /// It breaks a rule, or stands on one that does: nobody honest vouches for it.
+    pub refusable: bool,
 }
 
 /// What survives a crash.
@@ -42,6 +44,8 @@ pub struct Disk {
     pub rows: MemoryProtection,
     /// Frames whose bodies are here, with their sequence.
     pub frames: BTreeMap<Chain, BTreeSet<(u64, FrameId)>>,
+    /// The same ones: how many were here before each.
+    pub order: BTreeMap<FrameId, usize>,
     /// The node's own frames, in order.
     pub own: Vec<FrameId>,
     /// Where chains stood after the last frame whose confirmation is stored.
@@ -118,6 +122,8 @@ pub struct Host {
     pub decided: u64,
     /// What its key said, in all lives.
     pub seen: Seen,
+    /// Blocks that its key voted for: how many bodies were here when it did first.
+    pub vouched: BTreeMap<BlockValue, usize>,
     /// Fork headers: schedulers that this node convicted.
     pub convicted: BTreeSet<Chain>,
     /// What it schedules.
@@ -149,6 +155,7 @@ impl Host {
             next: BTreeMap::new(),
             decided: 0,
             seen: Seen::default(),
+            vouched: BTreeMap::new(),
             convicted: BTreeSet::new(),
             own: None,
             batches_left: 0,
@@ -189,6 +196,8 @@ impl Host {
             Write::Body(id) | Write::Own(id) => {
                 if let Some(made) = frames.get(id) {
                     self.disk.frames.entry(made.header.chain).or_default().insert((made.header.sequence, *id));
+                    let before = self.disk.order.len();
+                    self.disk.order.entry(*id).or_insert(before);
                 }
                 if matches!(write, Write::Own(_)) {
                     self.disk.own.push(*id);

@@ -49,8 +49,8 @@ impl Ledger {
         let Some(made) = frames.get(frame).filter(|made| (made.header.chain, made.header.sequence) == (*chain, *sequence)) else {
             return Err(("contract 3", format!("frame {frame} is not frame {sequence} of {chain}")));
         };
-        if made.unlawful || made.withheld {
-            return Err(("contract 3", format!("frame {frame}, unlawful or known to nobody, was confirmed")));
+        if made.refusable {
+            return Err(("contract 3", format!("frame {frame}, that or one below it unlawful or known to nobody, was confirmed")));
         }
         let first = *self.confirmed.entry((*chain, *sequence)).or_insert(*frame);
         if first != *frame {

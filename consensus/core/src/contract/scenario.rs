@@ -35,7 +35,7 @@ pub struct Scenario {
     pub skew_ms: u64,
     /// Strangers send bytes: random, changed, and those of others again.
     pub noise: u64,
-    /// One scheduler's bodies never come; another's frames break a rule of the log.
+    /// One scheduler's bodies never come; another's frames break a rule of the log; a third's carry a certificate that nobody signed.
     pub rotten: bool,
     /// After so long the weather is calm, whatever it was.
     pub storm_ms: u64,

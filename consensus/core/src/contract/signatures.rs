@@ -51,6 +51,18 @@ impl SecretKey for Recorder {
     }
 }
 
+/// What a signed message says; `None`: it is an engine's own, under a domain of its own.
+///
+/// # Errors
+/// It is a statement of another network, or none.
+pub fn statement_of(network: &NetworkId, message: &[u8]) -> Result<Option<Statement>, String> {
+    let body = message.strip_prefix(&DOMAIN[..]).and_then(|rest| rest.strip_prefix(&network.0[..]));
+    match body.and_then(|body| Statement::decode(body).ok()) {
+        None if message.starts_with(DOMAIN) => Err("a statement of another network was signed".into()),
+        statement => Ok(statement),
+    }
+}
+
 /// What one key said that others can have seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -72,11 +84,7 @@ impl Seen {
         rows: &MemoryProtection,
         descends: &dyn Fn(&FrameId, &FrameId) -> bool,
     ) -> Result<(), String> {
-        let body = message.strip_prefix(&DOMAIN[..]).and_then(|rest| rest.strip_prefix(&network.0[..]));
-        let Some(statement) = body.and_then(|body| Statement::decode(body).ok()) else {
-            // An engine's own kind of message, under a domain of its own.
-            return if message.starts_with(DOMAIN) { Err("a statement of another network was signed".into()) } else { Ok(()) };
-        };
+        let Some(statement) = statement_of(network, message)? else { return Ok(()) };
         match statement {
             Statement::Frame { chain, sequence, frame } => self.frame(key, chain, (sequence, frame), rows, descends),
             Statement::Seal { chain, highest } => {

@@ -18,6 +18,7 @@ use crate::{ChainTip, Fetch, Input, OriginChange, OriginUpdate, Record, Rosters,
 mod effects;
 mod life;
 mod traffic;
+mod vouch;
 
 /// Milliseconds since 1970 at which runs begin.
 const BEGIN_MS: u64 = 1_000_000;
@@ -28,8 +29,8 @@ const ANSWER_MAX: usize = 64;
 /// Calls of one engine within a millisecond of its clock: more is a deadline that does not move on.
 const TICKS_MAX: u32 = 1_000;
 
-/// In a scenario that says so: who schedules unlawful frames, and who withholds bodies.
-const ROTTEN: [usize; 2] = [1, 2];
+/// In a scenario that says so: who schedules unlawful frames, who withholds bodies, and whose frames carry a certificate that nobody signed.
+const ROTTEN: [usize; 3] = [1, 2, 3];
 
 /// Something that will happen.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ enum Event {
     Header { to: usize, frame: FrameId, from: usize },
     /// A body arrives.
     Body { to: usize, frame: FrameId, from: usize },
+    /// A body that arrived is written.
+    Keep { node: usize, life: u64, frame: FrameId },
     /// A node asks another for frames.
     Asked { by: usize, of: usize, fetch: Fetch },
     /// The batch under way is on the disk.
@@ -331,6 +334,10 @@ impl<'a> World<'a> {
             Event::Deliver { to, from, bytes } => self.input(to, Input::Peer(from, bytes)),
             Event::Header { to, frame, from } => self.on_header(to, frame, from),
             Event::Body { to, frame, from } => self.on_body(to, frame, from),
+            Event::Keep { node, life, frame } => {
+                self.on_keep(node, life, frame);
+                Ok(())
+            }
             Event::Asked { by, of, fetch } => {
                 self.on_asked(by, of, &fetch);
                 Ok(())

@@ -106,6 +106,16 @@ fn bombs_are_refused_in_no_time() {
     assert!(planned(&deep, Value::Null).unwrap_err().contains("nests"));
     let deep = format!("{{ transactions(ids: {}{}) {{ count }} }}", "[".repeat(1000), "]".repeat(1000));
     assert!(planned(&deep, Value::Null).unwrap_err().contains("nests"));
+    // Behind texts that could be taken to end elsewhere: as the grammar reads them, each of these ends before the brackets.
+    for text in [r#"""" " """"#, r#"""" \""" """"#, r#""\"""#, r#""\\""#, "\"\r\"", "\"\" # \" \r", "\"\"\"\"\"\"", "\"a#b\""] {
+        let deep = format!("{{ transactions(after: {text}, ids: {}{}) {{ count }} }}", "[".repeat(1000), "]".repeat(1000));
+        assert!(planned(&deep, Value::Null).unwrap_err().contains("nests"), "{text}");
+    }
+    // And brackets within are letters.
+    let brackets = "[".repeat(1000);
+    for text in [format!(r#"""" \""" " {brackets} """"#), format!(r#""\" {brackets} # ""#)] {
+        assert!(planned(&format!("{{ transactions(after: {text}) {{ count }} }}"), Value::Null).is_ok(), "{text}");
+    }
     // Each fragment spreads the next one twice: 2^30 fields.
     let mut doubling = String::from("{ ...F0 } ");
     for n in 0..30 {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ao_types::{BlsKey, NetworkId};
 use clap::{Args, Subcommand};
 
-use super::Start;
+use super::{Arweave, Start};
 use crate::config::Span;
 
 /// `slashing`.
@@ -195,6 +195,12 @@ pub struct Generate {
     /// Stake of each node
     #[arg(long, default_value_t = 100, value_name = "AMOUNT")]
     pub stake: u128,
+    /// Who there is and who confirms, from this file: a `testnet.toml`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["validators", "plugin", "stake"])]
+    pub manifest: Option<PathBuf>,
+    /// What nodes write to: the Arweave of a gateway, one of their own that `devnet` starts, or nothing
+    #[arg(long, value_name = "embedded|URL|none", default_value = "none")]
+    pub arweave: Arweave,
 }
 
 /// `devnet`.
@@ -220,6 +226,9 @@ pub struct Devnet {
     /// Keep everything in this folder; without it nothing is kept
     #[arg(long, value_name = "DIR")]
     pub persist: Option<PathBuf>,
+    /// What nodes write to: an Arweave of their own, that of a gateway, or nothing
+    #[arg(long, value_name = "embedded|URL|none", default_value = "embedded")]
+    pub arweave: Arweave,
 }
 
 /// `devnet VERB`.
@@ -274,6 +283,12 @@ pub struct Up {
     /// First port on loopback: each node takes those of a single node, 20 apart; 0 takes any free ones
     #[arg(long, default_value_t = 7700, value_name = "PORT")]
     pub port: u16,
+    /// What nodes write to: an Arweave of their own, that of a gateway, or nothing
+    #[arg(long, value_name = "embedded|URL|none", default_value = "embedded")]
+    pub arweave: Arweave,
+    /// Who there is and who confirms, from this file: a `testnet.toml`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "plugin"])]
+    pub manifest: Option<PathBuf>,
     /// Where it is
     #[command(flatten)]
     pub folder: Folder,

@@ -9,7 +9,8 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum Sim {
     /// Run seeds, one after the other; ends with 8 if a rule was broken, and prints the plans that did it
     #[command(
-        after_help = "Example:\n  aonode sim run --engine attest --seeds 0..300\n  aonode sim run --latency wan5 --faults none --nodes 10 --report"
+        after_help = "Example:\n  aonode sim run --engine attest --seeds 0..300\n  aonode sim run --latency wan5 --faults none --nodes 10 --report\n  \
+                      aonode sim run --manifest testnet.toml --seeds 0..20"
     )]
     Run(SimRun),
     /// Run one seed or plan again and print the hash of all that happened: the same for the same plan
@@ -56,9 +57,12 @@ pub struct SimRun {
     /// What to draw
     #[command(flatten)]
     pub kind: SimKind,
-    /// Seeds: the first, and the one after the last
-    #[arg(long, default_value = "0..100", value_name = "FROM..TO", value_parser = range)]
-    pub seeds: (u64, u64),
+    /// The network of this file, and what happens to it: a `testnet.toml`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["engine", "nodes", "faults", "latency", "messages", "load_ms"])]
+    pub manifest: Option<PathBuf>,
+    /// Seeds: the first, and the one after the last [default: 0..100, with --manifest the file's]
+    #[arg(long, value_name = "FROM..TO", value_parser = range)]
+    pub seeds: Option<(u64, u64)>,
     /// Runs at once
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,

@@ -1,11 +1,34 @@
-//! `weave`.
+//! Arweave: `weave`, the chain of our own, and `anchor`, what is written to any.
 
 use std::path::PathBuf;
 
 use ao_types::Id;
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use crate::config::Span;
+
+/// The Arweave that nodes write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arweave {
+    /// None.
+    None,
+    /// A chain of our own that comes with the command.
+    Embedded,
+    /// The one that this gateway shows.
+    At(String),
+}
+
+impl std::str::FromStr for Arweave {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "embedded" => Ok(Self::Embedded),
+            url if url.starts_with("http://") || url.starts_with("https://") => Ok(Self::At(url.to_owned())),
+            _ => Err("`embedded`, `none` or the URL of a gateway is expected".to_owned()),
+        }
+    }
+}
 
 /// `weave`.
 #[derive(Debug, Clone, Args)]
@@ -34,4 +57,36 @@ pub struct WeaveArguments {
     /// A wallet that has 1000 AR from the beginning, beside the well-known ones; may be repeated
     #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
     pub fund: Vec<Id>,
+}
+
+/// `anchor`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Anchor {
+    /// How far the node is with what it writes, what it cost, and how gateways answer
+    Status,
+    /// What the node wrote to Arweave, newest first
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 30)]
+        limit: u32,
+        /// Where the last page ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// One writing: its transactions, receipts, ranges
+    Show {
+        /// Its number
+        number: u64,
+    },
+    /// Check one on Arweave itself, from the block to the slots: the node says where to look, and is not believed
+    Verify {
+        /// Its number
+        number: u64,
+        /// Base URL of a gateway, better of several [default: arweave.gateways of the data directory]
+        #[arg(long, value_name = "URL")]
+        arweave: Vec<String>,
+        /// Genesis of the network whose certificates these are [default: the data directory's]
+        #[arg(long, value_name = "FILE")]
+        genesis: Option<PathBuf>,
+    },
 }

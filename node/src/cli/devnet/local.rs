@@ -11,10 +11,14 @@ use crate::cli::args::{Folder, Generate, Up};
 use crate::cli::client::Client;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::run::JOURNAL;
 use crate::cli::testnet::{self, Manifest, NodeEntry};
 use crate::datadir;
 use crate::demo::wallets;
+use crate::scenario::{STAKE, Scenario};
 
+/// Name of the process of an Arweave of its own.
+const ARWEAVE: &str = "arweave";
 /// A node that is not ready by then does not start.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// How often a node is asked while it is waited for.
@@ -58,7 +62,11 @@ impl Local {
     /// Something else is there, or the system refuses.
     pub fn open_or_make(root: PathBuf, arguments: &Up) -> Result<Self, Failure> {
         if Manifest::path(&root).exists() {
-            return Self::open(root);
+            let local = Self::open(root)?;
+            if let Some(path) = &arguments.manifest {
+                local.is_of(path)?;
+            }
+            return Ok(local);
         }
         let manifest = testnet::make(&Generate {
             validators: arguments.nodes,
@@ -66,9 +74,56 @@ impl Local {
             plugin: arguments.plugin.clone(),
             name: wallets::NETWORK.to_owned(),
             port: arguments.port,
-            stake: 100,
+            stake: u128::from(STAKE),
+            manifest: arguments.manifest.clone(),
+            arweave: arguments.arweave.clone(),
         })?;
         Ok(Self { root, manifest })
+    }
+
+    /// A network that is there stays as it was made: a file that asks for another one is not passed over in silence.
+    fn is_of(&self, path: &Path) -> Result<(), Failure> {
+        let Scenario { plugin, nodes, .. } = testnet::scenario(path)?;
+        let Manifest { plugin: made, nodes: there, .. } = &self.manifest;
+        if (&plugin, nodes.len()) == (made, there.len()) {
+            return Ok(());
+        }
+        let what = format!(
+            "the network in {} has {} nodes and confirms with `{made}`, {} asks for {} and `{plugin}`",
+            self.root.display(),
+            there.len(),
+            path.display(),
+            nodes.len()
+        );
+        Err(Failure::new(Exit::Precondition, what).fix("give another --dir, or end this one with `aonode devnet reset`"))
+    }
+
+    /// URL of the Arweave of its own, if it has one.
+    pub fn arweave(&self) -> Option<String> {
+        self.manifest.arweave_port.map(|port| format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Starts the Arweave of its own, if it has one that does not run.
+    async fn start_arweave(&self, registry: &Registry, ties: Ties) -> Result<Option<Process>, Failure> {
+        let (Some(port), Some(url)) = (self.manifest.arweave_port, self.arweave()) else { return Ok(None) };
+        if registry.get(ARWEAVE)?.is_some_and(|process| process.life() != Life::Gone) {
+            return Ok(None);
+        }
+        let (journal, port) = (self.root.join(JOURNAL).display().to_string(), port.to_string());
+        let arguments = ["weave", "--output", "json", "--port", &port, "--persist", &journal];
+        let process = Process::start(&arguments, &self.log_of(ARWEAVE), ties)?;
+        registry.set(ARWEAVE, Some(process))?;
+        let (client, until) = (Client::new(&url, ANSWER_WITHIN)?, Instant::now() + READY_WITHIN);
+        while !matches!(client.get_any("info").await, Ok((200, _))) {
+            if process.life() != Life::Runs || Instant::now() > until {
+                process.stop();
+                registry.set(ARWEAVE, None)?;
+                let tail = tail(&self.log_of(ARWEAVE), 10)?.join("\n");
+                return Err(Failure::new(Exit::Precondition, format!("the Arweave of {} did not start:\n{tail}", self.root.display())));
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        Ok(Some(process))
     }
 
     /// The log of a node.
@@ -81,7 +136,8 @@ impl Local {
     /// # Errors
     /// The system refuses.
     pub fn spawn(&self, registry: &Registry, node: &NodeEntry, ties: Ties) -> Result<Process, Failure> {
-        let process = Process::start(&self.root.join(&node.name), &self.log_of(&node.name), ties)?;
+        let root = self.root.join(&node.name).display().to_string();
+        let process = Process::start(&["start", "--output", "json", "--datadir", &root], &self.log_of(&node.name), ties)?;
         registry.set(&node.name, Some(process))?;
         Ok(process)
     }
@@ -92,6 +148,7 @@ impl Local {
     /// One does not start. Half a network is no network: those that were started are stopped again, those that ran before stay.
     pub async fn start(&self, ties: Ties) -> Result<(), Failure> {
         let registry = Registry::open(&self.root)?;
+        let arweave = self.start_arweave(&registry, ties).await?;
         let mut started = Vec::new();
         for node in &self.manifest.nodes {
             if registry.get(&node.name)?.is_none_or(|process| process.life() == Life::Gone) {
@@ -103,6 +160,10 @@ impl Local {
                 for (node, process) in started {
                     process.stop();
                     registry.set(&node.name, None)?;
+                }
+                if let Some(process) = arweave {
+                    process.stop();
+                    registry.set(ARWEAVE, None)?;
                 }
                 return Err(failure);
             }
@@ -156,6 +217,11 @@ impl Local {
         for (name, process) in &running {
             process.await_end();
             registry.set(name, None)?;
+        }
+        // Last: nodes finish what they are at.
+        if let Some(process) = registry.get(ARWEAVE)? {
+            process.stop();
+            registry.set(ARWEAVE, None)?;
         }
         Ok(running.into_iter().map(|(name, _)| name).collect())
     }

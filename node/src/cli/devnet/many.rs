@@ -11,7 +11,7 @@ use crate::cli::args::{DevnetVerb, Up};
 use crate::cli::client::Client;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::testnet::{NodeEntry, PORT_STEP};
+use crate::cli::testnet::{self, NodeEntry, PORT_STEP};
 
 /// `devnet VERB`.
 pub fn verb(context: &mut Context<'_>, verb: &DevnetVerb) -> Result<Exit, Failure> {
@@ -38,8 +38,17 @@ fn up(context: &mut Context<'_>, arguments: &Up) -> Result<Exit, Failure> {
     crate::cli::wait(local.start(Ties::None))?;
     let ms = began.elapsed().as_millis() as u64;
     let Local { root, manifest } = &local;
-    let record = json!({ "path": root, "network": manifest.network, "genesis_hash": manifest.genesis_hash, "ready_ms": ms, "nodes": manifest.nodes });
+    let record = json!({ "path": root, "network": manifest.network, "genesis_hash": manifest.genesis_hash, "ready_ms": ms, "nodes": manifest.nodes, "arweave": local.arweave() });
     context.printer.record("devnet-up/v1", record, || format!("{}\n\nStop them with `aonode devnet down`.", told(&local, ms)))?;
+    if let Some(path) = &arguments.manifest
+        && testnet::scenario(path)?.has_events()
+    {
+        let path = path.display();
+        context.printer.note(&format!(
+            "What {path} says of load, latency, harm and expectations is for `aonode sim run --manifest {path}`; do the harm to these processes \
+             with `aonode devnet chaos`"
+        ))?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -48,11 +57,12 @@ pub fn told(local: &Local, ready_ms: u64) -> String {
     let Local { root, manifest } = local;
     let nodes: Vec<String> = manifest.nodes.iter().map(|node| format!("  {:<4} {}", node.name, node.api)).collect();
     format!(
-        "{} nodes are ready after {ready_ms} ms, confirming with `{}`\n{}\nData, logs and keys are in {}\nA node of your own joins them with\n  \
+        "{} nodes are ready after {ready_ms} ms, confirming with `{}`\n{}\n{}Data, logs and keys are in {}\nA node of your own joins them with\n  \
          aonode join {} --genesis-hash {} --port {}",
         manifest.nodes.len(),
         manifest.plugin,
         nodes.join("\n"),
+        local.arweave().map(|url| format!("They write to an Arweave of their own: {url}\n")).unwrap_or_default(),
         root.display(),
         manifest.nodes[0].api,
         manifest.genesis_hash,

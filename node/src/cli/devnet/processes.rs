@@ -64,15 +64,16 @@ fn die_with_parent(command: &mut Command) {
 }
 
 impl Process {
-    /// Starts `aonode start` on a data directory in a process group of its own, its log appended to `log`.
+    /// Starts `aonode` with these arguments in a process group of its own, its log appended to `log`.
     ///
     /// # Errors
     /// The system refuses.
-    pub fn start(root: &Path, log: &Path, ties: Ties) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new(io_exit(&error), format!("cannot start a node on {}: {error}", root.display()));
+    pub fn start(arguments: &[&str], log: &Path, ties: Ties) -> Result<Self, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::new(io_exit(&error), format!("cannot start `aonode {}`: {error}", arguments.join(" ")));
         let file = || OpenOptions::new().create(true).append(true).mode(0o600).open(log);
         let mut command = Command::new("/proc/self/exe");
-        command.args(["start", "--output", "json", "--datadir"]).arg(root).stdin(Stdio::null());
+        command.args(arguments).stdin(Stdio::null());
         command.stdout(file().map_err(failed)?).stderr(file().map_err(failed)?).process_group(0);
         if ties == Ties::Parent {
             die_with_parent(&mut command);
@@ -80,7 +81,7 @@ impl Process {
         let child = command.spawn().map_err(failed)?;
         let pid = i32::try_from(child.id()).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
         let began = stat(pid).map(|(_, began)| began);
-        let began = began.ok_or_else(|| Failure::new(Exit::Bug, format!("a node on {} ended at once", root.display())))?;
+        let began = began.ok_or_else(|| Failure::new(Exit::Bug, format!("`aonode {}` ended at once", arguments.join(" "))))?;
         Ok(Self { pid, began })
     }
 

@@ -261,3 +261,42 @@ fn engines_are_listed_and_new_ones_begun() {
     assert!(std::fs::read_to_string(Path::new(&out).join("src/lib.rs")).unwrap().contains("\"mine\""));
     assert_eq!(home.run(&["consensus", "new", "mine", "--out", &home.path("b"), "--repository", &home.path("")]).0, Exit::NotFound);
 }
+
+#[test]
+fn a_file_says_who_is_in_a_network_and_what_happens_to_it() {
+    let home = Home::new();
+    let file = home.path("testnet.toml");
+    std::fs::write(&file, "plugin = \"bft\"\n[node.n1]\nstake = 300\n[node.n3]\nsync = \"snapshot\"\n").unwrap();
+    let out = home.path("net");
+    let (exit, said, err) = home.run(&["--output", "json", "testnet", "generate", "--manifest", &file, "--port", "0", "--out", &out]);
+    assert_eq!(exit, Exit::Ok, "{err}");
+    let made: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((made["nodes"].as_array().unwrap().len(), &made["plugin"]), (3, &"bft".into()));
+    let genesis: Value = serde_json::from_slice(&std::fs::read(format!("{out}/genesis.json")).unwrap()).unwrap();
+    let stakes: Vec<_> = genesis["validators"].as_array().unwrap().iter().map(|one| one["stake"].to_string()).collect();
+    assert!(stakes[0].contains("300") && stakes[1].contains("100"), "{stakes:?}");
+    let mode = |node: &str| std::fs::read_to_string(format!("{out}/{node}/config.toml")).unwrap().contains("mode = \"snapshot\"");
+    assert_eq!(["n1", "n2", "n3"].map(mode), [false, false, true]);
+    let (exit, _, err) = home.run(&["testnet", "generate", "--manifest", &file, "--validators", "5", "--out", &home.path("other")]);
+    assert_eq!(exit, Exit::Usage, "{err}");
+
+    // A network that is there is not another one because a file says so.
+    std::fs::write(&file, "plugin = \"bft\"\n[node.n4]\n").unwrap();
+    let (exit, _, err) = home.run(&["devnet", "up", "--dir", &out, "--manifest", &file]);
+    assert!(exit == Exit::Precondition && err.contains("has 3 nodes") && err.contains("asks for 4"), "{err}");
+
+    let run = |text: &str, seeds: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        home.run(&[&["--output", "json", "sim", "run", "--manifest", &file], seeds].concat())
+    };
+    let happens = "seed = 5\nload = { rate = 10, for = \"1s\" }\n[node.n2]\nperturb = [\"kill@300ms:400ms\"]\n";
+    let (exit, said, err) = run(happens, &[]);
+    assert_eq!(exit, Exit::Ok, "{err}");
+    let ran: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&ran["seeds"], &ran["engine"], &ran["violations"]), (&1.into(), &"attest".into(), &serde_json::json!([])));
+    let (exit, said, _) = run(&format!("{happens}[expect]\nfinalized_min = 100000\n"), &["--seeds", "3..5"]);
+    assert_eq!(exit, Exit::Verification);
+    assert!(said.contains("100000 are expected"), "{said}");
+    let (exit, _, err) = run("[node.n2]\nperturb = [\"explode@1s\"]", &[]);
+    assert!(exit == Exit::Usage && err.contains("explode@1s") && err.contains("testnet.toml"), "{err}");
+}

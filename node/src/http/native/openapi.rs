@@ -123,7 +123,7 @@ fn schemas() -> Value {
     let wait = object(
         &["for", "reached", "reason"],
         json!({
-            "for": { "type": "string", "enum": ["assigned", "certified", "confirmed", "computed"] }, "reached": flag, "reason": nullable("string"),
+            "for": { "type": "string", "enum": ["assigned", "certified", "confirmed", "computed", "anchored"] }, "reached": flag, "reason": nullable("string"),
         }),
     );
     let tags = json!({ "type": ["array", "null"], "items": object(&["name", "value"], json!({ "name": text, "value": text })) });
@@ -146,6 +146,25 @@ fn schemas() -> Value {
     let entry_fields = ["process", "slot", "message", "assignment", "timestamp", "block_height", "state", "compute", "pending", "pushed"];
     let mut traced = entry.clone();
     traced["parent"] = maybe_id.clone();
+    let endpoints = json!({ "type": "array", "items": object(&["url", "answered", "failed", "failures"], json!({
+        "url": text, "answered": number, "failed": number, "failures": number,
+    })) });
+    let anchor = json!({
+        "number": number, "state": nullable("string"), "items": number, "bytes": number, "since": number, "data_root": text,
+        "height": nullable("integer"), "block": nullable("string"), "transaction": maybe_id, "signed_for": text,
+        "ranges": { "type": "array", "items": object(&["process", "from", "to"], json!({ "process": id, "from": number, "to": number })) },
+        "carried_state": { "type": ["object", "null"], "required": ["process", "slot", "state_hash", "item"], "properties": {
+            "process": id, "slot": number, "state_hash": hash, "item": id,
+        } },
+    });
+    let backfill = json!({ "type": ["object", "null"], "required": ["done", "of", "checkpoint"], "properties": {
+        "done": number, "of": number, "checkpoint": number,
+    } });
+    let anchored_state = json!({ "type": ["object", "null"], "required": ["slot", "state_hash", "at", "record"], "properties": {
+        "slot": number, "state_hash": hash, "at": number, "record": maybe_id,
+    } });
+    let mut results = list_of(object(&["slot", "cron", "failed", "result_hash", "result"], result.clone()));
+    results["properties"]["backfill"] = backfill.clone();
     json!({
         "Bytes": { "type": "string", "format": "binary" },
         "Id": { "type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "32 bytes as base64url." },
@@ -153,13 +172,19 @@ fn schemas() -> Value {
             "code": { "type": "string", "pattern": "^AON-[0-9]{4}$" }, "message": text, "detail": free,
             "retry_after_s": nullable("integer"), "doc": text,
         })) })),
-        "Status": object(&["version", "network", "engine", "mode", "block_height", "items", "checks", "consensus", "peers", "frames"], json!({
+        "Status": object(&["version", "network", "engine", "mode", "block_height", "items", "checks", "consensus", "peers", "frames", "anchoring"], json!({
             "version": text, "commit": text, "network": text, "engine": text,
             "mode": { "type": "string", "enum": ["serving", "paused", "draining"] },
             "block_height": number, "block_timestamp": number, "items": number, "connections": number,
             "signing": { "type": ["object", "null"], "properties": {
                 "key": text, "state": { "type": "string", "enum": ["listening", "held", "attesting", "over"] }, "left_ms": number,
                 "clock_ahead_ms": nullable("integer"),
+            } },
+            "anchoring": { "type": ["object", "null"], "required": ["lag_ms", "backlog", "stages", "gateways", "bundlers"], "properties": {
+                "lag_ms": number, "height": nullable("integer"), "stages": { "type": "array", "items": { "type": "object" } },
+                "backlog": object(&["slots", "bytes"], json!({ "slots": number, "bytes": number, "oldest": nullable("integer") })),
+                "wallet": maybe_id, "balance": nullable("string"), "spent_today": nullable("string"), "days_left": nullable("integer"), "cap": text, "floor": text,
+                "gateways": endpoints, "bundlers": endpoints, "trouble": nullable("string"), "fix": nullable("string"),
             } },
             "peers": { "type": ["object", "null"], "required": ["connected", "few"], "properties": { "connected": number, "few": number } },
             "frames": { "type": ["object", "null"], "required": ["here", "elsewhere"], "properties": { "here": number, "elsewhere": number } },
@@ -199,17 +224,18 @@ fn schemas() -> Value {
         "Process": object(&["id", "owner", "module", "scheduler", "head", "evaluated", "confirmed_slot"], json!({
             "id": id, "owner": text, "module": id, "scheduler": text, "parent": maybe_id, "timestamp": number, "block_height": number,
             "has_cron": flag, "monitored": flag, "tags": tags, "state": nullable("string"), "confirmed_slot": nullable("integer"),
-            "head": nullable("object"), "evaluated": nullable("object"),
+            "head": nullable("object"), "evaluated": nullable("object"), "anchored_state": anchored_state, "backfill": backfill,
         })),
         "SlotList": list_of(object(&["slot", "message", "assignment", "timestamp", "block_height", "state"], json!({
             "slot": number, "message": id, "assignment": id, "timestamp": number, "block_height": number, "state": state,
             "pushed_by": nullable("object"),
         }))),
         "Slot": object(&entry_fields, entry.clone()),
-        "ResultList": list_of(object(&["slot", "cron", "failed", "result_hash", "result"], result.clone())),
+        "ResultList": results,
         "Result": object(&["process", "slot", "failed", "result_hash", "result"], result),
         "Waiting": object(&["process", "slot", "behind"], json!({
             "process": id, "slot": number, "position": number, "behind": number, "halted": nullable("string"), "state": state,
+            "backfill": backfill,
         })),
         "Proof": object(
             &["format", "version", "network", "state", "process", "schedule_epoch", "slot", "item", "assignment", "hash_chain", "frame", "proof"],
@@ -224,6 +250,18 @@ fn schemas() -> Value {
         "EvidenceList": list_of(object(&["id", "bytes", "kind", "role", "accused"], json!({
             "id": hash, "bytes": number, "kind": nullable("string"), "role": nullable("string"), "accused": { "type": "array", "items": text },
         }))),
+        "AnchorList": list_of(object(&["number", "state"], anchor.clone())),
+        "Anchor": object(&["number", "state", "carriers", "copies", "broken", "items"], {
+            let mut anchor = anchor;
+            anchor["carriers"] = json!({ "type": "array", "items": object(&["id", "reward", "anchor_height", "signed"], json!({
+                "id": id, "reward": text, "anchor_height": number, "signed": number,
+            })) });
+            let holder = object(&["endpoint", "chunks"], json!({ "endpoint": text, "chunks": number, "promise": nullable("object") }));
+            anchor["copies"] = json!({ "type": "array", "items": holder });
+            anchor["broken"] = json!({ "type": "array", "items": holder });
+            anchor["items"] = json!({ "type": "array", "items": id });
+            anchor
+        }),
         "OutboxList": list_of(object(&["slot", "kind", "index", "attempts"], json!({
             "slot": number, "cron": number, "kind": text, "index": number, "part": number, "attempts": number, "not_before": number,
             "pushed_for": maybe_id,
@@ -242,6 +280,6 @@ fn schemas() -> Value {
             "logs": { "type": "array", "items": reference("Slot") },
         })),
         "Trace": object(&["id", "entries", "more"], json!({ "id": id, "more": flag, "entries": { "type": "array", "items": object(&entry_fields, traced) } })),
-        "Event": { "type": "string", "description": "`id: CURSOR`, `event: assigned|certified|confirmed|computed|pushed|gap`, `data: JSON`." },
+        "Event": { "type": "string", "description": "`id: CURSOR`, `event: assigned|certified|confirmed|computed|pushed|anchored|gap`, `data: JSON`." },
     })
 }

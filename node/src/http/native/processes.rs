@@ -19,6 +19,7 @@ use crate::http::reply::{self, Native, store_failed};
 use crate::http::schedule::known;
 use crate::http::{App, cu, text, trace};
 use crate::levels::{Level, level};
+use crate::shell::begin;
 
 type Answer = Result<Response, Native>;
 
@@ -65,6 +66,10 @@ fn describe(store: &dyn Store, id: Id) -> Result<Value, Error> {
             "slot": head.slot, "schedule_epoch": head.schedule_epoch, "assignment": head.assignment, "hash_chain": Id(head.hash_chain),
             "timestamp": head.timestamp_ms, "block_height": head.block_height,
         })),
+        "anchored_state": schema::ANCHORED_STATES.get(store, &id)?.map(|row| json!({
+            "slot": row.slot, "state_hash": row.state.to_string(), "at": row.at_ms, "record": row.record,
+        })),
+        "backfill": begin::gap(store, id)?.map(|gap| backfill(&gap)),
         "evaluated": evaluated.map(|head| json!({ "slot": head.slot, "cron": head.cron, "halted": head.halted })),
     }))
 }
@@ -122,7 +127,12 @@ pub async fn results(State(app): State<App>, Path(process): Path<String>, uri: U
     let page = app.read(move |store| {
         known(store, &id)?;
         let from = EvaluationKey { process: id, slot: Slot(0), cron: 0 }.to_bytes();
-        asked.page(store, &schema::EVALUATIONS, from, after_prefix(&id.0), |key, row| Ok(Some(result_fields(key, &row))))
+        let mut page = asked.page(store, &schema::EVALUATIONS, from, after_prefix(&id.0), |key, row| Ok(Some(result_fields(key, &row))))?;
+        // Slots that are not on the page although later ones are: said, and not left to be noticed.
+        if let Some(gap) = begin::gap(store, id).map_err(|error| store_failed(&error))? {
+            page["backfill"] = backfill(&gap);
+        }
+        Ok(page)
     });
     Ok(reply::json(&page.await?))
 }
@@ -173,10 +183,19 @@ fn waiting(app: &App, process: Id, slot: Slot) -> Result<Response, Native> {
     let evaluated = schema::EVALUATION_HEADS.get(app.store(), &process)?;
     let done = evaluated.as_ref().map_or(0, |head| head.slot.0 + 1);
     let halted = evaluated.and_then(|head| head.halted);
-    let body = json!({ "process": process, "slot": slot, "position": slot, "behind": (slot.0 + 1).saturating_sub(done), "halted": halted });
+    let gap = begin::gap_at(app.store(), process, slot)?;
+    let body = json!({
+        "process": process, "slot": slot, "position": slot, "behind": (slot.0 + 1).saturating_sub(done), "halted": halted,
+        "backfill": gap.map(|gap| backfill(&gap)),
+    });
     let mut response = reply::with_status(StatusCode::ACCEPTED, reply::json(&body));
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     Ok(response)
+}
+
+/// What is being worked out before a checkpoint at which evaluation began.
+fn backfill(gap: &begin::Gap) -> Value {
+    json!({ "done": gap.done, "of": gap.of, "checkpoint": gap.last })
 }
 
 /// Entries still to be delivered.

@@ -36,7 +36,7 @@ pub async fn status(State(app): State<App>) -> Result<Response, Native> {
         "version": crate::VERSION, "commit": crate::COMMIT, "network": identity.network, "engine": identity.engine,
         "mode": health::mode(&app), "block_height": height, "block_timestamp": timestamp, "items": items,
         "connections": app.connections(), "consensus": consensus, "peers": peers, "frames": frames,
-        "signing": signing(&app),
+        "signing": signing(&app), "anchoring": super::anchors::status(&app),
         "checks": app.checks().iter().map(|check| json!({
             "name": crate::metrics::labels::Label::text(check.check), "ok": check.ok, "reason": check.reason,
         })).collect::<Vec<_>>(),

@@ -47,6 +47,9 @@ impl Wait {
         let Some(name) = query.text("wait") else { return Ok(None) };
         let goal = Goal::named(name)
             .ok_or_else(|| invalid(format!("'wait': {} is expected, found `{}`", Goal::ALL.map(Goal::text).join(", "), short(name))))?;
+        if goal == Goal::Level(Level::Anchored) && app.anchors().is_none() {
+            return Err(invalid("'wait': this node writes nothing to Arweave: `anchored` is never reached here"));
+        }
         let place = place(&app.waiters, "requests that wait for a level")?;
         Ok(Some(Self { goal, patience: Duration::from_millis(patience as u64), _place: place }))
     }

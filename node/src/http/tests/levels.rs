@@ -70,7 +70,7 @@ async fn wishes_are_checked_before_anything_is_done() {
     let process = script.spawned(5);
     let item = message_item(process, &[], "x").as_bytes().clone();
     let edge = script.app_with(Limits { waiters_max: 1, ..Limits::default() }).public();
-    for bad in ["wait=anchored", "wait=computed&timeout_ms=0", "wait=computed&timeout_ms=x"] {
+    for bad in ["wait=anchored", "wait=received", "wait=computed&timeout_ms=0", "wait=computed&timeout_ms=x"] {
         let answer = post(&edge, &format!("/v1/messages?{bad}"), item.clone()).await;
         assert_eq!(answer.json()["error"]["code"], "AON-2001", "{bad}");
     }

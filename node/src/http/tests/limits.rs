@@ -275,10 +275,12 @@ async fn rates_are_per_address_and_kind() {
     for _ in 0..12 {
         client.send("GET /timestamp HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let answer = client.until("}").await;
-        statuses.push(answer[9..12].to_owned());
-        if answer.contains("429") {
+        let status = answer[9..12].to_owned();
+        // The status alone: times of day and request ids have these three digits in them now and then.
+        if status == "429" {
             assert!(answer.contains("retry-after: 1") && answer.contains("AON-2004"), "{answer}");
         }
+        statuses.push(status);
     }
     let passed = statuses.iter().filter(|status| *status == "200").count() as f64;
     assert!(passed >= 3.0 && passed <= 3.0 + 3.0 * began.elapsed().as_secs_f64() + 1.0, "{statuses:?}");

@@ -1,6 +1,8 @@
 //! `/v1`: every route of the document exists, and every answer is of the form the document says.
 
+use ao_arweave::pipeline::{Bundle, Carrier, Covered, Holder, Place, Promise, Shipment, Stage};
 use ao_storage::{Durability, Store as _, WriteBatch, schema};
+use ao_types::Canonical as _;
 use axum::body::Body;
 use axum::extract::Request;
 use serde_json::{Value, json};
@@ -59,6 +61,23 @@ struct World {
     message: String,
 }
 
+/// One that was mined, and had a promise before.
+fn shipment(process: ao_types::Id) -> Shipment {
+    let (id, to) = (ao_types::Id([7; 32]), ao_types::Slot(1));
+    let place = Place { height: 5, block: bytes::Bytes::from_static(&[8; 48]), carrier: id, transaction: id };
+    let covered = vec![Covered { process, from: ao_types::Slot(0), to }];
+    let promise = Promise { given: 1, deadline: 201, receipt: bytes::Bytes::from_static(b"{}") };
+    Shipment {
+        number: 1,
+        bundle: Bundle { root: [1; 32], bytes: 2, chunks: 1, items: 5, since_ms: 3, covered },
+        stage: Stage::Mined(place),
+        carriers: vec![Carrier { id, head: bytes::Bytes::new(), anchor_height: 4, reward: 1 << 70, signed_ms: 6, taken: true }],
+        copies: vec![Holder { endpoint: "http://a".into(), chunks: 1, promise: Some(promise.clone()) }],
+        signed_again: false,
+        broken: vec![Holder { endpoint: "http://b".into(), chunks: 0, promise: Some(promise) }],
+    }
+}
+
 fn world() -> World {
     let script = Script::new();
     let app = script.app();
@@ -70,6 +89,7 @@ fn world() -> World {
     script.evaluate(process, 1, 0, &result("1"), false);
     let mut rows = WriteBatch::default();
     schema::EVIDENCE.put(&mut rows, &[0xab; 32], &bytes::Bytes::from_static(b"evidence"));
+    schema::SHIPMENTS.put(&mut rows, &1, &shipment(process).encode().into());
     script.store.write(rows, Durability::Synced).unwrap();
     World { edge, script, process: process.to_string(), message }
 }
@@ -91,7 +111,8 @@ async fn the_document_is_true() {
                 .replace("{process}", &world.process)
                 .replace("{id}", &world.message)
                 .replace("{slot}", "1")
-                .replace("{evidence}", &"ab".repeat(32));
+                .replace("{evidence}", &"ab".repeat(32))
+                .replace("{number}", "1");
             let body: Vec<u8> = match operation["requestBody"]["content"].as_object().and_then(|content| content.keys().next()) {
                 Some(kind) if kind == "application/json" => b"{}".to_vec(),
                 Some(_) if path == "/v1/processes" => process_item(8, &[], "").as_bytes().to_vec(),

@@ -1,11 +1,15 @@
 use ao_consensus::fuzzing::damaged;
 use ao_p2p::NodeKey;
-use ao_types::Address;
+use ao_types::{Address, BlsKey, BlsSignature, Certificate, Epoch, ResultHash, Signers, Slot, StateHash, Statement};
 use proptest::prelude::*;
 
 use super::*;
+use crate::error::{Code, Rejection};
+use crate::handle::{Accepted, AssignRequest};
+use crate::limits::EXCLUDED_MAX;
 use crate::network::fuzzing::messages;
 use crate::network::fuzzing::seeds::seeds;
+use crate::network::limits::REASON_BYTES_MAX;
 use crate::network::tests::frames;
 
 fn chain() -> Chain {
@@ -14,6 +18,30 @@ fn chain() -> Chain {
 
 fn place() -> Place {
     Place { chain: chain(), sequence: 9, frame: FrameId([5; 32]) }
+}
+
+fn state() -> Statement {
+    Statement::Result {
+        process: Id([1; 32]),
+        schedule_epoch: 0,
+        slot: Slot(9_999),
+        result: ResultHash([2; 32]),
+        host_abi: 3,
+        state: StateHash([4; 32]),
+    }
+}
+
+/// Nothing but a statement about a state is asked about.
+#[test]
+fn a_question_about_a_state_names_one() {
+    let frame = Statement::Frame { chain: chain(), sequence: 9, frame: FrameId([5; 32]) };
+    assert!(StateQuestion::decode(&StateQuestion::Vouch { key: BlsKey([7; 48]), statement: frame }.encode()).is_err());
+    for why in
+        [Declined::Key, Declined::Silent, Declined::NotYet, Declined::NotKept, Declined::Differs, Declined::Conflict, Declined::Failed]
+    {
+        let answer = Vouched::Declined(why);
+        assert_eq!(Vouched::decode(&answer.encode()), Ok(answer));
+    }
 }
 
 fn peer() -> PeerId {
@@ -117,7 +145,7 @@ proptest! {
 }
 
 fn check(bytes: &Bytes, count: u16) {
-    for which in 0..9 {
+    for which in 0..12 {
         messages(&[&[which, count as u8][..], bytes].concat());
     }
 }
@@ -129,7 +157,10 @@ fn damaged_messages_are_read_or_refused() {
     let wire = Bytes::from_static(b"bytes of a frame, an engine or an item");
     let tip = Tip { chain: chain(), next: 7, last: FrameId([1; 32]) };
     let accepted = Accepted { id: Id([1; 32]), process: Some(Id([2; 32])), slot: Some(Slot(3)), assignment: None, timestamp_ms: 5 };
-    let samples: [(u8, Vec<u8>); 14] = [
+    let mut signers = Signers::none(4);
+    (0..3).for_each(|n| assert!(signers.insert(n)));
+    let certificate = Certificate { statement: state(), epoch: Epoch(0), signers, signature: BlsSignature([8; 96]) };
+    let samples: [(u8, Vec<u8>); 22] = [
         (0, Gossip::Frame(wire.clone()).encode().to_vec()),
         (0, Gossip::Header { header: Box::new(header), holder: peer() }.encode().to_vec()),
         (0, Gossip::Evidence(wire.clone()).encode().to_vec()),
@@ -143,7 +174,15 @@ fn damaged_messages_are_read_or_refused() {
         (5, ChunkQuestion { place: place(), index: 3 }.encode()),
         (6, ItemQuestion { item: Id([3; 32]), part: 2 }.encode()),
         (7, encode_range(&[Piece::Whole(wire.clone()), Piece::Header(wire)]).to_vec()),
-        (8, encode_receipt(&Ok(accepted)).to_vec()),
+        (11, encode_receipt(&Ok(accepted)).to_vec()),
+        (8, StateQuestion::Vouch { key: BlsKey([7; 48]), statement: state() }.encode()),
+        (9, Vouched::Share(BlsSignature([8; 96])).encode()),
+        (9, Vouched::Certificate(Box::new(certificate)).encode()),
+        (9, Vouched::Declined(Declined::NotYet).encode()),
+        (9, Vouched::Declined(Declined::Failed).encode()),
+        (8, StateQuestion::Snapshots(Id([3; 32])).encode()),
+        (8, StateQuestion::Part { snapshot: [4; 32], chunk: 7, part: 31 }.encode()),
+        (10, encode_offers(&[crate::snapshot::tests::manifest()])),
     ];
     let samples = samples.map(|(which, bytes)| [&[which, 2][..], &bytes].concat());
     seeds(env!("CARGO_MANIFEST_DIR"), "messages", &samples);

@@ -1,4 +1,5 @@
-//! Clients' items on their way to other schedulers: each is answered exactly once.
+//! Clients' items on their way to other schedulers: each is answered exactly once. Whose connection ends before the answer is asked once more, by
+//! whatever connection there is then: a scheduler that has an item already says what it said.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 
 use super::ForwardId;
 use crate::error::{Code, Rejection};
-use crate::network::limits::{FORWARD_BYTES_MAX, FORWARDS_MAX};
+use crate::network::limits::{FORWARD_BYTES_MAX, FORWARDS_AGAIN_BYTES_MAX, FORWARDS_MAX};
 use crate::network::message::{Forward, HEAD_BYTES, decode_receipt};
 use crate::network::seam::{Arrival, Load};
 use crate::network::serve::part_of;
@@ -17,10 +18,19 @@ use crate::network::serve::part_of;
 /// Items that are on their way.
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
-    /// With the item's id, if it was offered and is kept for the receiver.
-    open: BTreeMap<ForwardId, Option<Id>>,
+    open: BTreeMap<ForwardId, Open>,
     offered: BTreeMap<Id, Bytes>,
     bytes: usize,
+    /// Of the questions that are kept.
+    questions: usize,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// The item's id, if it was offered and is kept for the receiver.
+    offered: Option<Id>,
+    /// What was asked, until it was asked again, where there was room for it.
+    question: Option<Bytes>,
 }
 
 /// The answer to an item that could not be sent or was not answered: the client may try again.
@@ -37,13 +47,11 @@ impl Forwards {
         let item = match load {
             Load::Item(item) => item,
             Load::Assign(assign) => {
-                self.open.insert(forward, None);
-                return Ok(Forward::Assign(assign).encode());
+                return Ok(self.open(forward, None, Forward::Assign(assign)));
             }
         };
         if item.len() + HEAD_BYTES <= WHOLE_BYTES_MAX {
-            self.open.insert(forward, None);
-            return Ok(Forward::Whole(item).encode());
+            return Ok(self.open(forward, None, Forward::Whole(item)));
         }
         // The item was checked by the node: its bytes are those of an item.
         let Ok(id) = ao_types::DataItem::parse(item.clone(), ao_types::Profile::Strict).map(|item| item.id()) else {
@@ -57,8 +65,23 @@ impl Forwards {
             self.bytes += item.len();
             self.offered.insert(id, item);
         }
-        self.open.insert(forward, Some(id));
-        Ok(offer.encode())
+        Ok(self.open(forward, Some(id), offer))
+    }
+
+    fn open(&mut self, forward: ForwardId, offered: Option<Id>, question: Forward) -> Bytes {
+        let question = question.encode();
+        let kept = (self.questions + question.len() <= FORWARDS_AGAIN_BYTES_MAX).then(|| question.clone());
+        self.questions += kept.as_ref().map_or(0, Bytes::len);
+        self.open.insert(forward, Open { offered, question: kept });
+        question
+    }
+
+    /// What to ask once more, where the connection ended before the answer.
+    pub(super) fn again(&mut self, forward: ForwardId, result: &Result<Bytes, Failure>) -> Option<Bytes> {
+        let Err(Failure::Closed) = result else { return None };
+        let question = self.open.get_mut(&forward)?.question.take()?;
+        self.questions -= question.len();
+        Some(question)
     }
 
     /// A part of an item that was offered.
@@ -80,12 +103,15 @@ impl Forwards {
     /// No more answers: those that are still owed one.
     pub(super) fn close(&mut self) -> Vec<ForwardId> {
         self.offered.clear();
+        (self.bytes, self.questions) = (0, 0);
         std::mem::take(&mut self.open).into_keys().collect()
     }
 
     fn end(&mut self, forward: ForwardId) {
-        let Some(Some(item)) = self.open.remove(&forward) else { return };
-        if !self.open.values().any(|other| *other == Some(item))
+        let Some(Open { offered, question }) = self.open.remove(&forward) else { return };
+        self.questions -= question.map_or(0, |question| question.len());
+        let Some(item) = offered else { return };
+        if !self.open.values().any(|other| other.offered == Some(item))
             && let Some(bytes) = self.offered.remove(&item)
         {
             self.bytes -= bytes.len();
@@ -129,6 +155,25 @@ mod tests {
         let (answer, lied) = forwards.answered(ForwardId(2), Err(Failure::Timeout));
         assert!(!lied && matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.retry_after_s.is_some()));
         assert_eq!((forwards.part(&id, 0), forwards.bytes), (None, 0));
+    }
+
+    #[test]
+    fn whose_connection_ends_is_asked_once_more() {
+        let mut forwards = Forwards::default();
+        let question = forwards.begin(ForwardId(1), Load::Item(item(100))).unwrap();
+        assert_eq!(forwards.again(ForwardId(1), &Err(Failure::Timeout)), None, "it may be at work on it");
+        assert_eq!(forwards.again(ForwardId(1), &Err(Failure::Closed)), Some(question.clone()));
+        assert_eq!(forwards.again(ForwardId(1), &Err(Failure::Closed)), None, "once");
+        let (answer, _) = forwards.answered(ForwardId(1), Err(Failure::Closed));
+        assert!(matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.retry_after_s.is_some()));
+        // As many questions are kept as have room; the others are asked once, as before.
+        let large = item(WHOLE_BYTES_MAX / 2);
+        let kept = FORWARDS_AGAIN_BYTES_MAX / forwards.begin(ForwardId(0), Load::Item(large.clone())).unwrap().len();
+        (1..=kept as u64).for_each(|n| drop(forwards.begin(ForwardId(n), Load::Item(large.clone())).unwrap()));
+        let again = |forwards: &mut Forwards, n| forwards.again(ForwardId(n), &Err(Failure::Closed)).is_some();
+        assert!(again(&mut forwards, kept as u64 - 1) && !again(&mut forwards, kept as u64));
+        (0..=kept as u64).for_each(|n| drop(forwards.answered(ForwardId(n), Err(Failure::Closed))));
+        assert_eq!(forwards.questions, 0);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From confirmed slots to Arweave: what is collected, what is remembered, and the level that readers see.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,16 +8,19 @@ use ao_arweave::driver::{Keeper as _, Parcel, Rows, Standing};
 use ao_arweave::pipeline::{Budget, Bundle, Place, Shipment, Spent, Stage};
 use ao_arweave::records::Record;
 use ao_storage::{Direction, Store, schema};
-use ao_types::{Id, NetworkId, Slot, Verified, Wallet};
+use ao_types::{Id, NetworkId, Signer as _, Slot, Verified, Wallet};
 use bytes::Bytes;
 
 use super::rig::{BEGIN_MS, Rig};
 use crate::anchor::collect::Collector;
 use crate::anchor::keeper::StoreKeeper;
+use crate::anchor::observe::{Part, compare};
 use crate::anchor::{Anchoring, Setup};
+use crate::levels::{Goal, Level};
+use crate::metrics::{Build, Metrics};
 
 #[path = "../../../../storage/arweave/tests/common/mod.rs"]
-mod arweave;
+pub mod arweave;
 
 const NETWORK: NetworkId = NetworkId([5; 32]);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,8 +31,13 @@ fn scheduler() -> Arc<Wallet> {
     Arc::new(Wallet::ed25519_from_seed(&[1; 32]))
 }
 
+/// One that tells nobody.
+fn keeper_of(rig: &Rig) -> StoreKeeper {
+    StoreKeeper::new(rig.store.clone(), Arc::new(|_, _| {}))
+}
+
 fn collector(store: &Arc<dyn Store>) -> Collector {
-    Collector::new(store.clone(), scheduler(), NETWORK, PATIENCE)
+    Collector::new(store.clone(), scheduler(), scheduler().address(), NETWORK, PATIENCE)
 }
 
 async fn process_with(rig: &Rig, messages: usize) -> Id {
@@ -40,13 +49,13 @@ async fn process_with(rig: &Rig, messages: usize) -> Id {
     process
 }
 
-fn shipment(number: u64, parcel: &Parcel, stage: Stage) -> Shipment {
+pub(super) fn shipment(number: u64, parcel: &Parcel, stage: Stage) -> Shipment {
     let items = parcel.items.len() as u32;
     let bundle = Bundle { root: [1; 32], bytes: 1, chunks: 1, items, since_ms: parcel.since_ms, covered: parcel.covered.clone() };
-    Shipment { number, bundle, stage, carriers: Vec::new(), copies: Vec::new() }
+    Shipment { stage, ..Shipment::new(number, bundle) }
 }
 
-fn settled() -> Stage {
+pub(super) fn settled() -> Stage {
     Stage::Settled(Place { height: 1, block: Bytes::from_static(&[1; 48]), carrier: Id([1; 32]), transaction: Id([1; 32]) }, 20)
 }
 
@@ -62,12 +71,14 @@ fn ranges(parcel: &Parcel) -> Vec<(Id, ao_arweave::records::RangeRecord)> {
 async fn confirmed_slots_are_collected_in_order_until_they_are_in_a_shipment() {
     let rig = Rig::start();
     let process = process_with(&rig, 3).await;
-    let (collector, keeper) = (collector(&rig.store), StoreKeeper::new(rig.store.clone()));
-    assert!(collector.collect(BEGIN_MS + 59_000).unwrap().is_none(), "the oldest has not waited long enough");
-    let parcel = collector.collect(LATER).unwrap().unwrap();
+    let (collector, keeper) = (collector(&rig.store), keeper_of(&rig));
+    let early = collector.collect(BEGIN_MS + 59_000).unwrap();
+    assert!(early.parcel.is_none(), "the oldest has not waited long enough");
+    assert_eq!((early.waiting.slots, early.waiting.oldest_ms), (4, rig.log(process).first().map(|row| row.timestamp_ms)));
+    let parcel = collector.collect(LATER).unwrap().parcel.unwrap();
     let kinds: Vec<_> = parcel.items.iter().map(|item| item.tag("Type").unwrap().to_owned()).collect();
     let pair = ["Message", "Assignment"];
-    assert_eq!(kinds, [&["Process", "Assignment"][..], &pair, &pair, &pair, &["Anchor-Range"]].concat());
+    assert_eq!(kinds, [&["Module", "Process", "Assignment"][..], &pair, &pair, &pair, &["Anchor-Range"]].concat());
     let log = rig.log(process);
     let [(first, range)] = ranges(&parcel).try_into().unwrap();
     assert_eq!(range.slots, log.iter().map(|row| (row.item, row.assignment_id)).collect::<Vec<_>>());
@@ -77,17 +88,17 @@ async fn confirmed_slots_are_collected_in_order_until_they_are_in_a_shipment() {
     assert_eq!(range.results, (Slot(0), hashes));
     assert!(range.certificates.is_empty(), "a network of one proves nothing to strangers");
     // Nothing is remembered yet: a crash here costs nothing.
-    assert_eq!(collector.collect(LATER).unwrap().unwrap().items.len(), parcel.items.len());
+    assert_eq!(collector.collect(LATER).unwrap().parcel.unwrap().items.len(), parcel.items.len());
     let rows = Rows { shipments: vec![shipment(1, &parcel, Stage::Bundled)], parcel: Some((1, &parcel)), ..Rows::default() };
     keeper.remember(rows).unwrap();
-    assert!(collector.collect(LATER).unwrap().is_none());
+    assert!(collector.collect(LATER).unwrap().parcel.is_none());
     // The bundle can be made again from the store, whoever asks.
-    let again = StoreKeeper::new(rig.store.clone());
+    let again = keeper_of(&rig);
     assert_eq!(again.items(1).unwrap(), parcel.items);
     assert!(again.items(2).is_err());
     let message = rig.send(process, &[], "one more").await.unwrap();
     rig.result(process, message.id).await;
-    let next = collector.collect(LATER).unwrap().unwrap();
+    let next = collector.collect(LATER).unwrap().parcel.unwrap();
     let [(_, range)] = ranges(&next).try_into().unwrap();
     assert_eq!((range.from, range.to(), range.previous, range.results.0), (Slot(4), Slot(4), Some(first), Slot(4)));
     rig.stop();
@@ -97,10 +108,10 @@ async fn confirmed_slots_are_collected_in_order_until_they_are_in_a_shipment() {
 async fn a_process_is_anchored_up_to_the_first_slot_that_is_under_way() {
     let rig = Rig::start();
     let process = process_with(&rig, 1).await;
-    let (collector, keeper) = (collector(&rig.store), StoreKeeper::new(rig.store.clone()));
+    let (collector, keeper) = (collector(&rig.store), keeper_of(&rig));
     let mut parcels = Vec::new();
     for number in 1..=2 {
-        let parcel = collector.collect(LATER).unwrap().unwrap();
+        let parcel = collector.collect(LATER).unwrap().parcel.unwrap();
         let rows = Rows { shipments: vec![shipment(number, &parcel, Stage::Bundled)], parcel: Some((number, &parcel)), ..Rows::default() };
         keeper.remember(rows).unwrap();
         parcels.push(parcel);
@@ -109,7 +120,7 @@ async fn a_process_is_anchored_up_to_the_first_slot_that_is_under_way() {
     }
     let anchored = || schema::ANCHORED.get(&*rig.store, &process).unwrap();
     // A second life knows as much.
-    let keeper = StoreKeeper::new(rig.store.clone());
+    let keeper = keeper_of(&rig);
     let loaded = keeper.load().unwrap();
     assert_eq!((loaded.shipments.len(), loaded.next, loaded.spent), (2, 3, Spent::default()));
     let settle = |number: u64, stage: Stage, settled, unsettled| {
@@ -134,8 +145,51 @@ async fn another_schedulers_process_is_not_ours_to_anchor() {
     let rig = Rig::start();
     process_with(&rig, 1).await;
     let other = Arc::new(Wallet::ed25519_from_seed(&[77; 32]));
-    let collector = Collector::new(rig.store.clone(), other, NETWORK, PATIENCE);
-    assert!(collector.collect(LATER).unwrap().is_none());
+    let collector = Collector::new(rig.store.clone(), other.clone(), other.address(), NETWORK, PATIENCE);
+    assert!(collector.collect(LATER).unwrap().parcel.is_none());
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_wrote_counts_only_where_it_is_what_stands_here() {
+    let rig = Rig::start();
+    let process = process_with(&rig, 2).await;
+    let items = collector(&rig.store).collect(LATER).unwrap().parcel.unwrap().items;
+    let [(record, range)] =
+        ranges(&Parcel { items: items.clone(), records: Vec::new(), covered: Vec::new(), since_ms: 0 }).try_into().unwrap();
+    let stranger = Wallet::ed25519_from_seed(&[77; 32]);
+    let network = [scheduler().address(), stranger.address()].into();
+    let read = |items: &[Verified<ao_types::DataItem>], own: &Wallet| {
+        let reading = compare(&*rig.store, &own.address(), &network, ao_types::bundle::build(items)).unwrap();
+        (reading.parts.len(), reading.again)
+    };
+    assert_eq!(read(&items, &stranger), (1, false));
+    assert_eq!(read(&items, &scheduler()), (0, false), "what this node orders is the pipeline's");
+    let whole = compare(&*rig.store, &stranger.address(), &network, ao_types::bundle::build(&items)).unwrap().parts.remove(0);
+    assert_eq!(whole, Part::Slots { process, from: Slot(0), to: Slot(2), record, results: (Slot(0), 3) });
+    // The module goes along, and is in no slot.
+    for left_out in 1..items.len() - 1 {
+        let rest: Vec<_> = items.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, item)| item.clone()).collect();
+        assert_eq!(read(&rest, &stranger), (0, false), "{left_out} is missing");
+    }
+    let forged = |change: fn(&mut ao_arweave::records::RangeRecord)| {
+        let mut range = range.clone();
+        change(&mut range);
+        let mut forged = items[..items.len() - 1].to_vec();
+        forged.push(Record::Range(range).item(&NETWORK).unwrap().sign(&stranger).unwrap());
+        read(&forged, &stranger)
+    };
+    assert_eq!(forged(|_| {}), (1, false), "any scheduler of the network may have written it");
+    assert_eq!(forged(|range| range.results.1[1].0[0] ^= 1), (1, false));
+    let nobody = BTreeSet::from([scheduler().address()]);
+    let mut theirs = items[..items.len() - 1].to_vec();
+    theirs.push(Record::Range(range.clone()).item(&NETWORK).unwrap().sign(&stranger).unwrap());
+    let foreign = compare(&*rig.store, &stranger.address(), &nobody, ao_types::bundle::build(&theirs)).unwrap();
+    assert_eq!((foreign.parts.len(), foreign.again), (0, false), "others cost one look");
+    assert_eq!(forged(|range| range.slots.swap(1, 2)), (0, false));
+    assert_eq!(forged(|range| range.from = Slot(1)), (0, true), "of a slot that is not here yet nobody knows");
+    assert_eq!(forged(|range| range.process = Id([3; 32])), (0, true));
+    assert_eq!(compare(&*rig.store, &stranger.address(), &network, Bytes::from_static(b"no bundle")).unwrap().parts, []);
     rig.stop();
 }
 
@@ -147,12 +201,15 @@ async fn what_is_confirmed_is_on_arweave_in_the_end_and_can_be_read_back() {
     let gateways = [arweave::Gateway::start(&chain).await, arweave::Gateway::start(&chain).await];
     rig.advance(100_000);
     let clock = rig.node.clock();
+    let metrics = Metrics::new(&Build::new("solo", "test")).unwrap();
     let anchoring = Anchoring::start(Setup {
+        here: rig.store.clone(),
         gateways: gateways.iter().map(|gateway| gateway.url.clone()).collect(),
         services: Vec::new(),
         service_keys: Vec::new(),
         wallet: Some(Arc::new(arweave::wallet(0))),
         scheduler: scheduler(),
+        schedulers: Vec::new(),
         network: NETWORK,
         store: rig.store.clone(),
         clock,
@@ -160,9 +217,19 @@ async fn what_is_confirmed_is_on_arweave_in_the_end_and_can_be_read_back() {
         confirmations: 5,
         patience: PATIENCE,
         tip_every: Duration::from_millis(10),
+        metrics: metrics.clone(),
+        states: None,
+        told: {
+            let node = rig.node.clone();
+            Arc::new(move |process, slot| node.anchored(process, slot))
+        },
     })
     .unwrap();
-    let mut standing = anchoring.driver().standing();
+    let (mut standing, view) = (anchoring.driver().standing(), anchoring.view());
+    let reader = tokio::spawn({
+        let node = rig.node.clone();
+        async move { node.reach(process, Slot(3), Goal::Level(Level::Anchored), Duration::from_secs(120)).await }
+    });
     let stop = tokio_util::sync::CancellationToken::new();
     let task = tokio::spawn(anchoring.run(stop.clone()));
     let under_way = |standing: &Standing| {
@@ -182,11 +249,14 @@ async fn what_is_confirmed_is_on_arweave_in_the_end_and_can_be_read_back() {
         tokio::time::timeout(Duration::from_secs(120), standing.wait_for(quiet)).await.expect("it comes to rest").unwrap();
     }
     assert_eq!(schema::ANCHORED.get(&*rig.store, &process).unwrap(), Some(Slot(3)));
+    assert_eq!(reader.await.unwrap().unwrap().standing.text(), "anchored", "who waits is told");
+    assert_eq!((view.lag_ms(), view.trouble()), (0, None));
     stop.cancel();
     task.await.unwrap();
+    assert!(metrics.render().contains("aonode_anchor_posts_total{outcome=\"settled\"} 1"));
     // The chain alone has it all.
-    let (shipments, items) = (StoreKeeper::page(&*rig.store, 0, 9).unwrap(), StoreKeeper::new(rig.store.clone()).items(1).unwrap());
-    assert_eq!((shipments.len(), items.len()), (1, 9));
+    let (shipments, items) = (StoreKeeper::page(&*rig.store, 0, 9).unwrap(), keeper_of(&rig).items(1).unwrap());
+    assert_eq!((shipments.len(), items.len()), (1, 10));
     let place = shipments[0].stage.place().unwrap();
     let held = chain.lock().transactions[&place.transaction].clone();
     let bytes: Vec<u8> = chain.lock().chunks[&held.data_root.0].values().flatten().copied().collect();

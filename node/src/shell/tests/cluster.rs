@@ -63,7 +63,7 @@ fn node_of(peer: &PeerId) -> usize {
 }
 
 /// Everything that a membership is made of, with a scheme that costs nothing.
-fn membership(engine: &'static str, n: usize, of: usize, protection: Arc<dyn Keeper>) -> Arc<Membership> {
+pub fn membership(engine: &'static str, n: usize, of: usize, protection: Arc<dyn Keeper>) -> Arc<Membership> {
     let secret = |n: usize| CheapSecret::new(n as u64 + 1);
     let member = |n: usize| Member { key: secret(n).public(), stake: Stake(1), address: wallet(n).address(), peer: peer(n) };
     let committee = Committee::new(ao_types::Epoch(0), (0..of).map(member).collect()).unwrap();
@@ -128,6 +128,17 @@ impl Cluster {
         self.parcels.retain(|_, (to, _)| *to != n);
         let seed = self.dice.below(1 << 20) as u64;
         self.worlds[n] = self.world(n, seed, contents, fault);
+    }
+
+    /// A node's disk is lost, with what its key is bound by; it starts from what is put into a new one.
+    pub fn replace(&mut self, n: usize, contents: Contents) {
+        self.protections[n] = Arc::default();
+        self.restart(n, contents, Fault::None);
+    }
+
+    /// What a node knows of its network.
+    pub fn membership(&self, n: usize) -> Arc<Membership> {
+        membership(self.engine, n, self.protections.len(), self.protections[n].clone())
     }
 
     /// Until nothing is on its way and nobody has anything to do for a while.

@@ -68,7 +68,7 @@ fn what_one_node_schedules_every_node_confirms_and_evaluates() {
 }
 
 /// Two processes of two schedulers, that bounce messages between them; clients talk to nodes that schedule neither.
-fn across(cluster: &mut Cluster, messages: u8) -> Vec<(usize, u64)> {
+pub fn across(cluster: &mut Cluster, messages: u8) -> Vec<(usize, u64)> {
     upload(cluster, 0);
     let (one, two) = (process(cluster, 0, 1), process(cluster, 1, 2));
     // The module is at node 0: node 1, which must admit a process of it, asks for it.
@@ -123,6 +123,13 @@ fn an_item_is_assigned_to_a_process_of_any_scheduler() {
     assert_eq!((accepted.process, accepted.slot), (Some(two.id()), Some(Slot(2))));
     assert_eq!(cluster.worlds[0].log(two.id())[2].item, share.id());
     assert_eq!(cluster.worlds[3].replies[&twice].as_ref().unwrap_err().code, Code::Duplicate);
+    // What is in no frame never gets to the other's node: that is said at once.
+    let loose = message(Id([77; 32]), 7, &[]);
+    cluster.worlds[3].submit(&loose, true);
+    cluster.settle();
+    let request = cluster.worlds[3].assign(loose.id(), two.id());
+    cluster.settle();
+    assert_eq!(cluster.worlds[3].replies[&request].as_ref().unwrap_err().code, Code::ItemUnknown);
     cluster.check(&[0, 1, 2, 3]);
     assert!(cluster.penalties.is_empty(), "{:?}", cluster.penalties);
 }
@@ -276,6 +283,43 @@ fn a_second_header_for_one_place_is_evidence_at_every_node() {
         assert_eq!(world.faults, ["two-headers"]);
     }
     cluster.check(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn a_stranger_that_contradicts_itself_fills_no_node() {
+    let mut cluster = Cluster::new("attest", 4, 22);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    let key = FrameKey { scheduler: wallet(0).address(), tenure: 0, sequence: 0 };
+    let bytes = frames::whole(&*cluster.worlds[0].store, &key).unwrap().unwrap();
+    let raw = WireFrame::decode(&bytes).unwrap().header;
+    let two_of = |signer: &Wallet, n: u8| {
+        let header = |n: u8| {
+            let mut raw = raw.clone();
+            raw.header.chain.scheduler = signer.address();
+            raw.header.block_id[0] = n;
+            raw.signature = FrameSignature::sign(&raw.header.id(), signer).unwrap();
+            raw
+        };
+        let evidence = ao_consensus::Evidence::TwoHeaders(Box::new((header(0), header(n))));
+        Arrival::Evidence { from: peer(2), bytes: evidence.encode().into(), judge: Judge::nobody() }
+    };
+    let kept = |cluster: &Cluster| schema::EVIDENCE.all(&*cluster.worlds[1].store, ao_storage::Direction::Forward, 100).unwrap().len();
+    // Keys cost nothing: each would be an offender with places of its own.
+    for n in 0..3 {
+        cluster.worlds[1].arrive(two_of(&Wallet::ed25519_from_seed(&[200 + n; 32]), 1));
+    }
+    cluster.settle();
+    assert_eq!(kept(&cluster), 0);
+    assert_eq!(cluster.penalties, vec![(peer(2), 1); 3], "whoever hands it on could have known");
+    // A scheduler of the network is another matter, up to the bound, and beyond it nobody is blamed for handing on what is true.
+    for n in 1..=limits::EVIDENCE_OF_ONE_MAX as u8 + 4 {
+        cluster.worlds[1].arrive(two_of(&wallet(0), n));
+    }
+    cluster.settle();
+    assert_eq!((kept(&cluster), cluster.penalties.len()), (limits::EVIDENCE_OF_ONE_MAX, 3));
 }
 
 #[test]

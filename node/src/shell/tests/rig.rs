@@ -69,9 +69,20 @@ impl Rig {
         Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), Options { checkpoint_slots: slots, ..options() })
     }
 
+    /// With a state certified every so many slots.
+    pub fn certifying_every(slots: u64) -> Self {
+        Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), Options { certify_slots: slots, ..options() })
+    }
+
     /// Where nothing that is not used stays in memory.
     pub fn forgetful() -> Self {
         Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), Options { instance_idle_max: Duration::ZERO, ..options() })
+    }
+
+    /// With the hash of every state.
+    pub fn hashing() -> Self {
+        let options = Options { state_hashes: StateHashes::Every, ..options() };
+        Self::at(Arc::new(MemoryStore::new()), Arc::new(AtomicU64::new(0)), options)
     }
 
     fn at(store: Arc<dyn Store>, ahead_ms: Arc<AtomicU64>, options: Options) -> Self {
@@ -91,11 +102,53 @@ impl Rig {
         Self::at(store, ahead_ms, options())
     }
 
+    /// As [`Rig::restart`], with a state certified every so many slots.
+    pub fn restart_certifying(self, slots: u64) -> Self {
+        let (store, ahead_ms) = (self.store.clone(), self.ahead_ms.clone());
+        self.stop();
+        Self::at(store, ahead_ms, Options { certify_slots: slots, ..options() })
+    }
+
     /// Another node that has this one's items and logs, and nothing that was made of them.
     pub fn follower(&self) -> Self {
+        Self::at(Arc::new(self.unevaluated()), self.ahead_ms.clone(), options())
+    }
+
+    /// The same, on this store and with the hash of every state.
+    pub fn beside(&self, store: MemoryStore) -> Self {
+        Self::at(Arc::new(store), self.ahead_ms.clone(), Options { state_hashes: StateHashes::Every, ..options() })
+    }
+
+    /// The same, with a state certified every so many slots.
+    pub fn beside_certifying_every(&self, slots: u64, store: MemoryStore) -> Self {
+        let options = Options { state_hashes: StateHashes::Every, certify_slots: slots, ..options() };
+        Self::at(Arc::new(store), self.ahead_ms.clone(), options)
+    }
+
+    /// The same, with so many slots between checkpoints.
+    pub fn beside_saving_every(&self, slots: u64, store: MemoryStore) -> Self {
+        Self::at(Arc::new(store), self.ahead_ms.clone(), Options { checkpoint_slots: slots, ..options() })
+    }
+
+    /// The same, on any store and with so long a turn for each process that began elsewhere.
+    pub fn beside_in_turns(&self, turn: Duration, store: Arc<dyn Store>) -> Self {
+        let options = Options { state_hashes: StateHashes::Every, backfill_turn: turn, ..options() };
+        Self::at(store, self.ahead_ms.clone(), options)
+    }
+
+    /// A store with this node's items and logs, and nothing that was made of them.
+    pub fn unevaluated(&self) -> MemoryStore {
         let store = MemoryStore::new();
         let mut rows = WriteBatch::default();
-        let made = [Table::Evaluations, Table::EvaluationHeads, Table::Outbox, Table::Pushed, Table::Checkpoints, Table::CheckpointBodies];
+        let made = [
+            Table::Evaluations,
+            Table::EvaluationHeads,
+            Table::Outbox,
+            Table::Pushed,
+            Table::Checkpoints,
+            Table::CheckpointBodies,
+            Table::CertifiedStates,
+        ];
         for table in Table::ALL.iter().filter(|table| !made.contains(table)) {
             for (key, row) in self.store.scan(*table, &[], &[], Direction::Forward, usize::MAX).unwrap() {
                 rows.put(*table, key.to_vec(), row);
@@ -105,7 +158,7 @@ impl Rig {
             schema::OWING.put(&mut rows, &process, &confirmed);
         }
         store.write(rows, Durability::Synced).unwrap();
-        Self::at(Arc::new(store), self.ahead_ms.clone(), options())
+        store
     }
 
     /// What the node does from time to time for instances that nobody uses; gives how many are left.
@@ -162,6 +215,27 @@ impl Rig {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), found).await.expect("the event comes")
+    }
+
+    /// Waits until the rows say so. Looked at again whenever something may have happened, and now and then.
+    pub async fn eventually(&self, what: &str, holds: impl Fn(&dyn Store) -> bool) {
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        let looking = async {
+            while !holds(&*self.store) {
+                looks.tick().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap_or_else(|_| panic!("in time: {what}"));
+    }
+
+    /// Waits until a process is evaluated up to a slot.
+    pub async fn settled(&self, process: Id, slot: u64) {
+        let head = |store: &dyn Store| schema::EVALUATION_HEADS.get(store, &process).unwrap();
+        self.eventually("it is evaluated", |store| head(store).is_some_and(|head| head.slot.0 >= slot && head.halted.is_none())).await;
+    }
+
+    pub fn assignment(&self, row: &ScheduleRow) -> Verified<DataItem> {
+        Verified::<DataItem>::reload(row.assignment.clone()).unwrap()
     }
 
     pub fn log(&self, process: Id) -> Vec<ScheduleRow> {

@@ -110,6 +110,7 @@ impl World {
             bytes_max: 128,
             idle_max: Duration::MAX,
             checkpoint_slots: 3,
+            certify_slots: 4,
             hashes: StateHashes::Rest,
             chunk: Duration::MAX,
             bounds,

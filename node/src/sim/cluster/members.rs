@@ -10,11 +10,10 @@ use ao_types::{Address, BlsKey, Committee, Epoch, Genesis, Member, NetworkId, Pe
 use bytes::Bytes;
 
 use crate::network::seam::Orders;
-use crate::shell::membership::{Keeper, MakeEngine, Maker, Membership};
+use crate::shell::membership::{Keeper, Maker, Membership};
 use crate::sim::check::Violation;
 use crate::sim::plan::Plan;
 use crate::sim::tap::{Heard, Tap};
-use crate::wiring::engines;
 
 /// A node's name.
 pub fn peer(n: usize) -> PeerId {
@@ -50,14 +49,12 @@ pub struct Common {
     pub bad_schedulers: BTreeSet<Address>,
     genesis: Arc<Genesis>,
     origin: OriginUpdate,
-    make: MakeEngine,
+    make: Maker,
 }
 
 impl Common {
-    /// Of a plan.
-    pub fn of(plan: &Plan) -> Result<Self, Violation> {
-        let engine = engines::named(&plan.engine).ok_or_else(|| wrong(format!("no engine {}", plan.engine)))?;
-        let make = engine.make;
+    /// Of a plan, with engines that `make` makes.
+    pub fn of(plan: &Plan, make: Maker) -> Result<Self, Violation> {
         let stake = |n: usize| Stake(plan.stakes.get(n).copied().unwrap_or(1).into());
         let member = |n: usize| Member { key: secret(n).public(), stake: stake(n), address: wallet(n).address(), peer: peer(n) };
         let committee = Committee::new(Epoch(0), (0..plan.nodes()).map(member).collect()).map_err(|error| wrong(error.to_string()))?;
@@ -90,7 +87,7 @@ impl Common {
 
     /// A node's membership; `attestor` signs for it, `heard` hears its engine.
     pub fn membership(&self, n: usize, attestor: Option<Arc<dyn SecretKey>>, keeper: Arc<dyn Keeper>, heard: Heard) -> Arc<Membership> {
-        let make = self.make;
+        let make = self.make.clone();
         let engine: Maker = Arc::new(move |setup: Setup| Ok(Tap::on(make(setup)?, heard.clone())));
         Arc::new(Membership {
             network: self.network,

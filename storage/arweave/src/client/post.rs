@@ -3,8 +3,6 @@
 use ao_types::hash::sha256;
 use ao_types::receipt::Receipt;
 use ao_types::{Id, limits};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::Deserialize;
@@ -13,46 +11,42 @@ use serde_json::json;
 use super::said::{self, Said};
 use super::{Client, Kind, health, yes};
 use crate::compose::Composed;
-use crate::limits::{ANCHOR_BLOCKS, BLOCK_BYTES_MAX, GRAPHQL_BYTES_MAX, HEADER_BYTES_MAX, SMALL_BYTES_MAX};
-use crate::pipeline::{Answer, Held, Known, Place, Posted, Promise, Seeded};
-
-/// One source's price may be so many times another's; beyond, one of them is wrong.
-const PRICES_APART_MAX: u128 = 4;
+use crate::limits::{ANCHOR_DEPTH, GRAPHQL_BYTES_MAX, HEADER_BYTES_MAX, PROMISE_BLOCKS, SMALL_BYTES_MAX};
+use crate::pipeline::{Answer, Known, Place, Posted, Promise, Seeded};
 
 /// A bundle in a bundle in a bundle: how far the transaction below is looked for.
 const NESTING_MAX: usize = 8;
 
 impl Client {
-    /// What posting `bytes` bytes costs now, what to anchor it to, and what the wallet holds.
+    /// What posting `bytes` bytes costs now, what to anchor it to, and what the wallet holds. Each is what enough gateways say
+    /// ([`said::price`], [`said::balance`]): none alone stops anchoring, makes it dear, or chooses what it is anchored to.
     pub async fn quote(&self, wallet: &Id, bytes: u64, tip: u64) -> Option<Answer> {
         let price = async {
-            let said = self.ask_all(&format!("/price/{bytes}"), SMALL_BYTES_MAX, said::number).await;
-            let prices: Vec<u128> = said.into_iter().filter_map(yes).collect();
-            let (least, most) = (prices.iter().min().copied()?, prices.iter().max().copied()?);
-            (least > 0 && most / least < PRICES_APART_MAX).then_some(most)
+            let said = self.ask_all(&format!("/price/{bytes}"), SMALL_BYTES_MAX, said::price_of).await;
+            said::price(said.into_iter().filter_map(yes).collect(), self.configured())
         };
-        let balance = async {
-            let said = self.ask_all(&format!("/wallet/{wallet}/balance"), SMALL_BYTES_MAX, said::number).await;
-            said.into_iter().filter_map(yes).min()
-        };
-        let (price, balance, anchor) = futures::join!(price, balance, self.anchor(tip));
+        let (price, balance, anchor) = futures::join!(price, self.balance(wallet), self.anchor(tip));
         let ((anchor, anchor_height), price, balance) = (anchor?, price?, balance?);
         Some(Answer::Quoted { price, anchor, anchor_height, balance })
     }
 
-    /// A recent block's hash, and its height.
+    /// A recent block's hash, and its height: that of our own view of the chain. What one gateway offers at `/tx_anchor` may be of a branch
+    /// of its own, or older than it says, and a transaction anchored to that is never mined or mined late beside its successor.
     async fn anchor(&self, tip: u64) -> Option<([u8; 48], u64)> {
-        let anchor = self.ask_until("/tx_anchor", SMALL_BYTES_MAX, &[], said::anchor).await?;
-        let path = format!("/block/hash/{}", URL_SAFE_NO_PAD.encode(anchor));
-        let block = self.ask_until(&path, BLOCK_BYTES_MAX, &[], |answer| said::block(answer, None)).await?;
-        let recent = block.height <= tip && block.height.saturating_add(ANCHOR_BLOCKS) > tip && block.hash == anchor[..];
-        recent.then_some((anchor, block.height))
+        let height = tip.saturating_sub(ANCHOR_DEPTH);
+        let block = match self.agreed_block(height).await {
+            said::Agreed::Yes(block) => block,
+            // The chain is younger than that.
+            said::Agreed::No => self.block(tip).await?,
+            said::Agreed::Split => return None,
+        };
+        Some((block.hash[..].try_into().ok()?, block.height))
     }
 
-    /// Winston of a wallet, the least that is told.
+    /// Winston of a wallet, as enough gateways tell it.
     pub async fn balance(&self, wallet: &Id) -> Option<u128> {
         let said = self.ask_all(&format!("/wallet/{wallet}/balance"), SMALL_BYTES_MAX, said::number).await;
-        said.into_iter().filter_map(yes).min()
+        said::balance(said.into_iter().filter_map(yes).collect(), self.configured())
     }
 
     /// Posts a transaction's header to a gateway that is none of these.
@@ -99,8 +93,11 @@ impl Client {
                 Some(promise) => Posted::Taken(Some(promise)),
                 None => Posted::Refused("its receipt is not of the key that is configured, or not for this item".to_owned()),
             },
-            // It has it already, and gave its receipt then: as good as taken, and as good as no promise.
-            Ok(answer) if answer.status == 202 => Posted::Taken(None),
+            // It has it already. A receipt that it may have given before is not here: it is held to the usual term all the same.
+            Ok(answer) if answer.status == 202 => {
+                let deadline = tip.saturating_add(PROMISE_BLOCKS);
+                Posted::Taken(Some(Promise { given: tip, deadline, receipt: Bytes::new() }))
+            }
             Ok(answer) if matches!(answer.status, 400 | 402 | 403) => Posted::Refused(format!("{}: {}", answer.status, answer.text())),
             _ => Posted::Failed,
         };
@@ -120,42 +117,73 @@ impl Client {
         Some(Promise { given: tip, deadline: receipt.deadline_height, receipt: bytes.into() })
     }
 
-    /// Where an item is: in which transaction, in which block. An index is asked, and believed when two sources show the block.
+    /// Where an item is: in which transaction, in which block. Indexes are asked, and each is only a hint: it counts if enough sources show the
+    /// block with that transaction, and the item is found in what its owner signed.
     pub async fn known_item(&self, id: &Id) -> Option<Known> {
-        let mut at = *id;
-        for _ in 0..NESTING_MAX {
-            let Node { bundled_in, block, .. } = match self.node(&at).await {
-                Said::Yes(node) => node,
-                Said::No => return Some(if at == *id { Known::Unknown } else { Known::Pending }),
-                _ => return None,
-            };
-            let Some(height) = block.map(|block| block.height) else { return Some(Known::Pending) };
-            match bundled_in {
-                Some(parent) if parent.id != at => at = parent.id,
-                _ => {
-                    let block = self.block(height).await.filter(|block| block.transactions.contains(&at));
-                    let Some(block) = block else { return Some(Known::Pending) };
-                    let place = Place { height, block: block.hash, carrier: *id, transaction: at };
-                    let holds = self.held(&place).await == Some(Held::Holds);
-                    return Some(if holds { Known::Mined(place) } else { Known::Pending });
-                }
+        let hints = self.hints(id).await?;
+        let known = hints.iter().any(|hint| *hint != Hint::Nothing);
+        for Placed { height, transaction, path } in hints.into_iter().filter_map(Hint::placed) {
+            let Some(block) = self.block(height).await.filter(|block| block.transactions.contains(&transaction)) else { continue };
+            if self.item_within(&transaction, &path, &[]).await.is_some() {
+                return Some(Known::Mined(Place { height, block: block.hash, carrier: *id, transaction }));
             }
         }
-        Some(Known::Pending)
+        Some(if known { Known::Pending } else { Known::Unknown })
     }
 
-    /// What indexes say of one id: the first that has it.
-    async fn node(&self, id: &Id) -> Said<Node> {
+    /// The data of an item in the transaction of `place`, read from that transaction's own bytes.
+    pub async fn item_data(&self, place: &Place, except: &[String]) -> Option<Bytes> {
+        for hint in self.hints(&place.carrier).await?.into_iter().filter_map(Hint::placed) {
+            if hint.transaction != place.transaction {
+                continue;
+            }
+            if let Some(within) = self.item_within(&place.transaction, &hint.path, except).await
+                && let Some(data) = within.data(&place.carrier).await
+            {
+                return Some(data);
+            }
+        }
+        None
+    }
+
+    /// What indexes say of an item, each different answer once. `None` if too few answered.
+    async fn hints(&self, id: &Id) -> Option<Vec<Hint>> {
+        let asked = join_all(self.order(&[]).into_iter().map(|place| self.hint(place, *id))).await;
+        let answered = asked.iter().flatten().count();
+        let mut hints: Vec<Hint> = Vec::new();
+        for hint in asked.into_iter().flatten() {
+            if !hints.contains(&hint) {
+                hints.push(hint);
+            }
+        }
+        (answered >= said::quorum(self.configured()).max(1)).then_some(hints)
+    }
+
+    /// Follows one index from an item to the transaction below.
+    async fn hint(&self, place: usize, id: Id) -> Option<Hint> {
+        let (mut at, mut path) = (id, Vec::new());
+        for _ in 0..=NESTING_MAX {
+            let Some(node) = self.node(place, &at).await? else { break };
+            match (node.bundled_in, node.block) {
+                (Some(parent), _) if parent.id != at => {
+                    path.insert(0, at);
+                    at = parent.id;
+                }
+                (None, Some(block)) if !path.is_empty() => {
+                    return Some(Hint::Placed(Placed { height: block.height, transaction: at, path }));
+                }
+                _ => return Some(Hint::Waits),
+            }
+        }
+        Some(if path.is_empty() { Hint::Nothing } else { Hint::Waits })
+    }
+
+    /// What an index says of one id; the outer nothing is no answer.
+    async fn node(&self, place: usize, id: &Id) -> Option<Option<Node>> {
         let query = "query($ids:[ID!]){transactions(ids:$ids){edges{node{id bundledIn{id} block{id height}}}}}";
         let body = Bytes::from(json!({ "query": query, "variables": { "ids": [id] } }).to_string());
-        let places = self.order(&[]);
-        let asked = join_all(places.into_iter().map(|place| self.graphql(place, body.clone()))).await;
-        let found = asked.iter().flatten().flatten().find(|node| node.id == *id).cloned();
-        match found {
-            Some(node) => Said::Yes(node),
-            None if asked.iter().filter(|answer| answer.is_some()).count() >= said::quorum(self.configured()) => Said::No,
-            None => Said::Nothing,
-        }
+        let nodes = self.graphql(place, body).await?;
+        Some(nodes.into_iter().find(|node| node.id == *id))
     }
 
     /// One page of an index's answer; `None` if there is none.
@@ -169,6 +197,32 @@ impl Client {
         self.heard(Kind::Gateway, place, &url, health(&answer, matches!(said, Said::Lie)), began);
         yes(said).map(|edges| edges.into_iter().map(|edge| edge.node).collect())
     }
+}
+
+/// What one index says of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hint {
+    /// It does not have it.
+    Nothing,
+    /// It has it, in no block that it could name.
+    Waits,
+    /// It is there.
+    Placed(Placed),
+}
+
+impl Hint {
+    fn placed(self) -> Option<Placed> {
+        if let Self::Placed(placed) = self { Some(placed) } else { None }
+    }
+}
+
+/// Where an index says that an item is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Placed {
+    height: u64,
+    transaction: Id,
+    /// The bundles in which it lies, the outermost first, and the item itself.
+    path: Vec<Id>,
 }
 
 fn nobody() -> Answer {

@@ -1,5 +1,6 @@
 //! What nodes and gateways answer, read, and how several answers become one: pure functions over bytes of strangers.
 
+use ao_types::signature::SignatureType;
 use ao_types::transaction::{Base64Url, Transaction};
 use ao_types::{Id, merkle};
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use super::fetch::Answer;
 use crate::compose::ChunkPost;
+use crate::limits::PRICES_APART;
 use crate::pipeline::{Held, Place, Posted, Seeded};
 
 /// What one endpoint said.
@@ -64,6 +66,11 @@ pub fn number(answer: &Answer) -> Option<u128> {
     (text.len() <= 30 && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok()).flatten()
 }
 
+/// `GET /price/{bytes}`: nothing is stored for nothing.
+pub fn price_of(answer: &Answer) -> Option<u128> {
+    number(answer).filter(|winston| *winston > 0)
+}
+
 /// `GET /info`: the height.
 pub fn height(answer: &Answer) -> Option<u64> {
     #[derive(Deserialize)]
@@ -87,17 +94,37 @@ pub fn block(answer: &Answer, height: Option<u64>) -> Option<Block> {
     fits.then_some(block)
 }
 
-/// `GET /tx_anchor`.
-pub fn anchor(answer: &Answer) -> Option<[u8; 48]> {
-    let text = std::str::from_utf8(&answer.body).ok()?.trim();
-    let quoted = serde_json::to_string(text).ok()?;
-    serde_json::from_str::<Base64Url>(&quoted).ok()?.0.try_into().ok()
+/// What one source shows for a transaction's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// That very transaction, id and signature checked.
+    Signed(Box<Transaction>),
+    /// One that another kind of key signed: the id is a hash of the signature, and an RSA signature is longer.
+    Foreign,
+    /// Something of format 1 that this source does not show in full: its word and nothing more.
+    SaidForeign,
 }
 
-/// `GET /tx/{id}`: that very transaction, signature and id checked.
-pub fn transaction(answer: &Answer, id: &Id) -> Option<Transaction> {
-    let transaction: Transaction = serde_json::from_slice(&answer.body).ok()?;
-    (transaction.id == *id && transaction.verify().is_ok()).then_some(transaction)
+/// `GET /tx/{id}`.
+pub fn header(answer: &Answer, id: &Id) -> Option<Header> {
+    #[derive(Deserialize)]
+    struct Form {
+        format: u8,
+        id: Id,
+        signature: Base64Url,
+    }
+    let form: Form = serde_json::from_slice(&answer.body).ok()?;
+    if form.id != *id || ao_types::hash::sha256(&[&form.signature.0]) != id.0 {
+        return None;
+    }
+    if form.signature.0.len() != SignatureType::Arweave.signature_len() {
+        return Some(Header::Foreign);
+    }
+    let read = serde_json::from_slice::<Transaction>(&answer.body).ok();
+    match read.filter(|transaction| transaction.id == *id && transaction.verify().is_ok()) {
+        Some(transaction) => Some(Header::Signed(Box::new(transaction))),
+        None => (form.format != 2).then_some(Header::SaidForeign),
+    }
 }
 
 /// `GET /tx/{id}/status`: height and hash of its block.
@@ -120,7 +147,7 @@ pub fn offset(answer: &Answer) -> Option<(u128, u64)> {
     }
     let Offset { offset, size } = serde_json::from_slice(&answer.body).ok()?;
     let (last, size) = (offset.parse::<u128>().ok()?, size.parse::<u64>().ok()?);
-    Some(((last + 1).checked_sub(u128::from(size))?, size))
+    Some((last.checked_add(1)?.checked_sub(u128::from(size))?, size))
 }
 
 /// `GET /chunk/{offset}`: the bytes of the chunk that holds byte `at` of data under `root`, with its place.
@@ -184,16 +211,62 @@ pub fn agreed_height(mut heights: Vec<u64>, configured: usize) -> Option<u64> {
     heights.get(quorum(configured).checked_sub(1)?).copied()
 }
 
+/// What enough sources say of a thing that there is one of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Agreed<T> {
+    /// This.
+    Yes(T),
+    /// That it is not there.
+    No,
+    /// Too few answered, or they contradict each other.
+    Split,
+}
+
+/// What enough sources say: each gave what it has, or said that it has none.
+pub fn agreed<T>(mut said: Vec<Option<T>>, same: impl Fn(&T, &T) -> bool, configured: usize) -> Agreed<T> {
+    let quorum = quorum(configured);
+    let voices = |one: &Option<T>| match one {
+        Some(one) => said.iter().flatten().filter(|other| same(one, other)).count(),
+        None => said.iter().filter(|other| other.is_none()).count(),
+    };
+    let found = said.iter().position(|one| voices(one) >= quorum);
+    match found.filter(|_| quorum > 0).map(|at| said.swap_remove(at)) {
+        Some(Some(one)) => Agreed::Yes(one),
+        Some(None) => Agreed::No,
+        None => Agreed::Split,
+    }
+}
+
+/// The price to pay, of what sources ask for. Of three or more the one in the middle, which no single source moves out of what the others
+/// say. Of two the dearer one, which suffices wherever it is asked, but at most so many times the cheaper: who inflates it costs that
+/// much, and who says less than a part of the truth makes a transaction too cheap, which is refused and waits.
+pub fn price(mut said: Vec<u128>, configured: usize) -> Option<u128> {
+    said.sort_unstable();
+    match said.as_slice() {
+        _ if said.len() < quorum(configured).max(1) => None,
+        [cheap, dear] => Some(*dear.min(&cheap.saturating_mul(PRICES_APART))),
+        _ => said.get(said.len() / 2).copied(),
+    }
+}
+
+/// What a wallet holds, of what sources say: the middle one; of two the higher. A source alone does not make a wallet look empty. Where it
+/// makes an empty one look full, transactions are refused and wait, and what may be spent in a day is bounded anyway.
+pub fn balance(mut said: Vec<u128>, configured: usize) -> Option<u128> {
+    said.sort_unstable();
+    let enough = said.len() >= quorum(configured).max(1);
+    said.get(said.len() / 2).copied().filter(|_| enough)
+}
+
 /// What sources say of a place: each gave the block at its height, or said that there is none.
 pub fn held(place: &Place, blocks: &[Option<Block>], configured: usize) -> Option<Held> {
     let holds = |block: &Option<Block>| {
         block.as_ref().is_some_and(|block| block.hash == place.block && block.transactions.contains(&place.transaction))
     };
-    let yes = blocks.iter().filter(|block| holds(block)).count();
+    let (yes, quorum) = (blocks.iter().filter(|block| holds(block)).count(), quorum(configured));
     match (yes, blocks.len() - yes) {
         (0, 0) => None,
-        (yes, _) if yes >= quorum(configured) => Some(Held::Holds),
-        (0, no) if no >= quorum(configured) => Some(Held::Gone),
+        (yes, no) if yes >= quorum && yes > no => Some(Held::Holds),
+        (yes, no) if no >= quorum && no > yes => Some(Held::Gone),
         _ => Some(Held::Split),
     }
 }
@@ -216,6 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn one_source_makes_nothing_dear_and_no_wallet_empty() {
+        assert_eq!((price(vec![5], 1), price(vec![5], 2), price(vec![], 0), price(vec![], 3)), (Some(5), None, None, None));
+        assert_eq!((price(vec![6, 5], 2), price(vec![1_000_000, 5], 2), price(vec![5, 1], 2)), (Some(6), Some(10), Some(2)));
+        assert_eq!((price(vec![5, u128::MAX, 6], 3), price(vec![1, 5, 6], 3), price(vec![1, 5, 6, 9], 4)), (Some(6), Some(5), Some(6)));
+        assert_eq!(price(vec![u128::MAX, u128::MAX], 2), Some(u128::MAX));
+        assert_eq!((balance(vec![5], 1), balance(vec![5], 3), balance(vec![0, 9], 2)), (Some(5), None, Some(9)));
+        assert_eq!((balance(vec![0, 9, 8], 3), balance(vec![9, 9_000, 8], 3)), (Some(8), Some(9)));
+    }
+
+    #[test]
+    fn what_two_say_is_agreed_whatever_a_third_says() {
+        let of = |said: &[Option<u8>], configured| agreed(said.to_vec(), |one, two| one == two, configured);
+        assert_eq!((of(&[Some(1), Some(2), Some(2)], 3), of(&[None, Some(2), None], 3)), (Agreed::Yes(2), Agreed::No));
+        assert_eq!((of(&[Some(1), Some(2)], 2), of(&[Some(1)], 2), of(&[Some(1), None], 2)), (Agreed::Split, Agreed::Split, Agreed::Split));
+        assert_eq!(
+            (of(&[Some(1)], 1), of(&[None], 1), of(&[], 1), of(&[Some(1)], 0)),
+            (Agreed::Yes(1), Agreed::No, Agreed::Split, Agreed::Split)
+        );
+    }
+
+    #[test]
     fn a_block_is_held_or_gone_when_two_say_so() {
         let place = Place { height: 5, block: Bytes::from_static(&[1; 48]), carrier: Id([2; 32]), transaction: Id([3; 32]) };
         let block = |hash: u8, transaction: u8| {
@@ -234,6 +328,8 @@ mod tests {
         assert_eq!(of(&[&other, &without], 2), Some(Held::Gone));
         assert_eq!(of(&[&None, &None], 2), Some(Held::Gone));
         assert_eq!(of(&[&other], 2), Some(Held::Split));
+        assert_eq!(of(&[&yes, &other, &None], 3), Some(Held::Gone), "one that invents a block does not hold up two");
+        assert_eq!(of(&[&yes, &yes, &other, &without], 4), Some(Held::Split), "two against two is a dispute");
         assert_eq!(of(&[], 2), None);
     }
 
@@ -265,8 +361,7 @@ mod tests {
         let json = r#"{"indep_hash":"AAAA","height":7,"timestamp":1,"txs":[]}"#;
         assert!(matches!(sort(&answer(200, json), |answer| block(answer, Some(7))), Said::Yes(_)));
         assert_eq!(sort(&answer(200, json), |answer| block(answer, Some(8))), Said::Lie);
-        assert_eq!(sort(&answer(200, "AAAA"), anchor), Said::Lie);
-        assert_eq!(sort(&answer(200, &"A".repeat(64)), anchor), Said::Yes([0; 48]));
+        assert_eq!((sort(&answer(200, "0"), price_of), sort(&answer(200, "1"), price_of)), (Said::Lie, Said::Yes(1)));
         assert_eq!(sort(&answer(200, r#"{"offset":"1","size":"9"}"#), offset), Said::Lie);
         assert_eq!(sort(&answer(200, r#"{"offset":"9","size":"9"}"#), offset), Said::Yes((1, 9)));
     }

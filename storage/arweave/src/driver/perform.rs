@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ao_types::Signer;
+use ao_types::merkle::Tree;
 use bytes::Bytes;
 
 use super::{Context, joined};
@@ -39,10 +40,14 @@ pub(super) async fn perform(context: &Arc<Context>, number: u64, bundle: &Bundle
             Answer::Status(known)
         }
         Task::Block(place) => client.held(&place).await.map_or(Answer::Failed, Answer::Block),
-        // A gateway serves an item's data, which is the bundle, as it serves a transaction's.
-        Task::ReadBack { place, except } => {
-            Answer::ReadBack(client.data(&place.carrier, &bundle.root, bundle.bytes, &except).await.is_some())
-        }
+        Task::ReadBack { place, except } => Answer::ReadBack(match context.parts.settings.via {
+            Via::Chain => client.data(&place.carrier, &bundle.root, bundle.bytes, &except).await.is_some(),
+            // What gateways serve as an item's data may be in their memory only: the item is read out of the transaction that was mined.
+            Via::Service => {
+                let data = client.item_data(&place, &except).await;
+                data.is_some_and(|data| data.len() as u64 == bundle.bytes && Tree::of(&data).root() == bundle.root)
+            }
+        }),
     }
 }
 

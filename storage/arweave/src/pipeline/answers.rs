@@ -3,7 +3,7 @@
 use super::step::retire;
 use super::{Alarm, Answer, Carrier, Effect, Held, Holder, Known, Pipeline, Posted, Seeded, Shipment, Stage, Task, Terms, Via, Work};
 use crate::backoff::pause_ms;
-use crate::limits::{ANCHOR_BLOCKS, ASK_EVERY, ENDPOINTS_MAX, HOLD, PRICE_MARGIN_PERCENT, UNSEEN};
+use crate::limits::{ANCHOR_BLOCKS, ASK_EVERY, DISPUTES_MAX, ENDPOINTS_MAX, HOLD, PRICE_MARGIN_PERCENT, UNSEEN};
 
 /// How often an endpoint that took a header may say that it does not know it.
 const HEADLESS_MAX: u32 = 5;
@@ -84,10 +84,10 @@ impl Pipeline {
         }
         let (id, head) = signed;
         let (anchor_height, reward) = terms.map_or((0, 0), |terms| (terms.anchor_height.max(1), terms.reward));
-        shipment.carriers.push(Carrier { id, head, anchor_height, reward, signed_ms: told.now_ms });
+        shipment.carriers.push(Carrier { id, head, anchor_height, reward, signed_ms: told.now_ms, taken: false });
         shipment.copies.clear();
         shipment.stage = Stage::Signed;
-        *work = Work { signed_again: work.signed_again, ..Work::default() };
+        *work = Work::default();
         self.spent = self.spent.at(told.now_ms).plus(reward);
         told.out.push(Effect::Remember(Box::new(shipment.clone()), Some(self.spent)));
     }
@@ -99,29 +99,38 @@ impl Pipeline {
                 if shipment.copies.len() < ENDPOINTS_MAX && shipment.copies.iter().all(|copy| copy.endpoint != endpoint) {
                     shipment.copies.push(Holder { endpoint, chunks: 0, promise });
                 }
+                if let Some(carrier) = shipment.carriers.last_mut() {
+                    carrier.taken = true;
+                }
                 if shipment.stage == Stage::Signed {
                     shipment.stage = Stage::Posted;
                 }
                 told.remember(shipment);
             }
-            Posted::Failed => told.later(work),
+            Posted::Failed => {
+                if endpoint.is_empty() {
+                    // Nobody else is left: who would not keep chunks may have room by now.
+                    work.avoided.clear();
+                }
+                told.later(work);
+            }
             Posted::Refused(why) => {
                 if !endpoint.is_empty() && !work.refused.contains(&endpoint) {
                     work.refused.push(endpoint);
                 }
-                if !shipment.copies.is_empty() || work.refused.len() < self.settings.copies {
+                let taken = shipment.carrier().is_none_or(|carrier| carrier.taken);
+                if taken || work.refused.len() < self.settings.copies {
                     return told.later(work);
                 }
-                // Nobody takes it. Perhaps its price or its anchor is too old: once, another is signed at once. It was refused before it
-                // got anywhere, or it is known and the answer had been another.
+                // Nobody takes it, and nobody ever did. Perhaps its price or its anchor is too old: once, another is signed at once.
                 work.refused.clear();
-                if std::mem::replace(&mut work.signed_again, true) {
-                    told.out.push(Effect::Alarm { shipment: shipment.number, alarm: Alarm::Refused, why });
-                    work.not_before_ms = told.now_ms.saturating_add(HOLD.as_millis() as u64);
-                } else if self.settings.via == Via::Chain {
+                if self.settings.via == Via::Chain && !std::mem::replace(&mut shipment.signed_again, true) {
                     retire(shipment);
                     self.counts.signed_again += 1;
                     told.remember(shipment);
+                } else {
+                    told.out.push(Effect::Alarm { shipment: shipment.number, alarm: Alarm::Refused, why });
+                    work.not_before_ms = told.now_ms.saturating_add(HOLD.as_millis() as u64);
                 }
             }
         }
@@ -131,7 +140,7 @@ impl Pipeline {
         if shipment.stage.place().is_some() || known.len() != shipment.carriers.len() {
             return;
         }
-        (work.asked_tip, work.tries) = (Some(work.asking_tip), 0);
+        work.tries = 0;
         work.not_before_ms = told.now_ms.saturating_add(ASK_EVERY.as_millis() as u64);
         work.on_tip = true;
         if let Some(Known::Mined(place)) = known.iter().find(|known| matches!(known, Known::Mined(_))) {
@@ -139,6 +148,15 @@ impl Pipeline {
             (work.checked_tip, work.not_before_ms) = (None, 0);
             return told.remember(shipment);
         }
+        if known.contains(&Known::Disputed) {
+            // Whichever side is right, another transaction would be a second one. Nothing follows but that somebody is told.
+            work.unseen_since_ms = None;
+            if shipment.carrier().is_some_and(|carrier| self.is_dead(carrier)) {
+                told.disputed(shipment, work, "gateways contradict each other about whether a transaction was mined in time");
+            }
+            return;
+        }
+        (work.asked_tip, work.disputed) = (Some(work.asking_tip), false);
         if known.last() == Some(&Known::Pending) {
             work.unseen_since_ms = None;
             if shipment.stage != Stage::Seen {
@@ -159,7 +177,7 @@ impl Pipeline {
             shipment.copies.clear();
             shipment.stage = Stage::Signed;
             self.counts.reposted += 1;
-            *work = Work { signed_again: work.signed_again, asked_tip: work.asked_tip, ..Work::default() };
+            *work = Work { asked_tip: work.asked_tip, ..Work::default() };
             told.remember(shipment);
         }
     }
@@ -172,8 +190,13 @@ impl Pipeline {
                 shipment.stage = Stage::Done(place);
                 told.remember(shipment);
             }
-            Held::Holds => (work.checked_tip, work.tries) = (Some(work.asking_tip), 0),
-            Held::Split => told.later(work),
+            Held::Holds => (work.checked_tip, work.tries, work.disputed) = (Some(work.asking_tip), 0, false),
+            Held::Split => {
+                told.later(work);
+                if work.tries >= DISPUTES_MAX {
+                    told.disputed(shipment, work, "gateways contradict each other about the block that has a transaction");
+                }
+            }
             Held::Gone => {
                 self.counts.reorgs += 1;
                 shipment.stage = Stage::Seen;
@@ -233,13 +256,13 @@ fn on_seeded(shipment: &mut Shipment, work: &mut Work, outcome: Seeded, told: &m
             }
         }
         Seeded::Refused(_) => {
-            work.refused.push(shipment.copies.remove(place).endpoint);
+            work.avoided.push(shipment.copies.remove(place).endpoint);
             told.remember(shipment);
             told.later(work);
         }
         Seeded::Fatal(why) => {
             told.out.push(Effect::Alarm { shipment: shipment.number, alarm: Alarm::Fatal, why });
-            work.refused.push(shipment.copies.remove(place).endpoint);
+            work.avoided.push(shipment.copies.remove(place).endpoint);
             told.remember(shipment);
             work.not_before_ms = told.now_ms.saturating_add(HOLD.as_millis() as u64);
         }
@@ -256,6 +279,13 @@ struct Told<'a> {
 impl Told<'_> {
     fn remember(&mut self, shipment: &Shipment) {
         self.out.push(Effect::Remember(Box::new(shipment.clone()), None));
+    }
+
+    /// An operator hears of it once.
+    fn disputed(&mut self, shipment: &Shipment, work: &mut Work, why: &str) {
+        if !std::mem::replace(&mut work.disputed, true) {
+            self.out.push(Effect::Alarm { shipment: shipment.number, alarm: Alarm::Disputed, why: why.to_owned() });
+        }
     }
 
     /// Once more, after a pause that doubles.

@@ -4,7 +4,7 @@ use ao_types::codec::{CodecError, Reader, write_list, write_option, write_prefix
 use ao_types::{Canonical, Id, Slot};
 use bytes::Bytes;
 
-use crate::limits::{CARRIERS_MAX, ENDPOINTS_MAX, HEADER_BYTES_MAX, SHIPMENT_RANGES_MAX};
+use crate::limits::{CARRIERS_MAX, ENDPOINTS_MAX, HEADER_BYTES_MAX, PROMISE_BLOCKS, SHIPMENT_RANGES_MAX};
 
 /// Slots of one process, first and last included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +49,8 @@ pub struct Carrier {
     pub reward: u128,
     /// When it was signed.
     pub signed_ms: u64,
+    /// An endpoint took it: it may be mined as long as its anchor allows, whatever anybody says later.
+    pub taken: bool,
 }
 
 /// An endpoint that took the carrier.
@@ -69,8 +71,15 @@ pub struct Promise {
     pub given: u64,
     /// Height by which the item is to be on Arweave.
     pub deadline: u64,
-    /// The signed receipt, kept as evidence.
+    /// The signed receipt, kept as evidence; empty where the service had the item already and gave none.
     pub receipt: Bytes,
+}
+
+impl Promise {
+    /// Height at which it is broken if the item is not on Arweave: the service's own, but never later than services usually need.
+    pub fn due(&self) -> u64 {
+        self.deadline.min(self.given.saturating_add(PROMISE_BLOCKS))
+    }
 }
 
 /// Where it is mined.
@@ -151,17 +160,27 @@ pub struct Shipment {
     pub carriers: Vec<Carrier>,
     /// Who took the newest.
     pub copies: Vec<Holder>,
+    /// Enough endpoints refused a carrier that nobody had taken, and another was signed at once. That happens once.
+    pub signed_again: bool,
+    /// Bundling services that did not keep what they promised, the newest last.
+    pub broken: Vec<Holder>,
 }
 
 impl Shipment {
-    /// The carrier that counts.
-    pub fn carrier(&self) -> Option<&Carrier> {
-        self.carriers.last()
+    /// One that begins.
+    pub fn new(number: u64, bundle: Bundle) -> Self {
+        let (stage, carriers, copies, broken) = (Stage::Bundled, Vec::new(), Vec::new(), Vec::new());
+        Self { number, bundle, stage, carriers, copies, signed_again: false, broken }
     }
 
     /// Rewards of everything ever signed for it, winston.
     pub fn signed_for(&self) -> u128 {
         self.carriers.iter().map(|carrier| carrier.reward).fold(0, u128::saturating_add)
+    }
+
+    /// The carrier that counts.
+    pub fn carrier(&self) -> Option<&Carrier> {
+        self.carriers.last()
     }
 }
 
@@ -208,6 +227,7 @@ impl Canonical for Carrier {
         self.anchor_height.write(out);
         out.extend_from_slice(&self.reward.to_be_bytes());
         self.signed_ms.write(out);
+        out.push(self.taken.into());
     }
     fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(Self {
@@ -216,6 +236,7 @@ impl Canonical for Carrier {
             anchor_height: reader.u64()?,
             reward: reader.u128()?,
             signed_ms: reader.u64()?,
+            taken: reader.flag("taken")?,
         })
     }
 }
@@ -305,6 +326,8 @@ impl Canonical for Shipment {
         self.stage.write(out);
         write_list(out, &self.carriers);
         write_list(out, &self.copies);
+        out.push(self.signed_again.into());
+        write_list(out, &self.broken);
     }
     fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         reader.version("a shipment", VERSION)?;
@@ -314,6 +337,8 @@ impl Canonical for Shipment {
             stage: Stage::read(reader)?,
             carriers: reader.list("carriers of a shipment", CARRIERS_MAX)?,
             copies: reader.list("copies of a shipment", ENDPOINTS_MAX)?,
+            signed_again: reader.flag("signed again")?,
+            broken: reader.list("broken promises of a shipment", ENDPOINTS_MAX)?,
         })
     }
 }
@@ -355,8 +380,11 @@ mod tests {
                     anchor_height: 3,
                     reward: 1 << 90,
                     signed_ms: 4,
+                    taken: number % 3 == 0,
                 }],
-                copies: vec![Holder { endpoint: "http://a".into(), chunks: 2, promise: (number % 2 == 0).then_some(promise) }],
+                copies: vec![Holder { endpoint: "http://a".into(), chunks: 2, promise: (number % 2 == 0).then_some(promise.clone()) }],
+                signed_again: number % 2 == 1,
+                broken: vec![Holder { endpoint: "http://b".into(), chunks: 0, promise: Some(promise) }],
             };
             assert_eq!(Shipment::decode(&shipment.encode()), Ok(shipment));
         }

@@ -1,7 +1,7 @@
 //! What comes next for a shipment, as far as is known now.
 
 use super::{Alarm, Carrier, Effect, Holder, Pipeline, Shipment, Stage, Task, Via, Work};
-use crate::limits::{ANCHOR_BLOCKS, ASK_EVERY, AUDIT_BLOCKS, CARRIERS_MAX, SEED_CHUNKS};
+use crate::limits::{ANCHOR_BLOCKS, ASK_EVERY, AUDIT_BLOCKS, CARRIERS_MAX, ENDPOINTS_MAX, READ_BACK_BLOCKS, SEED_CHUNKS};
 
 /// Failures after which one copy is enough to go on with.
 const PATIENCE: u32 = 3;
@@ -12,6 +12,8 @@ enum Next {
     Do(Task),
     /// It is in another stage, which is remembered first.
     Turn(Stage),
+    /// The promise of this copy's holder is broken.
+    Break(usize),
     /// Nothing before this time; `true`: or before the chain grows.
     Wait(u64, bool),
 }
@@ -21,14 +23,22 @@ impl Pipeline {
     pub(super) fn step(&mut self, now_ms: u64, number: u64, out: &mut Vec<Effect>) -> bool {
         loop {
             let Some((shipment, work)) = self.shipments.get(&number) else { return false };
-            let next = self.next(now_ms, shipment, work);
-            let breach = breach(shipment, self.tip).filter(|_| !work.breached);
+            let next = match broken(shipment, self.tip) {
+                Some(place) => Next::Break(place),
+                None => self.next(now_ms, shipment, work),
+            };
             let Some((shipment, work)) = self.shipments.get_mut(&number) else { return false };
-            if let Some(endpoint) = breach {
-                work.breached = true;
-                out.push(Effect::Alarm { shipment: number, alarm: Alarm::Breach, why: endpoint });
-            }
             match next {
+                Next::Break(place) => {
+                    let copy = shipment.copies.remove(place);
+                    let why = format!("{} took the item at height {} and it is in no block", copy.endpoint, given(&copy));
+                    if shipment.broken.len() >= ENDPOINTS_MAX {
+                        shipment.broken.remove(0);
+                    }
+                    shipment.broken.push(copy);
+                    out.push(Effect::Remember(Box::new(shipment.clone()), None));
+                    out.push(Effect::Alarm { shipment: number, alarm: Alarm::Breach, why });
+                }
                 Next::Wait(until, on_tip) => {
                     (work.not_before_ms, work.on_tip) = (until, on_tip);
                     return false;
@@ -55,6 +65,10 @@ impl Pipeline {
     }
 
     fn next(&self, now_ms: u64, shipment: &Shipment, work: &Work) -> Next {
+        // Anchors, promises and depths are judged by the chain's height: a promise given at height 0 would be broken at once.
+        if self.tip == 0 {
+            return Next::Wait(u64::MAX, true);
+        }
         match &shipment.stage {
             Stage::Bundled => self.sign(now_ms, shipment),
             Stage::Signed | Stage::Posted | Stage::Seeded | Stage::Seen => self.bring(now_ms, shipment, work),
@@ -65,8 +79,12 @@ impl Pipeline {
                 if work.checked_tip != Some(self.tip) {
                     return Next::Do(Task::Block(place.clone()));
                 }
-                if self.tip.saturating_add(1).saturating_sub(place.height) >= self.settings.confirmations {
-                    return Next::Do(Task::ReadBack { place: place.clone(), except: endpoints(shipment) });
+                let deep = self.tip.saturating_add(1).saturating_sub(place.height);
+                if deep >= self.settings.confirmations {
+                    // The others had their time: what they do not have may still be had where we brought it.
+                    let patient = deep < self.settings.confirmations.saturating_add(READ_BACK_BLOCKS);
+                    let except = if patient { endpoints(shipment) } else { Vec::new() };
+                    return Next::Do(Task::ReadBack { place: place.clone(), except });
                 }
                 Next::Wait(u64::MAX, true)
             }
@@ -79,10 +97,6 @@ impl Pipeline {
     fn sign(&self, now_ms: u64, shipment: &Shipment) -> Next {
         if let Some((_, until)) = self.hold {
             return Next::Wait(until, false);
-        }
-        // An anchor is judged by the chain's height.
-        if self.tip == 0 && self.settings.via == Via::Chain {
-            return Next::Wait(u64::MAX, true);
         }
         if self.signing.is_some() {
             return Next::Wait(now_ms + ASK_EVERY.as_millis() as u64, false);
@@ -126,9 +140,18 @@ impl Pipeline {
             let count = (chunks - copy.chunks).min(SEED_CHUNKS as u32);
             return Some(Task::Seed { endpoint: copy.endpoint.clone(), from: copy.chunks, count });
         }
-        let wanted =
-            if is_item(carrier) { 1 + shipment.copies.iter().filter(|copy| is_late(copy, self.tip)).count() } else { self.settings.copies };
-        let except: Vec<String> = shipment.copies.iter().map(|copy| copy.endpoint.clone()).chain(work.refused.iter().cloned()).collect();
+        // What is mined already needs no other transaction, and another one is no help to its chunks.
+        if shipment.stage.place().is_some_and(|place| place.carrier != carrier.id) {
+            return None;
+        }
+        let late = shipment.copies.iter().filter(|copy| is_late(copy, self.tip)).count();
+        let wanted = if is_item(carrier) { 1 + late } else { self.settings.copies };
+        let mut except = endpoints(shipment);
+        except.extend(work.refused.iter().chain(&work.avoided).cloned());
+        // Who broke a promise is asked again only when nobody else takes it.
+        if work.tries < PATIENCE {
+            except.extend(shipment.broken.iter().map(|holder| holder.endpoint.clone()));
+        }
         (shipment.copies.len() < wanted).then(|| Task::Post { carrier: carrier.clone(), except })
     }
 
@@ -152,18 +175,21 @@ fn is_item(carrier: &Carrier) -> bool {
     carrier.anchor_height == 0
 }
 
-/// Half of the time that a service gave itself is over: another gets the item as well.
+/// Half of the time that a service has is over: another gets the item as well.
 fn is_late(copy: &Holder, tip: u64) -> bool {
-    copy.promise.as_ref().is_some_and(|promise| tip >= promise.given.saturating_add(promise.deadline.saturating_sub(promise.given) / 2))
+    copy.promise.as_ref().is_some_and(|promise| tip >= promise.given.saturating_add(promise.due().saturating_sub(promise.given) / 2))
 }
 
-/// The service whose promise is broken, if one is.
-fn breach(shipment: &Shipment, tip: u64) -> Option<String> {
+/// The place among the copies of one whose promise is broken, if there is one.
+fn broken(shipment: &Shipment, tip: u64) -> Option<usize> {
     if shipment.stage.place().is_some() {
         return None;
     }
-    let broken = |copy: &&Holder| copy.promise.as_ref().is_some_and(|promise| tip > promise.deadline);
-    shipment.copies.iter().find(broken).map(|copy| copy.endpoint.clone())
+    shipment.copies.iter().position(|copy| copy.promise.as_ref().is_some_and(|promise| tip > promise.due()))
+}
+
+fn given(copy: &Holder) -> u64 {
+    copy.promise.as_ref().map_or(0, |promise| promise.given)
 }
 
 fn status(shipment: &Shipment) -> Task {

@@ -3,13 +3,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-const NETWORK: NetworkId = NetworkId([7; 32]);
+pub(crate) const NETWORK: NetworkId = NetworkId([7; 32]);
 
-fn sign(builder: ItemBuilder) -> Verified<DataItem> {
+pub(crate) fn sign(builder: ItemBuilder) -> Verified<DataItem> {
     builder.sign(&Wallet::ed25519_from_seed(&[1; 32])).unwrap()
 }
 
-fn range(slots: usize) -> RangeRecord {
+pub(crate) fn range(slots: usize) -> RangeRecord {
     RangeRecord {
         process: Id([1; 32]),
         schedule_epoch: 2,
@@ -22,7 +22,7 @@ fn range(slots: usize) -> RangeRecord {
     }
 }
 
-fn frames() -> FramesRecord {
+pub(crate) fn frames() -> FramesRecord {
     let frame = |n: u8| FrameRecord {
         frame: Bytes::from(vec![n; 300]),
         signature: Bytes::from_static(b"signature"),
@@ -33,6 +33,45 @@ fn frames() -> FramesRecord {
     FramesRecord { scheduler, tenure: 1, from: 9, previous: None, frames: (0..4).map(frame).collect() }
 }
 
+pub(crate) fn state() -> StateRecord {
+    StateRecord {
+        process: Id([1; 32]),
+        slot: Slot(9_999),
+        schedule_epoch: 2,
+        result: ResultHash([3; 32]),
+        host_abi: 1,
+        state: StateHash([4; 32]),
+        item: Id([5; 32]),
+        certificate: Bytes::from_static(b"certificate"),
+    }
+}
+
+#[test]
+fn a_state_is_read_as_it_was_written_and_refused_where_it_is_none() {
+    let alone = StateRecord { certificate: Bytes::new(), ..state() };
+    for record in [state(), alone] {
+        assert_eq!(Record::read(&sign(record.item(&NETWORK))), Some(Ok(Record::State(record))));
+    }
+    let item = sign(state().item(&NETWORK));
+    // Names and order are read by software that nobody can ask to change.
+    let tags: Vec<String> = item.tags().map(|tag| format!("{}={}", tag.name_text(), tag.value_text())).collect();
+    let golden = "Data-Protocol=ao Variant=ao.TN.1 Type=Anchor-Checkpoint Anchor-Version=1 AO-Network=0707070707070707070707070707070707070707070707070707070707070707 \
+                  Process=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE Nonce=9999 Epoch=2 Host-Abi=1 \
+                  State-Hash=BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ Checkpoint=BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU";
+    assert_eq!(tags.join(" "), golden);
+    assert_eq!(item.data(), [&[3; 32][..], &[0, 0, 0, 11], b"certificate"].concat());
+    for (name, value) in [("Process", "mine"), ("Nonce", "-1"), ("Host-Abi", "4294967296"), ("State-Hash", "x"), ("Checkpoint", "")] {
+        let tags = item.tags().map(|tag| tag.to_tag()).map(|tag| if tag.name == name { Tag::new(name, value) } else { tag });
+        let read = Record::read(&sign(ItemBuilder::new().tags(tags.collect::<Vec<_>>()).data(item.data_bytes())));
+        assert!(matches!(read, Some(Err(RecordError::Tag { tag, .. })) if tag == name), "{name}: {read:?}");
+    }
+    let tags = || item.tags().map(|tag| tag.to_tag()).collect::<Vec<_>>();
+    for data in [&item.data()[..40], &[item.data(), &[0]].concat(), &[&[3; 32][..], &u32::MAX.to_be_bytes()].concat()] {
+        let read = Record::read(&sign(ItemBuilder::new().tags(tags()).data(data.to_vec())));
+        assert!(matches!(read, Some(Err(RecordError::Data(_)))), "{read:?}");
+    }
+}
+
 #[test]
 fn records_are_read_as_they_were_written() {
     for slots in [1, 2, 3, 100, RANGE_SLOTS_MAX] {
@@ -41,7 +80,8 @@ fn records_are_read_as_they_were_written() {
     }
     let without = Record::Range(RangeRecord { previous: None, results: (Slot(0), vec![]), certificates: vec![], ..range(1) });
     assert_eq!(Record::read(&sign(without.item(&NETWORK).unwrap())), Some(Ok(without)));
-    for record in [Record::Frames(frames()), Record::Evidence(Bytes::from_static(b"two headers"))] {
+    let late = ResultsRecord { process: Id([1; 32]), results: (Slot(7), vec![ResultHash([8; 32]); 3]) };
+    for record in [Record::Frames(frames()), Record::Results(late), Record::Evidence(Bytes::from_static(b"two headers"))] {
         let item = sign(record.item(&NETWORK).unwrap());
         assert_eq!(item.tag(NETWORK_TAG), Some(NETWORK.to_string().as_str()));
         assert_eq!(Record::read(&item), Some(Ok(record)));
@@ -109,7 +149,7 @@ fn frames_are_counted_before_room_is_made_for_them() {
 proptest! {
     /// Whatever a stranger signs is read, refused, or none of ours, and costs no more than its bytes.
     #[test]
-    fn no_item_is_too_strange(kind in "Anchor-(Range|Frames|Evidence|New)", count in "[0-9]{1,20}", from in "[0-9]{1,20}", data in proptest::collection::vec(any::<u8>(), 0..600)) {
+    fn no_item_is_too_strange(kind in "Anchor-(Range|Frames|Evidence|Checkpoint|New)", count in "[0-9]{1,20}", from in "[0-9]{1,20}", data in proptest::collection::vec(any::<u8>(), 0..600)) {
         let item = ItemBuilder::new().tag("Data-Protocol", "ao").tag("Type", kind).tag("Anchor-Version", VERSION)
             .tag("Count", count.clone()).tag("From-Nonce", from.clone()).tag("To-Nonce", from.clone()).tag("From-Sequence", from.clone()).tag("To-Sequence", from)
             .tag("Tenure", count).data(data);

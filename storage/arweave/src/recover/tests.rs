@@ -1,8 +1,11 @@
 //! Logs out of bundles: in any order, with holes, forgeries, repetitions and contradictions.
 
-use ao_types::bundle::build;
-use ao_types::{AssignmentContent, ItemBuilder, Signer as _, Wallet};
+use ao_types::bundle::{BundleError, build};
+use ao_types::{Assignment, AssignmentContent, DataItem, ItemBuilder, Signer as _, Verified, Wallet};
+use bytes::Bytes;
 use proptest::prelude::*;
+
+use super::glean::glean;
 
 use super::*;
 
@@ -78,14 +81,35 @@ impl World {
     }
 }
 
-fn archive(items: &[Verified<DataItem>]) -> Archive {
-    let mut archive = Archive::default();
-    archive.add_bundle(build(items)).unwrap();
-    archive
+/// What was read, and where it lies.
+struct Found(Archive, Depot);
+
+impl Found {
+    fn nothing() -> Self {
+        Self(Archive::default(), Depot::in_memory())
+    }
+
+    fn add_bundle(&mut self, bytes: Bytes) -> Result<(), BundleError> {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&self.1.len().to_be_bytes());
+        let number = self.1.hold(Id(id), bytes.clone());
+        self.0.take(glean(number, bytes)?).unwrap();
+        Ok(())
+    }
+
+    fn log(&self, process: &Id) -> Result<Log, RecoverError> {
+        self.0.log(process, &self.1)
+    }
+}
+
+fn archive(items: &[Verified<DataItem>]) -> Found {
+    let mut found = Found::nothing();
+    found.add_bundle(build(items)).unwrap();
+    found
 }
 
 fn slots(log: &Log) -> Vec<Id> {
-    log.entries.iter().map(|entry| entry.item.id()).collect()
+    log.entries.iter().map(|entry| entry.item).collect()
 }
 
 #[test]
@@ -95,7 +119,13 @@ fn a_log_is_what_was_scheduled() {
     assert_eq!(slots(&log), world.slots.iter().map(|(item, _)| item.id()).collect::<Vec<_>>());
     assert_eq!(log.end, End::NoAssignment { slot: Slot(5), hole: false });
     assert!(log.contradictions.is_empty());
-    assert_eq!(archive(&world.items()).processes(), [world.id()]);
+    let found = archive(&world.items());
+    assert_eq!(found.0.processes().collect::<Vec<_>>(), [(&world.id(), &wallet(SCHEDULER).address())]);
+    assert_eq!(found.0.assigned().collect::<Vec<_>>(), [&world.id()]);
+    for (entry, (item, assignment)) in log.entries.iter().zip(&world.slots) {
+        let read = |id: &Id| found.1.item(&found.0.place(id).unwrap()).unwrap();
+        assert_eq!((&read(&entry.item), &read(&entry.assignment)), (item, assignment.item()));
+    }
 }
 
 #[test]
@@ -112,7 +142,8 @@ fn holes_are_said_and_not_skipped() {
     assert_eq!((log.entries.len(), log.end), (3, End::NoItem { slot: Slot(3), item: world.slots[3].0.id() }));
     let log = without(2 * 5 + 1);
     assert_eq!(log.end, End::NoAssignment { slot: Slot(5), hole: false });
-    assert_eq!(archive(&world.items()[1..]).log(&world.id()).unwrap_err(), RecoverError::NoProcess(world.id()));
+    let none = archive(&world.items()[1..]).log(&world.id());
+    assert!(matches!(none, Err(RecoverError::NoProcess(id)) if id == world.id()));
 }
 
 #[test]
@@ -133,12 +164,12 @@ fn strangers_assign_nothing_and_forgeries_spoil_nothing_else() {
     items.swap(4, 5);
     let mut bytes = build(&items).to_vec();
     *bytes.last_mut().unwrap() ^= 1;
-    let mut archive = Archive::default();
-    archive.add_bundle(bytes.into()).unwrap();
-    assert_eq!((archive.refused(), archive.len()), (1, 5));
-    let log = archive.log(&world.id()).unwrap();
+    let mut found = Found::nothing();
+    found.add_bundle(bytes.into()).unwrap();
+    assert_eq!((found.0.refused(), found.0.len()), (1, 5));
+    let log = found.log(&world.id()).unwrap();
     assert_eq!((log.entries.len(), log.end), (2, End::NoItem { slot: Slot(2), item: world.slots[2].0.id() }));
-    assert!(matches!(Archive::default().add_bundle(Bytes::from_static(b"html")), Err(RecoverError::Bundle(_))));
+    assert!(Found::nothing().add_bundle(Bytes::from_static(b"html")).is_err());
 }
 
 /// The same content signed again, with another anchor and hence another id.
@@ -156,7 +187,7 @@ fn what_was_signed_again_is_no_contradiction() {
     }
     let log = archive(&items).log(&world.id()).unwrap();
     assert_eq!(slots(&log), slots(&archive(&world.items()).log(&world.id()).unwrap()));
-    assert_eq!(log.entries[2].assignment.id(), world.slots[2].1.id(), "the next slot says which is meant");
+    assert_eq!(log.entries[2].assignment, world.slots[2].1.id(), "the next slot says which is meant");
     assert!(log.contradictions.is_empty());
     // Of the last slot nothing says so: the lowest id, whatever came first.
     items.push(again(&world.slots[3].1, 77).item().clone());
@@ -164,7 +195,7 @@ fn what_was_signed_again_is_no_contradiction() {
     for _ in 0..2 {
         items.reverse();
         let log = archive(&items).log(&world.id()).unwrap();
-        assert_eq!((log.entries.len(), log.entries[3].assignment.id()), (4, lowest));
+        assert_eq!((log.entries.len(), log.entries[3].assignment), (4, lowest));
     }
 }
 
@@ -186,7 +217,7 @@ fn a_scheduler_that_contradicts_itself_is_caught() {
     assert_eq!(log.entries.len(), 2);
     let End::Contradiction { slot, proof } = log.end else { panic!("{:?}", log.end) };
     assert_eq!(slot, Slot(2));
-    assert_eq!([proof.0, proof.1].iter().collect::<std::collections::BTreeSet<_>>(), [rival.id(), world.slots[2].1.id()].iter().collect());
+    assert_eq!([proof.0, proof.1].iter().collect::<BTreeSet<_>>(), [rival.id(), world.slots[2].1.id()].iter().collect());
 }
 
 proptest! {
@@ -196,12 +227,9 @@ proptest! {
     fn order_and_repetition_change_nothing(order in prop::collection::vec(any::<prop::sample::Index>(), 1..40), lost in prop::collection::vec(0usize..12, 0..3)) {
         let world = World::new(6);
         let items: Vec<_> = world.items().into_iter().enumerate().filter(|(index, _)| *index == 0 || !lost.contains(index)).map(|(_, item)| item).collect();
-        let mut mixed = Archive::default();
-        for index in order {
-            mixed.add(index.get(&items).clone()).unwrap();
-        }
-        for item in items.iter().rev() {
-            mixed.add(item.clone()).unwrap();
+        let mut mixed = Found::nothing();
+        for item in order.iter().map(|index| index.get(&items)).chain(items.iter().rev()) {
+            mixed.add_bundle(build(std::slice::from_ref(item))).unwrap();
         }
         let (one, two) = (archive(&items).log(&world.id()).unwrap(), mixed.log(&world.id()).unwrap());
         prop_assert_eq!(slots(&one), slots(&two));

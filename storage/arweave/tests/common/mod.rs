@@ -1,6 +1,8 @@
 //! A small Arweave for tests of the client and the driver: one chain, gateways on loopback that share it, each with faults of its own.
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
+pub mod memory;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +50,20 @@ pub struct Faults {
     pub blind: bool,
     /// Answers `POST /tx` with this.
     pub receipt: Option<Value>,
+    /// Answers `POST /tx` with this status and text, whatever was posted.
+    pub answer: Option<(u16, &'static str)>,
+    /// Shows blocks of a branch of its own.
+    pub branch: bool,
+    /// Says of every transaction that it is in the block at this height.
+    pub claims_mined: Option<u64>,
+    /// Asks for so many times the price.
+    pub dear: Option<u128>,
+    /// Says that every wallet is empty.
+    pub poor: bool,
+    /// Shows every transaction as one of format 1.
+    pub old: bool,
+    /// What its index says of an item: in which other it lies, and in which block.
+    pub index: BTreeMap<Id, (Option<Id>, Option<u64>)>,
 }
 
 /// The chain.
@@ -59,6 +75,8 @@ pub struct Chain {
     pub chunks: BTreeMap<Vec<u8>, BTreeMap<u64, Vec<u8>>>,
     pub balance: u128,
     pub paid: u128,
+    /// Transactions of other kinds, as they are shown.
+    pub foreign: BTreeMap<Id, String>,
 }
 
 const FIRST: u64 = 1_000_000;
@@ -98,8 +116,9 @@ impl Chain {
         }
     }
 
-    fn block(&self, at: usize) -> Option<String> {
+    fn block(&self, at: usize, branch: bool) -> Option<String> {
         let (hash, ids) = self.blocks.get(at)?;
+        let hash = &hash.iter().map(|byte| byte ^ u8::from(branch)).collect::<Vec<_>>();
         let previous = at.checked_sub(1).and_then(|at| self.blocks.get(at)).map_or(vec![0; 48], |(hash, _)| hash.clone());
         let json = json!({
             "indep_hash": Base64Url(hash.clone()), "previous_block": Base64Url(previous), "height": FIRST + at as u64,
@@ -154,17 +173,20 @@ impl Chain {
         let find = |id: &str| Id::parse(id).ok().and_then(|id| self.transactions.get(&id)).filter(|_| !faults.blind);
         match parts.as_slice() {
             ["info"] => text(Some(json!({ "height": self.tip() + faults.ahead }).to_string())),
-            ["block", "height", height] => text(height.parse::<u64>().unwrap().checked_sub(FIRST).and_then(|at| self.block(at as usize))),
-            ["block", "hash", hash] => {
-                let hash: Base64Url = serde_json::from_value(json!(hash)).unwrap();
-                text(self.blocks.iter().position(|(known, _)| *known == hash.0).and_then(|at| self.block(at)))
+            ["block", "height", height] => {
+                text(height.parse::<u64>().unwrap().checked_sub(FIRST).and_then(|at| self.block(at as usize, faults.branch)))
             }
-            ["tx_anchor"] => {
-                let (hash, _) = &self.blocks[self.blocks.len() - 7];
-                text(json!(Base64Url(hash.clone())).as_str().map(str::to_owned))
+            ["price", bytes] => {
+                let price = u128::from(bytes.parse::<u64>().unwrap().div_ceil(1 << 18)) * 1000 * faults.dear.unwrap_or(1);
+                text(Some(price.to_string()))
             }
-            ["price", bytes] => text(Some((bytes.parse::<u64>().unwrap().div_ceil(1 << 18) * 1000).to_string())),
-            ["wallet", _, "balance"] => text(Some(self.balance.to_string())),
+            ["wallet", _, "balance"] => text(Some(if faults.poor { 0 } else { self.balance }.to_string())),
+            ["tx", _, "status"] if let Some(height) = faults.claims_mined => {
+                let mut hash = self.blocks[(height - FIRST) as usize].0.clone();
+                hash[0] ^= u8::from(faults.branch);
+                let hash = Base64Url(hash);
+                text(Some(json!({ "block_height": height, "block_indep_hash": hash, "number_of_confirmations": 1 }).to_string()))
+            }
             ["tx", id, "status"] => match find(id).map(|found| found.id) {
                 None => (404, b"Not Found".to_vec()),
                 Some(id) => match self.blocks.iter().position(|(_, ids)| ids.contains(&id)) {
@@ -182,9 +204,16 @@ impl Chain {
             },
             ["tx", id, "offset"] => text(find(id).map(|found| {
                 let size: u64 = found.data_size.parse().unwrap();
-                json!({ "offset": (size + 999).to_string(), "size": found.data_size }).to_string()
+                json!({ "offset": (begins(&found.data_root.0) + size - 1).to_string(), "size": found.data_size }).to_string()
             })),
-            ["tx", id] => text(find(id).map(|found| serde_json::to_string(found).unwrap())),
+            ["tx", id] => {
+                let foreign = Id::parse(id).ok().and_then(|id| self.foreign.get(&id).cloned());
+                let shown = |found: &Transaction| match faults.old {
+                    true => serde_json::to_string(&Transaction { format: 1, ..found.clone() }).unwrap(),
+                    false => serde_json::to_string(found).unwrap(),
+                };
+                text(foreign.or_else(|| find(id).map(shown)))
+            }
             ["raw", id] if !faults.chunks_only => {
                 let found = find(id).and_then(|found| self.data(&found.data_root.0, found.data_size.parse().unwrap()));
                 match found {
@@ -196,8 +225,9 @@ impl Chain {
                 }
             }
             ["chunk", at] => {
-                let at = at.parse::<u64>().unwrap() - 1000;
+                let byte = at.parse::<u64>().unwrap();
                 let found = self.chunks.iter().find_map(|(root, chunks)| {
+                    let at = byte.checked_sub(begins(root))?;
                     let data = self.data(root, chunks.values().map(Vec::len).sum())?;
                     let tree = Tree::of(&data);
                     let index = tree.chunks().iter().position(|chunk| (chunk.start..chunk.end).contains(&at))?;
@@ -210,6 +240,24 @@ impl Chain {
             _ => (404, b"Not Found".to_vec()),
         }
     }
+}
+
+/// Where data begins on the weave: far from all other data.
+fn begins(root: &[u8]) -> u64 {
+    1000 + (u64::from(u32::from_be_bytes([0, root[0], root[1], root[2]])) << 32)
+}
+
+/// What an index answers to a question about one id.
+fn index(index: &BTreeMap<Id, (Option<Id>, Option<u64>)>, body: &[u8]) -> String {
+    let asked: Value = serde_json::from_slice(body).unwrap();
+    let ids: Vec<Id> = serde_json::from_value(asked["variables"]["ids"].clone()).unwrap();
+    let edge = |id: Id| {
+        let (parent, height) = index.get(&id)?;
+        let (parent, block) = (parent.map(|id| json!({ "id": id })), height.map(|height| json!({ "id": "", "height": height })));
+        Some(json!({ "node": { "id": id, "bundledIn": parent, "block": block } }))
+    };
+    let edges: Vec<Value> = ids.into_iter().filter_map(edge).collect();
+    json!({ "data": { "transactions": { "edges": edges } } }).to_string()
 }
 
 /// One of the chain's gateways.
@@ -288,6 +336,8 @@ impl Gateway {
             (200, b"<html>not found</html>".to_vec())
         } else if method == "POST" {
             let (status, text) = match (path.as_str(), &faults.receipt) {
+                ("/graphql", _) => (200, index(&faults.index, body)),
+                ("/tx", _) if let Some((status, text)) = faults.answer => (status, text.to_owned()),
                 ("/tx", Some(receipt)) => (200, receipt.to_string()),
                 ("/tx", None) => self.chain.lock().post(body),
                 ("/chunk", _) => self.chain.lock().post_chunk(body),

@@ -83,13 +83,18 @@ impl World {
 
     /// Clients at these nodes write to every process, until the load is dropped.
     pub fn load(&self, through: &[usize]) -> Load {
+        self.load_on(through, (0..self.processes.len()).collect())
+    }
+
+    /// Clients at these nodes write to the processes of those nodes.
+    pub fn load_on(&self, through: &[usize], of: Vec<usize>) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let clients = through.iter().map(|at| {
-            let (sender, stop) = (self.sender(*at), stop.clone());
+            let (sender, stop, of) = (self.sender(*at), stop.clone(), of.clone());
             tokio::spawn(async move {
                 let mut turns = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
                 turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-                for of in (0..sender.processes.len()).cycle() {
+                for of in of.into_iter().cycle() {
                     turns.tick().await;
                     if stop.load(Ordering::Relaxed) {
                         return;

@@ -98,6 +98,7 @@ impl World<'_> {
                 if honest {
                     let Some(host) = self.hosts.get_mut(n) else { return Ok(()) };
                     self.ledger.on_confirmed(host, &confirmed, &self.frames)?;
+                    self.check_voters(&confirmed)?;
                     self.report.confirmed += 1;
                 }
                 self.on_own_confirmed(n, &confirmed);
@@ -169,6 +170,7 @@ impl World<'_> {
             let said = seen.leaves(&network, &key, &message, &host.disk.rows, &|frame, from| Self::descends(frames, frame, from));
             host.seen = seen;
             said.map_err(|what| ("S2", format!("node {n}: {what}")))?;
+            host.vouches(&network, &message, frames).map_err(|what| ("promise", format!("node {n}: {what}")))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ao_types::{FrameId, Id, Slot};
+use ao_types::{BlsSignature, Certificate, Epoch, FrameId, Id, Signers, Slot, Statement};
 use bytes::Bytes;
 
 use super::{Broken, Event, ROTTEN, World};
@@ -14,6 +14,9 @@ use crate::pace::{Due, Pace, Pending};
 use crate::protection::Protection;
 use crate::scheme::SecretKey;
 use crate::{Body, Certified, ChainTip, Confirmed, Draft, Entry, Facts, Input, Origin, Record, Setup, SignedHeader};
+
+/// In scenarios with rotten frames the first few are good.
+const ROTTEN_FROM: u64 = 3;
 
 impl World<'_> {
     /// Somebody dies, to come back after a while. With one left standing at least every fourth crash hits who is down, which is nothing.
@@ -150,6 +153,11 @@ impl World<'_> {
         let control_height = origin.applied().unwrap_or_default();
         let entries = std::mem::take(&mut own.pending);
         let sequence = own.tip.next_sequence;
+        let rotten = self.scenario.rotten && sequence >= ROTTEN_FROM;
+        let forges = rotten && n == ROTTEN[2];
+        // Its first rotten frame carries what nobody signed, those above it nothing.
+        let first = (sequence == ROTTEN_FROM).then(|| forged(&own.tip, self.committee.members().len()));
+        let certificates = forges.then(|| first.into_iter().collect());
         // Which twin made it is in the entries, so twins sign two frames for one place.
         let seed = ao_types::hash::sha256(&[&(n as u64).to_be_bytes(), &life.to_be_bytes(), &sequence.to_be_bytes()]);
         let draft = Draft {
@@ -157,12 +165,12 @@ impl World<'_> {
             epoch: origin.epoch_at(control_height).map(|(epoch, _)| epoch).unwrap_or_default(),
             control_height,
             closed: Vec::new(),
-            certificates: own.pace.certificates(),
+            certificates: certificates.unwrap_or_else(|| own.pace.certificates()),
             body: body(&seed, entries),
             now: clock.max(origin.time_at(control_height).unwrap_or_default()),
             block: (1_000, [0; 48]),
         };
-        let (Ok(built), rotten) = (own.tip.build(draft), self.scenario.rotten && sequence >= 3) else {
+        let Ok(built) = own.tip.build(draft) else {
             return Err(("frame", "a body of a few entries does not fit".into()));
         };
         let Ok(header) = SignedHeader::sign(built.frame.header, &own.wallet) else {
@@ -170,14 +178,10 @@ impl World<'_> {
         };
         own.tip = built.tip.clone();
         own.pace.on_built(clock, &built.tip, entries);
-        let made = Made {
-            header: Arc::new(header),
-            tip: built.tip,
-            entries,
-            maker: n,
-            unlawful: rotten && n == ROTTEN[0],
-            withheld: rotten && n == ROTTEN[1],
-        };
+        let (unlawful, withheld) = (rotten && n == ROTTEN[0], rotten && n == ROTTEN[1]);
+        let below = self.frames.get(&header.parent).is_some_and(|parent| parent.refusable);
+        let refusable = unlawful || withheld || forges || below;
+        let made = Made { header: Arc::new(header), tip: built.tip, entries, maker: n, unlawful, withheld, refusable };
         self.frames.insert(built.id, made);
         self.write(n, Write::Own(built.id));
         self.plan_frame(n);
@@ -192,7 +196,7 @@ impl World<'_> {
             host.given.insert(frame);
             host.heard.insert(frame);
         }
-        let rotten = self.frames.get(&frame).is_some_and(|made| made.unlawful || made.withheld);
+        let rotten = self.frames.get(&frame).is_some_and(|made| made.refusable);
         let Some(header) = self.frames.get(&frame).map(|made| made.header.clone()) else { return Ok(()) };
         // Who makes rotten frames does not sign them: this one only schedules.
         if !rotten {
@@ -217,6 +221,16 @@ impl World<'_> {
             self.plan_frame(n);
         }
     }
+}
+
+/// A certificate of the chain's last frame with every name under it, and nobody's signature.
+fn forged(tip: &ChainTip, members: usize) -> Certificate {
+    let statement = Statement::Frame { chain: tip.chain, sequence: tip.next_sequence.saturating_sub(1), frame: tip.parent };
+    let mut signers = Signers::none(members);
+    (0..signers.members() as u16).for_each(|member| {
+        signers.insert(member);
+    });
+    Certificate { statement, epoch: Epoch(0), signers, signature: BlsSignature([1; 96]) }
 }
 
 /// Entries of nothing: what they say is no engine's business.

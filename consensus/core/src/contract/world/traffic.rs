@@ -12,6 +12,9 @@ use crate::contract::host::{Made, Write};
 use crate::contract::peer;
 use crate::{Fetch, Given, Input};
 
+/// How long a body that came waits to be written, milliseconds.
+const BODY_WAITS_MS: (u64, u64) = (0, 12);
+
 impl World<'_> {
     /// Delays of the copies that arrive on the way from one node to another; none if it is lost.
     pub(super) fn link(&mut self, from: usize, to: usize) -> Vec<u64> {
@@ -74,9 +77,19 @@ impl World<'_> {
         if stored {
             return self.give_stored(n, frame, Some(from));
         }
-        self.give(n, frame, Facts::default(), Some(from))?;
-        self.write(n, Write::Body(frame));
+        // It is read and found right before it is on the disk, and its turn there may come after that of records.
+        let contents = self.contents(n, frame);
+        self.give(n, frame, Facts { contents, durable: false }, Some(from))?;
+        let Some(life) = self.hosts.get(n).map(|host| host.life) else { return Ok(()) };
+        let wait = self.random.within(BODY_WAITS_MS);
+        self.after(wait, Event::Keep { node: n, life, frame });
         Ok(())
+    }
+
+    pub(super) fn on_keep(&mut self, n: usize, life: u64, frame: FrameId) {
+        if self.hosts.get(n).is_some_and(|host| host.life == life) {
+            self.write(n, Write::Body(frame));
+        }
     }
 
     /// A body is durable: it is whole if every frame before it is, and so may be those that follow.
@@ -95,12 +108,17 @@ impl World<'_> {
 
     /// Gives a frame that is stored here, with what is known of it.
     pub(super) fn give_stored(&mut self, n: usize, frame: FrameId, from: Option<usize>) -> Result<(), Broken> {
-        let (Some(made), Some(host)) = (self.frames.get(&frame), self.hosts.get(n)) else { return Ok(()) };
+        let contents = self.contents(n, frame);
+        self.give(n, frame, Facts { contents, durable: true }, from)
+    }
+
+    /// What a node that has a body can tell of it: nothing before it has every frame below.
+    fn contents(&self, n: usize, frame: FrameId) -> Contents {
+        let (Some(made), Some(host)) = (self.frames.get(&frame), self.hosts.get(n)) else { return Contents::Unknown };
         let (chain, sequence, parent) = (made.header.chain, made.header.sequence, made.header.parent);
         let below = host.disk.confirmed.get(&chain).is_some_and(|tip| sequence <= tip.next_sequence);
         let lawful = sequence == 0 || below || host.given.contains(&parent);
-        let contents = if lawful { Contents::Lawful } else { Contents::Unknown };
-        self.give(n, frame, Facts { contents, durable: true }, from)
+        if lawful { Contents::Lawful } else { Contents::Unknown }
     }
 
     fn give(&mut self, n: usize, frame: FrameId, facts: Facts, from: Option<usize>) -> Result<(), Broken> {

@@ -1,0 +1,4 @@
+//! See `ao_arweave::fuzzing::answers`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| ao_arweave::fuzzing::answers(input));
