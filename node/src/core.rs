@@ -41,6 +41,7 @@ mod follow;
 mod fork;
 mod forward;
 mod frames;
+mod held;
 pub mod ingest;
 pub mod input;
 mod monitor;
@@ -62,6 +63,7 @@ use fork::Forks;
 use forward::Forwards;
 use frames::Own;
 pub use frames::Unconfirmed;
+use held::Held;
 pub use ingest::head_of;
 use input::{Input, Recovered, Term};
 use monitor::Monitors;
@@ -138,6 +140,7 @@ pub struct Core {
     retries: BTreeSet<(Timestamp, Id)>,
     /// The engine is to be made anew: by when at the latest.
     renewal: Option<Timestamp>,
+    held: Held,
 }
 
 /// Whether the core knows the store.
@@ -192,11 +195,21 @@ impl Core {
             monitors: Monitors::default(),
             retries: BTreeSet::new(),
             renewal: None,
+            held: Held::default(),
         }
     }
 
     /// One input. Effects are appended and must be carried out in order.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
+        if let Some(input) = self.hold(now, input) {
+            self.take(now, input, out);
+        }
+        self.flush(now, out);
+        self.renew_if_quiet(now, out);
+        self.release(now, out);
+    }
+
+    fn take(&mut self, now: Timestamp, input: Input, out: &mut Vec<Effect>) {
         match input {
             Input::Recovered(recovered) => self.on_recovered(now, *recovered, out),
             Input::Submit(submission) => self.on_submit(now, *submission, out),
@@ -236,21 +249,19 @@ impl Core {
             | Input::Deliveries { .. }
             | Input::Undelivered { .. } => {}
         }
-        self.flush(now, out);
-        self.renew_if_quiet(now, out);
     }
 
     /// When to call `handle(Input::Tick)` next, if nothing comes before. `now` in the answer: something is due.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        // While the store is read a tick does nothing, and asking for one would only be asked for again.
+        // While the store is read a tick does nothing else, and asking for one would only be asked for again.
         if self.mode == Mode::Recovering {
-            return None;
+            return self.held.next_deadline();
         }
         let retry = self.retries.first().map(|(at, _)| *at);
         let own = [self.engine.next_deadline(), self.outbox.next_deadline(), self.monitors.next_deadline(), retry, self.renewal];
         let followed = self.others.values().filter_map(Following::next_deadline).min();
         let network = [self.frame_deadline(now), followed, self.forwards.next_deadline(), self.seeks.next_deadline(), self.fork_deadline()];
-        own.into_iter().chain(network).flatten().min()
+        own.into_iter().chain(network).chain([self.held.next_deadline()]).flatten().min()
     }
 
     /// When stored frames make room for others: between two batches.
@@ -260,7 +271,7 @@ impl Core {
 
     /// Nothing is being written and nothing waits for it: the moment to end.
     pub fn at_rest(&self) -> bool {
-        (self.batches.at_rest() && self.own.is_empty()) || self.room == Room::Full
+        (self.batches.at_rest() && self.own.is_empty() && self.held.is_empty()) || self.room == Room::Full
     }
 
     fn on_recovered(&mut self, now: Timestamp, recovered: Recovered, out: &mut Vec<Effect>) {

@@ -292,6 +292,15 @@ pub const SIGNER_LOOK_MS: u64 = 100;
 /// Milliseconds that a core waits for a quiet moment before it makes its engine anew all the same.
 pub const RENEW_MS_MAX: u64 = 2_000;
 
+/// Requests that wait while the core reads its store again; further ones are told to come again.
+pub const HELD_MAX: usize = 256;
+
+/// Bytes of items in them.
+pub const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// Milliseconds that they wait: longer than making the engine anew takes. A store that takes longer to read is one after a crash.
+pub const HELD_MS_MAX: u64 = 2 * RENEW_MS_MAX;
+
 /// Synced writes by which a disk is judged.
 pub const SYNCS_REMEMBERED: usize = 256;
 /// And how many there must be.
