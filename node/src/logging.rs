@@ -37,6 +37,9 @@ const REPEATS_MAX: usize = 256;
 /// known yet, is the rule and no fault.
 const LIBP2P: &str = "libp2p";
 
+/// Tells of each vote and each step, which is for whoever looks into a round: a thousand lines a second. (Its crates' common beginning.)
+const MALACHITE: &str = "arc_malachitebft";
+
 /// Where lines go.
 pub type Sink = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -64,7 +67,8 @@ pub fn check_filter(spec: &str) -> Result<(), String> {
 }
 
 fn targets(spec: &str) -> Result<Targets, String> {
-    let mut targets = Targets::new().with_default(LevelFilter::INFO).with_target(LIBP2P, LevelFilter::ERROR);
+    let quiet = [(LIBP2P, LevelFilter::ERROR), (MALACHITE, LevelFilter::WARN)];
+    let mut targets = Targets::new().with_default(LevelFilter::INFO).with_targets(quiet);
     for part in spec.split(',').map(str::trim) {
         let (target, level) = part.split_once('=').map_or((None, part), |(target, level)| (Some(target), level));
         let level = match level.to_ascii_lowercase().as_str() {

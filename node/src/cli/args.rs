@@ -5,23 +5,30 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Format, Span};
-use crate::keys::{Kind, Role};
 
+mod bench;
 mod database;
+mod keys;
 mod load;
 mod network;
+mod node;
+mod process;
 mod recover;
 #[cfg(feature = "sim")]
 mod simulation;
 mod snapshot;
 mod weave;
 
+pub use bench::{Bench, BenchModule};
 pub use database::Db;
+pub use keys::{KeyType, Keys};
 pub use load::Load;
 pub use network::{
     AddValidator, Binding, Chaos, ConsensusVerb, Devnet, DevnetVerb, EvidenceVerb, Folder, Generate, Genesis, GenesisNew, Join, NewEngine,
     Slashing, Testnet, Up, Victims,
 };
+pub use node::{Dev, Init, Start};
+pub use process::{Console, Content, DryRun, Eval, Message, Process};
 pub use recover::Recover;
 #[cfg(feature = "sim")]
 pub use simulation::{Sim, SimKind, SimLatency, SimOne, SimRun};
@@ -256,226 +263,6 @@ pub enum Command {
     },
 }
 
-/// `dev`.
-#[derive(Debug, Clone, Args)]
-pub struct Dev {
-    /// Port of the HTTP listener on loopback, the three after it for administration, metrics and the embedded Arweave; 0 takes any free
-    /// ones [default: 7700]
-    #[arg(long, value_name = "PORT")]
-    pub port: Option<u16>,
-    /// Keep everything in this directory; without it nothing is kept
-    #[arg(long, value_name = "DIR")]
-    pub persist: Option<PathBuf>,
-    /// What is written to: an Arweave of its own, that of a gateway, or nothing
-    #[arg(long, value_name = "embedded|URL|none", default_value = "embedded")]
-    pub arweave: Arweave,
-}
-
-/// `init`.
-#[derive(Debug, Args)]
-pub struct Init {
-    /// Add what is missing to a directory that is there; nothing is overwritten
-    #[arg(long)]
-    pub force: bool,
-    /// Kind of the wallets that are made: rsa, ed25519, ethereum
-    #[arg(long, value_name = "KIND", default_value = "ed25519", hide_possible_values = true)]
-    pub kind: Kind,
-    /// The network it is for
-    #[command(flatten)]
-    pub binding: Binding,
-}
-
-/// `start`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Start {
-    /// Print the configuration that would be used, every key explained, and end
-    #[arg(long)]
-    pub dump_config: bool,
-    /// File with the password of the attestor's key [default: the one in the data directory]
-    #[arg(long, value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
-}
-
-/// `keys`.
-#[derive(Debug, Subcommand)]
-pub enum Keys {
-    /// Make a key
-    New {
-        /// Sort of key: wallet signs items, bls attests, node is what other nodes know this one by
-        #[arg(long = "type", value_name = "TYPE", default_value = "wallet", hide_possible_values = true)]
-        key_type: KeyType,
-        /// Kind of the wallet: rsa (about a second; what Arweave tools know), ed25519, ethereum
-        #[arg(long, default_value = "ed25519", hide_possible_values = true)]
-        kind: Kind,
-        /// What it shall do from now on: scheduler, messenger, client, anchor (pays for what is written to Arweave; rsa)
-        #[arg(long, hide_possible_values = true)]
-        role: Option<Role>,
-        /// File with the password of an attestor's key. Without it a random one is made and kept beside the key, so that the node starts
-        /// unattended
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-    /// All keys
-    List,
-    /// One key: address, kind, roles, file; never the secret
-    Show {
-        /// Its address, public key or peer id.
-        #[arg(allow_hyphen_values = true)]
-        address: String,
-        /// Prove that an attestor's key is possessed, for networks of this chain id
-        #[arg(long, value_name = "ID")]
-        chain_id: Option<String>,
-        /// File with the key's password [default: the one in the data directory]
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-}
-
-/// Sorts of keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum KeyType {
-    /// Signs data items.
-    Wallet,
-    /// Attests.
-    Bls,
-    /// Names the node.
-    Node,
-}
-
-/// `process`.
-#[derive(Debug, Subcommand)]
-pub enum Process {
-    /// Create a process
-    Spawn {
-        /// Module item; the node's embedded Lua module when left out
-        #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-        module: Option<String>,
-        /// Address that orders its messages; the node's own when left out, or one of its network if it schedules nothing
-        #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
-        scheduler: Option<String>,
-        /// What it carries.
-        #[command(flatten)]
-        content: Content,
-        /// Wait until it has booted
-        #[arg(long)]
-        wait: bool,
-    },
-    /// Read a process of the older network, log and all, into a data directory and evaluate it. The node is stopped, or new
-    #[command(
-        after_help = "Example:\n  aonode process load PID --gateway https://arweave.net --su https://su-router.ao-testnet.xyz --datadir ./read"
-    )]
-    Load(Load),
-    /// Processes this node orders
-    List {
-        /// At most this many
-        #[arg(long, default_value_t = 30)]
-        limit: u32,
-        /// Where the last page ended
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// One process
-    Show {
-        /// Its id.
-        #[arg(allow_hyphen_values = true)]
-        process: String,
-    },
-}
-
-/// Tags, data and signer of what is sent.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Content {
-    /// A tag; may be repeated
-    #[arg(long = "tag", value_name = "NAME=VALUE", allow_hyphen_values = true)]
-    pub tags: Vec<String>,
-    /// Data: the text itself, `@FILE`, or `-` for standard input
-    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
-    pub data: Option<String>,
-    /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
-    #[arg(long, value_name = "FILE|ADDRESS", allow_hyphen_values = true, env = "AONODE_WALLET")]
-    pub wallet: Option<String>,
-}
-
-/// `message`.
-#[derive(Debug, Subcommand)]
-pub enum Message {
-    /// Send a message
-    Send {
-        /// To whom
-        #[arg(long, value_name = "PID", allow_hyphen_values = true)]
-        process: String,
-        /// Shorthand for `--tag Action=…`
-        #[arg(long)]
-        action: Option<String>,
-        /// What it carries.
-        #[command(flatten)]
-        content: Content,
-        /// Wait until it is assigned, certified, confirmed, computed or anchored; computed when no level is named
-        #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "computed", value_parser = super::sending::goal)]
-        wait: Option<crate::levels::Goal>,
-    },
-    /// How far a message came, and what it caused
-    Trace {
-        /// Its id.
-        #[arg(allow_hyphen_values = true)]
-        message: String,
-    },
-    /// The result of a message; exit code 13 if the process answered with an error
-    Result {
-        /// Its id.
-        #[arg(allow_hyphen_values = true)]
-        message: String,
-        /// Its process; found by itself when left out
-        #[arg(long, value_name = "PID", allow_hyphen_values = true)]
-        process: Option<String>,
-    },
-}
-
-/// `eval`.
-#[derive(Debug, Args)]
-pub struct Eval {
-    /// The process.
-    #[arg(allow_hyphen_values = true)]
-    pub process: String,
-    /// Code; `-` for standard input.
-    #[arg(allow_hyphen_values = true)]
-    pub code: String,
-    /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
-    #[arg(long, value_name = "FILE|ADDRESS", allow_hyphen_values = true, env = "AONODE_WALLET")]
-    pub wallet: Option<String>,
-}
-
-/// `dry-run`.
-#[derive(Debug, Args)]
-pub struct DryRun {
-    /// The process.
-    #[arg(allow_hyphen_values = true)]
-    pub process: String,
-    /// Shorthand for `--tag Action=…`
-    #[arg(long)]
-    pub action: Option<String>,
-    /// A tag; may be repeated
-    #[arg(long = "tag", value_name = "NAME=VALUE", allow_hyphen_values = true)]
-    pub tags: Vec<String>,
-    /// Data: the text itself, `@FILE`, or `-` for standard input
-    #[arg(long, value_name = "TEXT|@FILE|-", allow_hyphen_values = true)]
-    pub data: Option<String>,
-    /// Who asks [default: the client's address]
-    #[arg(long, value_name = "ADDRESS", allow_hyphen_values = true)]
-    pub from: Option<String>,
-}
-
-/// `console`.
-#[derive(Debug, Args)]
-pub struct Console {
-    /// The process.
-    #[arg(allow_hyphen_values = true)]
-    pub process: String,
-    /// Wallet that signs: a JWK file or an address in the data directory [default: the client's]
-    #[arg(long, value_name = "FILE|ADDRESS", allow_hyphen_values = true, env = "AONODE_WALLET")]
-    pub wallet: Option<String>,
-}
-
 /// `verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
@@ -509,51 +296,4 @@ pub enum ConfigVerb {
     Check,
     /// Where the file is
     Path,
-}
-
-/// `bench`.
-#[derive(Debug, Clone, Args)]
-pub struct Bench {
-    /// Processes the messages are spread over
-    #[arg(long, default_value_t = 1)]
-    pub processes: usize,
-    /// Messages in all
-    #[arg(long, default_value_t = 2_000)]
-    pub messages: usize,
-    /// Requests in flight
-    #[arg(long, default_value_t = 16)]
-    pub concurrency: usize,
-    /// Kind of key that signs the messages: rsa, ed25519, ethereum; signing happens before the clock starts
-    #[arg(long, default_value = "ed25519", hide_possible_values = true)]
-    pub signer: Kind,
-    /// Module of the processes: lua, or aos (WebAssembly, from the cache)
-    #[arg(long, default_value = "lua", hide_possible_values = true)]
-    pub module: BenchModule,
-    /// Bytes of data in each message
-    #[arg(long, default_value_t = 64)]
-    pub payload: usize,
-    /// Measure the node at --endpoint instead of one started inside this process
-    #[arg(long)]
-    pub remote: bool,
-    /// Measure the network of `devnet up` in this folder: throughput and latency of confirmation by all its nodes
-    #[arg(long, value_name = "DIR", conflicts_with = "remote")]
-    pub devnet: Option<PathBuf>,
-    /// With --devnet: messages sent per second; as many as go with --concurrency when left out
-    #[arg(long, value_name = "N", requires = "devnet")]
-    pub rate: Option<u32>,
-    /// With --devnet: send for so long; without --rate until all --messages are sent, if that is earlier
-    #[arg(long, value_name = "S", requires = "devnet")]
-    pub seconds: Option<u32>,
-    /// With --devnet: how many of the nodes schedule the processes
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "devnet")]
-    pub schedulers: usize,
-}
-
-/// Modules `bench` knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum BenchModule {
-    /// The embedded Lua module.
-    Lua,
-    /// A real AOS module in WebAssembly, from the cache.
-    Aos,
 }

@@ -44,6 +44,18 @@ fn json_lines_are_json_and_logfmt_values_cannot_forge_fields() {
 }
 
 #[test]
+fn libraries_that_tell_of_each_step_are_heard_when_asked_for() {
+    let text = written("info", Format::Logfmt, |levels| {
+        tracing::info!(target: "arc_malachitebft_core_consensus::handle::vote", "a vote");
+        tracing::warn!(target: "libp2p_kad", "nobody is known yet");
+        tracing::warn!(target: "arc_malachitebft_core_consensus::handle", "one");
+        levels.set("info,arc_malachitebft=info").unwrap();
+        tracing::info!(target: "arc_malachitebft_core_consensus::handle::vote", "two");
+    });
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
 fn levels_apply_by_target_and_can_change() {
     let text = written("warn,loud=debug", Format::Logfmt, |levels| {
         tracing::info!("quiet");
