@@ -251,7 +251,8 @@ impl Core {
         let contents = if fork { Contents::Unknown } else { Contents::Unlawful(refusal) };
         let given =
             Given { header: Arc::new(received.header), facts: Facts { contents, durable: false }, from: Some(received.from.clone()) };
-        if !fork {
+        // What a scheduler signs it answers for. Others hand a frame on when its signatures hold, before they know whether it is lawful.
+        if !fork && self.origin.peer_of(&given.header.chain.scheduler) == Some(&received.from) {
             penalise(received.from, Offence::Unlawful, out);
         }
         self.engine_input(now, ao_consensus::Input::Frame(Box::new(given)), out);

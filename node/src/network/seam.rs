@@ -131,7 +131,7 @@ pub struct Held {
 #[derive(Debug)]
 pub enum Arrival {
     /// A whole frame, gossiped or fetched: canonical bytes of [`ao_consensus::frame::WireFrame`], at most a header and a payload of the
-    /// greatest size. Hostile.
+    /// greatest size. Or its header alone, where the place is taken: it may be another one. Hostile.
     Frame {
         /// Who handed it on.
         from: PeerId,

@@ -164,6 +164,19 @@ async fn a_late_node_catches_up_from_several_and_passes_large_bodies_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_large_frame_for_a_place_that_is_taken_arrives_by_its_header() {
+    let (mut author, mut twin) = (Author::new(1), Author::new(1));
+    let (first, second) = (author.next(&vec![7; 300 << 10]), twin.next(&vec![8; 300 << 10]));
+    let one = Rig::start(1, author.chain(), &[], &[]);
+    let mut two = Rig::start(2, author.chain(), std::slice::from_ref(&first), &[&one]);
+    one.meets(1).await;
+    one.publish(&second);
+    assert_eq!(two.frame().await, second.header.to_raw().unwrap().encode(), "its body is not pulled");
+    one.running.stop().await;
+    two.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_a_scheduler_is_reached_is_told_to_those_who_are_connected_and_those_who_come() {
     let author = Author::new(1);
     let one = Rig::start(1, author.chain(), &[], &[]);

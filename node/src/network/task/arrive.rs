@@ -36,8 +36,14 @@ impl Task {
                 }
             }
             (Topic::Frames(_), Ok(Gossip::Header { header, holder })) => {
-                let said = self.foreign(on, &header).unwrap_or_else(|| self.on_header(now, *header, from, holder));
-                judge.say(said);
+                if let Some(said) = self.foreign(on, &header) {
+                    judge.say(said);
+                } else if self.sync.has(&header.header.chain, header.header.sequence) {
+                    // The same again, or a second one for its place: a look into the store tells.
+                    self.may_arrive(Arrival::Frame { from: names::to_types(&from), bytes: header.encode().into(), judge });
+                } else {
+                    judge.say(self.on_header(now, *header, from, holder));
+                }
             }
             (Topic::Votes | Topic::Certificates, Ok(Gossip::Engine(bytes))) => {
                 self.may_arrive(Arrival::Engine { from: names::to_types(&from), bytes, judge });
@@ -67,9 +73,6 @@ impl Task {
     /// A header by itself: once its signature holds, its body is pulled.
     fn on_header(&mut self, now: Timestamp, raw: RawHeader, from: PeerId, holder: PeerId) -> Verdict {
         let (chain, sequence) = (raw.header.chain, raw.header.sequence);
-        if self.sync.has(&chain, sequence) {
-            return Verdict::Ignore;
-        }
         let Ok(signed) = raw.clone().verify() else { return Verdict::Reject };
         self.spread.header(now, Place { chain, sequence, frame: signed.id() }, raw, from, holder);
         self.due = true;
