@@ -8,9 +8,11 @@ mod header;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write as _};
+use std::ops::Range;
 
 use ao_types::{Id, StateHash};
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use crate::limits::*;
 use crate::memory::{Memory, PageHash};
@@ -190,9 +192,16 @@ pub fn root_of(module: Id, bytes: &[u8]) -> Result<StateHash, Error> {
 /// [`Error::BadCheckpoint`] where it does not unpack, is larger than a process may be, or is no whole number of wasm pages.
 pub fn import_gzip(module: Id, format: &str, gzipped: &[u8]) -> Result<Checkpoint, Error> {
     let identity = Identity { module, format: format.to_owned() };
-    let mut unpacked = flate2::read::MultiGzDecoder::new(gzipped).take(MEMORY_BYTES_MAX as u64 + 1);
-    let mut memory = Memory::new(MEMORY_BYTES_MAX).map_err(|error| Error::NotEvaluated(error.to_string()))?;
-    let (mut len, mut pages) = (0usize, Vec::new());
+    Ok(import(&identity, gzipped, MEMORY_BYTES_MAX, &(0..0))?.0)
+}
+
+/// The same of a memory of `max` bytes at most, with SHA-256 of all of it as it was packed. What is `dead` between messages becomes zero:
+/// the reference leaves there what its last call wrote.
+pub(crate) fn import(identity: &Identity, gzipped: &[u8], max: usize, dead: &Range<usize>) -> Result<(Checkpoint, [u8; 32]), Error> {
+    let max = max.min(MEMORY_BYTES_MAX);
+    let mut unpacked = flate2::read::MultiGzDecoder::new(gzipped).take(max as u64 + 1);
+    let mut memory = Memory::new(max).map_err(|error| Error::NotEvaluated(error.to_string()))?;
+    let (mut len, mut pages, mut digest) = (0usize, Vec::new(), Sha256::new());
     loop {
         let mut page = vec![0; PAGE];
         let mut filled = 0;
@@ -205,8 +214,13 @@ pub fn import_gzip(module: Id, format: &str, gzipped: &[u8]) -> Result<Checkpoin
         if filled == 0 {
             break;
         }
-        if filled < PAGE || len + PAGE > MEMORY_BYTES_MAX {
-            return Err(bad(format!("a memory of {} bytes or more", len + filled)));
+        if filled < PAGE || len + PAGE > max {
+            return Err(bad(format!("a memory of {} bytes or more, of {max} at most", len + filled)));
+        }
+        digest.update(&page);
+        let (from, to) = (dead.start.clamp(len, len + PAGE), dead.end.clamp(len, len + PAGE));
+        if from < to {
+            page[from - len..to - len].fill(0);
         }
         if page.iter().any(|byte| *byte != 0) {
             pages.push(((len / PAGE) as u32, *blake3::hash(&page).as_bytes(), page));
@@ -217,7 +231,7 @@ pub fn import_gzip(module: Id, format: &str, gzipped: &[u8]) -> Result<Checkpoin
         return Err(bad(format!("a memory of {len} bytes is no whole number of wasm pages")));
     }
     memory.load(len, pages.into_iter()).map_err(|error| Error::NotEvaluated(error.to_string()))?;
-    make(&mut memory, &identity, None)
+    Ok((make(&mut memory, identity, None)?, digest.finalize().into()))
 }
 
 /// What a gzip stream unpacks to, if that is not more than `max` bytes.

@@ -41,7 +41,8 @@ pub(crate) struct Hosted {
     guest: Option<Guest>,
     /// Mutable globals at rest.
     rest: Vec<Val>,
-    dead: std::ops::Range<usize>,
+    /// The part of memory that is dead between messages.
+    pub(crate) dead: std::ops::Range<usize>,
     /// Messages evaluated since the last commit, with the fuel each took.
     pending: Vec<(Arc<Invocation>, u64)>,
     pending_fuel: u64,
@@ -90,6 +91,11 @@ impl Hosted {
         }
         hosted.window = hosted.window_max;
         Ok(hosted)
+    }
+
+    /// A memory as another compute unit left it, as a full checkpoint of the process that was booted here, and SHA-256 of all of it.
+    pub(crate) fn adopt(&self, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error> {
+        checkpoint::import(self.program.identity(), gzip, self.bounds.memory, &self.dead)
     }
 
     fn boot(&mut self) -> Result<(), Error> {

@@ -140,6 +140,11 @@ pub trait Vm: Send + Sync {
     /// that it is the right one is for the caller to know.
     fn import(&self, module: &ModuleSource, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error>;
 
+    /// The memory of a process as a compute unit of the older network leaves it after a message: a full checkpoint of it, and SHA-256 of
+    /// all of it. Bounded by what this process may have. What is dead between messages is zeroed, as it is here; nothing is executed of it
+    /// but the module's own start, which says where that is. Whose word it is that this is the state is for the caller to know.
+    fn adopt(&self, module: &ModuleSource, environment: Arc<Environment>, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error>;
+
     /// How often a module was asked for, by where it was found. Only for looking at: nothing may depend on it.
     fn module_lookups(&self) -> ModuleLookups {
         ModuleLookups::default()

@@ -93,6 +93,18 @@ impl Machine {
     fn ceilings(&self) -> Limits {
         Limits { memory: self.settings.memory_limit_max, compute: self.settings.compute_limit_max }
     }
+
+    fn hosted(&self, module: &ModuleSource, environment: &Arc<Environment>, chain: &[Checkpoint]) -> Result<Hosted, Error> {
+        let format = format(module)?;
+        let program = self.programs.of(module)?;
+        let abi = format.abi(module, environment)?;
+        let fuel = format.fuel(environment).min(self.settings.fuel);
+        let (process_tags, module_tags) = (&environment.process.tags, &environment.module.tags);
+        let memory = format.memory_bytes_max(process_tags, module_tags).map_err(Refusal::Limit)?;
+        let memory = memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX).min(program.memory_bytes_max());
+        let bounds = Bounds { fuel, gas: tags::compute_limit(process_tags, module_tags), memory };
+        Hosted::start(program, abi, bounds, self.settings.batch, chain)
+    }
 }
 
 impl Vm for Machine {
@@ -123,16 +135,12 @@ impl Vm for Machine {
         self.programs.lookups()
     }
 
+    fn adopt(&self, module: &ModuleSource, environment: Arc<Environment>, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error> {
+        self.hosted(module, &environment, &[])?.adopt(gzip)
+    }
+
     fn start(&self, module: &ModuleSource, environment: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {
-        let format = format(module)?;
-        let program = self.programs.of(module)?;
-        let abi = format.abi(module, &environment)?;
-        let fuel = format.fuel(&environment).min(self.settings.fuel);
-        let (process_tags, module_tags) = (&environment.process.tags, &environment.module.tags);
-        let memory = format.memory_bytes_max(process_tags, module_tags).map_err(Refusal::Limit)?;
-        let memory = memory.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX).min(program.memory_bytes_max());
-        let bounds = Bounds { fuel, gas: tags::compute_limit(process_tags, module_tags), memory };
-        Ok(Box::new(Hosted::start(program, abi, bounds, self.settings.batch, chain)?))
+        Ok(Box::new(self.hosted(module, &environment, chain)?))
     }
 }
 

@@ -45,6 +45,10 @@ impl Vm for Script {
         Ok((Checkpoint { root: root(count), bytes: memory.clone().into(), parent: None }, sha256(&[&memory])))
     }
 
+    fn adopt(&self, module: &ModuleSource, _: Arc<Environment>, gzip: &[u8]) -> Result<(Checkpoint, [u8; 32]), Error> {
+        self.import(module, gzip)
+    }
+
     fn start(&self, _: &ModuleSource, _: Arc<Environment>, chain: &[Checkpoint]) -> Result<Box<dyn Instance>, Error> {
         let (mut count, mut last) = (0, None);
         for link in chain {

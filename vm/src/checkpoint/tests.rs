@@ -189,3 +189,17 @@ proptest! {
         prop_assert_eq!(make(&mut restored, &identity(), None).unwrap(), expected);
     }
 }
+
+#[test]
+fn what_is_taken_over_is_bounded_digested_whole_and_cleared_where_it_is_dead() {
+    let mut raw = vec![7; 2 * WASM_PAGE];
+    let packed = export_gzip(&raw).unwrap();
+    let import = |max, dead| import(&identity(), &packed, max, &dead);
+    assert!(matches!(import(WASM_PAGE, 0..0), Err(Error::BadCheckpoint(_))));
+    let dead = PAGE - 3..3 * PAGE + 5;
+    let (taken, sha256) = import(2 * WASM_PAGE, dead.clone()).unwrap();
+    assert_eq!(sha256, ao_types::hash::sha256(&[&raw]));
+    raw[dead].fill(0);
+    assert_eq!(export(&taken).unwrap().sha256, ao_types::hash::sha256(&[&raw]));
+    assert_eq!(root_of(identity().module, &taken.bytes).unwrap(), taken.root);
+}

@@ -39,9 +39,8 @@ fn digest(memory: &[u8]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[test]
-fn memory_is_that_of_the_reference() {
-    let expected: Vec<Value> = serde_json::from_str(include_str!("../../tests/data/memory-wasm64.json")).unwrap();
+/// A process of a real module in the reference unit.
+fn unit() -> Hosted {
     let mut config = crate::engine::config();
     config.cranelift_nan_canonicalization(false);
     let settings = Settings { cache: Some(common::folder("compiled-for-reference")), ..Settings::default() };
@@ -50,7 +49,13 @@ fn memory_is_that_of_the_reference() {
     let program = machine.programs.of(&module).unwrap();
     let bounds = Bounds { fuel: FUEL_MAX, gas: u64::MAX >> 1, memory: program.memory_bytes_max() };
     let abi = Unwiped(format(&module).unwrap().abi(&module, &environment).unwrap());
-    let mut process = Hosted::start(program, Box::new(abi), bounds, 1, &[]).unwrap();
+    Hosted::start(program, Box::new(abi), bounds, 1, &[]).unwrap()
+}
+
+#[test]
+fn memory_is_that_of_the_reference() {
+    let expected: Vec<Value> = serde_json::from_str(include_str!("../../tests/data/memory-wasm64.json")).unwrap();
+    let mut process = unit();
     let mut expected = expected.iter().peekable();
     for (number, message) in common::messages().iter().enumerate() {
         process.evaluate(message).unwrap();
@@ -63,4 +68,35 @@ fn memory_is_that_of_the_reference() {
         );
     }
     assert_eq!(expected.next(), None);
+}
+
+/// The state of a process is taken over from the reference unit after some messages: the rest gives what a replay from the beginning gives.
+#[test]
+fn a_memory_of_the_reference_goes_on_here_as_a_replay_does() {
+    const TAKEN_AT: usize = 20;
+    let (machine, module, environment) = (common::machine(), common::aos(common::WASM64), common::environment());
+    let (mut unit, mut replay) = (unit(), machine.start(&module, environment.clone(), &[]).unwrap());
+    let messages = common::messages();
+    for message in &messages[..TAKEN_AT] {
+        unit.evaluate(message).unwrap();
+        replay.evaluate(message).unwrap();
+    }
+    let (raw, ours) = (unit.memory().unwrap(), replay.memory().unwrap());
+    let (adopted, sha256) = machine.adopt(&module, environment.clone(), &checkpoint::export_gzip(&raw).unwrap()).unwrap();
+    assert_eq!(sha256, <[u8; 32]>::from(Sha256::digest(&raw)));
+    // Of our own memory with anything in its dead part the state itself comes out: that part is not of it.
+    let dead = machine.hosted(&module, &environment, &[]).unwrap().dead;
+    assert!(dead.len() > PAGE && raw[dead.clone()].iter().any(|byte| *byte != 0) && ours[dead.clone()].iter().all(|byte| *byte == 0));
+    let mut strewn = ours.clone();
+    strewn[dead].fill(0xa5);
+    let (same, _) = machine.adopt(&module, environment.clone(), &checkpoint::export_gzip(&strewn).unwrap()).unwrap();
+    assert_eq!(same.root, replay.state_hash().unwrap());
+    for taken in [adopted, same] {
+        let mut replay = machine.start(&module, environment.clone(), &[replay.checkpoint(false).unwrap()]).unwrap();
+        let mut goes_on = machine.start(&module, environment.clone(), &[taken]).unwrap();
+        for (number, message) in messages.iter().enumerate().skip(TAKEN_AT) {
+            let (one, other) = (goes_on.evaluate(message).unwrap(), replay.evaluate(message).unwrap());
+            assert_eq!(one.evaluation, other.evaluation, "message {number}");
+        }
+    }
 }
