@@ -337,6 +337,19 @@ pub const LOAD_SLOTS: usize = 500;
 /// Data of items of such a log that are fetched at the same time.
 pub const LOAD_FETCH_AT_ONCE: usize = 8;
 
+/// Bytes of a published state that is looked at, packed. Larger ones are passed over: without one such a log is evaluated from its beginning.
+pub const LOAD_STATE_BYTES_MAX: usize = ao_types::limits::MODULE_BYTES_MAX;
+
+/// Published states of a process that are fetched and do not hold before none is looked at any more; as many that are no states of the log
+/// are named.
+pub const LOAD_STATES_MAX: usize = 16;
+
+/// Pages of its states that each gateway is asked for, the newest first.
+pub const LOAD_STATE_PAGES: usize = 10;
+
+/// Owners whose states may be taken.
+pub const LOAD_OWNERS_MAX: usize = 32;
+
 /// Bundles that are read for items of such a log that cannot be put together from what gateways show, in one window of slots.
 pub const LOAD_BUNDLES_MAX: usize = 64;
 

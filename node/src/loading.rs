@@ -32,6 +32,7 @@ use futures::StreamExt as _;
 mod log;
 mod rows;
 mod source;
+pub mod states;
 
 use log::{One, Untrue};
 use rows::Rows;

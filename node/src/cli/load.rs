@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
-use ao_storage::schema::{self, EvaluationKey, EvaluationRow};
+use ao_storage::schema::{self, BackfillRow, BackfillStage, EvaluationKey, EvaluationRow};
 use ao_storage::{Direction, RocksStore, rocks};
-use ao_types::{Id, Signer as _, Slot};
+use ao_types::{Address, Id, Signer as _, Slot};
 use serde_json::{Value, json};
 
 use super::args::Load;
@@ -25,7 +25,10 @@ use crate::error::Rejection;
 use crate::handle::Node;
 use crate::keys::{Keys, Kind, Role};
 use crate::levels::Goal;
+use crate::limits::LOAD_OWNERS_MAX;
+use crate::loading::states::{self, Beginning, Begins};
 use crate::loading::{self, Error, Outcome, Setup};
+use crate::shell::begin::{Gap, gap};
 use crate::{Metrics, anchor, metrics, shell};
 
 /// Between two looks at how far the evaluation is.
@@ -36,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// `process load`.
 pub async fn load(context: &mut Context<'_>, arguments: &Load) -> Result<Exit, Failure> {
     let process = context::id(&arguments.process)?;
+    let owners = owners(&arguments.checkpoint_owner)?;
     let layout = prepare(context)?;
     let loaded = context.config(&layout)?;
     let _log = run::log(context, &loaded)?;
@@ -48,12 +52,20 @@ pub async fn load(context: &mut Context<'_>, arguments: &Load) -> Result<Exit, F
     let read = {
         let store = RocksStore::open(&data.db(), &rocks::Settings::default()).map_err(|error| failed(error.into()))?;
         let to = arguments.to.map(Slot);
-        let setup = Setup { client, store: &store, process, to, url: arguments.su.first().cloned(), own };
-        loading::load(setup, &mut |done, of| bar.show("read", done, of.unwrap_or_default())).await
+        let setup = Setup { client: client.clone(), store: &store, process, to, url: arguments.su.first().cloned(), own };
+        match loading::load(setup, &mut |done, of| bar.show("read", done, of.unwrap_or_default())).await {
+            Ok(outcome) if owners.is_empty() => Ok((outcome, Begins::default())),
+            Ok(outcome) => {
+                let vm = &*service::restorer(&loaded.config, &data)?;
+                let beginning = Beginning { client, store: &store, vm, process, owners: &owners, last: outcome.last };
+                states::begin(beginning).await.map(|begins| (outcome, begins))
+            }
+            Err(error) => Err(error),
+        }
     };
     let read_s = began.elapsed().as_secs_f64();
-    let outcome = match read {
-        Ok(outcome) => outcome,
+    let (outcome, begins) = match read {
+        Ok(read) => read,
         Err(error) => {
             bar.end();
             return Err(failed(error));
@@ -61,8 +73,17 @@ pub async fn load(context: &mut Context<'_>, arguments: &Load) -> Result<Exit, F
     };
     let evaluated = evaluate(&loaded.config, &data, process, outcome.last, &mut bar).await;
     bar.end();
-    let (slot, row) = evaluated?;
-    report(context, &layout, (process, &outcome), (slot, &row), [read_s, began.elapsed().as_secs_f64()])
+    let read = Read { process, outcome, begins, took_s: [read_s, began.elapsed().as_secs_f64()] };
+    report(context, &layout, &read, &evaluated?)
+}
+
+/// Who is believed about states.
+fn owners(said: &[String]) -> Result<Vec<Address>, Failure> {
+    if said.len() > LOAD_OWNERS_MAX {
+        return Err(Failure::new(Exit::Usage, format!("{} owners of checkpoints, {LOAD_OWNERS_MAX} may be named", said.len())));
+    }
+    let parsed = said.iter().map(|text| text.parse().map_err(|_| Failure::new(Exit::Usage, format!("`{text}` is no address"))));
+    parsed.collect()
 }
 
 /// A data directory of a node by itself, made if it is not there.
@@ -80,19 +101,21 @@ fn prepare(context: &mut Context<'_>) -> Result<Layout, Failure> {
     Ok(layout)
 }
 
-/// Has a node evaluate everything up to a slot; the newest result up to there, and its slot.
-async fn evaluate(
-    config: &Config,
-    data: &DataDir,
-    process: Id,
-    last: Slot,
-    bar: &mut Bar<'_, '_>,
-) -> Result<(Slot, EvaluationRow), Failure> {
+/// What came of evaluating.
+struct Evaluated {
+    /// The newest slot with a result, and it; `None`: evaluation began at a state, and no result is here yet.
+    newest: Option<(Slot, EvaluationRow)>,
+    /// The slot and root of the state that it began at, of results that are still to be worked out; how many are, of how many.
+    before: Option<(BackfillRow, Gap)>,
+}
+
+/// Has a node evaluate everything up to a slot; the newest result up to there.
+async fn evaluate(config: &Config, data: &DataDir, process: Id, last: Slot, bar: &mut Bar<'_, '_>) -> Result<Evaluated, Failure> {
     let build = metrics::Build::new("solo", &config.network.name);
     let metrics = Metrics::new(&build).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
     let (node, running) = service::open(config, data, None, run::worker(), &metrics, (None, Arc::new(AtomicI64::new(0))))?;
     let ended = follow(&node, process, last, bar).await;
-    let found = ended.and_then(|()| newest(&node, process, last));
+    let found = ended.and_then(|()| newest(&node, process, last).map_err(|error| failed(error.into())));
     drop(node);
     // It joins threads: not on one that others wait on.
     tokio::task::spawn_blocking(move || running.stop(PATIENCE)).await.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
@@ -100,25 +123,39 @@ async fn evaluate(
 }
 
 async fn follow(node: &Node, process: Id, last: Slot, bar: &mut Bar<'_, '_>) -> Result<(), Failure> {
+    let broken = |error: ao_storage::Error| failed(error.into());
+    // What an earlier run found out is done with.
+    let known = states::refuted(node.store(), process).map_err(failed)?;
     loop {
+        let began_there = schema::BACKFILLS.get(node.store(), &process).map_err(broken)?;
+        if let Some(why) = states::refuted(node.store(), process).map_err(failed)?.filter(|_| known.is_none()) {
+            return Err(Failure::new(Exit::Verification, why)
+                .fix("what came of it is taken back: the same command goes on from the log; believe this owner no more"));
+        }
+        // The result of the very slot that it began at is of what lies before.
+        let at_last = began_there.is_some_and(|row| row.stage == BackfillStage::Running && row.slot == last);
         let reached = node.reach(process, last, Goal::Computed, LOOK_EVERY).await.map_err(refused)?;
-        if reached.standing.meets(Goal::Computed) {
+        if at_last || reached.standing.meets(Goal::Computed) {
             return Ok(());
         }
-        if let Some(why) = reached.why {
+        let head = schema::EVALUATION_HEADS.get(node.store(), &process).map_err(broken)?;
+        // A process whose state was just refuted stands still until that is undone.
+        let undoing = states::refuted(node.store(), process).map_err(failed)?.is_some();
+        if let Some(why) = reached.why.filter(|_| !undoing) {
             return Err(refused(why).fix("what was read stays; the same command goes on with its evaluation"));
         }
-        let head = schema::EVALUATION_HEADS.get(node.store(), &process).map_err(|error| failed(error.into()))?;
         bar.show("evaluate", head.map_or(0, |head| head.slot.0 + 1), last.0 + 1);
     }
 }
 
 /// The newest evaluation up to a slot: a message that repeats another one has none of its own.
-fn newest(node: &Node, process: Id, last: Slot) -> Result<(Slot, EvaluationRow), Failure> {
+fn newest(node: &Node, process: Id, last: Slot) -> Result<Evaluated, ao_storage::Error> {
+    let store = node.store();
     let key = |slot, cron| EvaluationKey { process, slot, cron };
-    let rows = schema::EVALUATIONS.range(node.store(), &key(Slot(0), 0), &key(last, u32::MAX), Direction::Backward, 1);
-    let row = rows.map_err(|error| failed(error.into()))?.into_iter().next();
-    row.map(|(key, row)| (key.slot, row)).ok_or_else(|| Failure::new(Exit::Bug, format!("nothing of {process} is evaluated")))
+    let rows = schema::EVALUATIONS.range(store, &key(Slot(0), 0), &key(last, u32::MAX), Direction::Backward, 1)?;
+    let newest = rows.into_iter().next().map(|(key, row)| (key.slot, row));
+    let before = schema::BACKFILLS.get(store, &process)?.zip(gap(store, process)?);
+    Ok(Evaluated { newest, before })
 }
 
 fn refused(why: Rejection) -> Failure {
@@ -153,15 +190,27 @@ fn failed(error: Error) -> Failure {
     Failure::new(exit, error.to_string()).fix(fix)
 }
 
-fn report(
-    context: &mut Context<'_>,
-    layout: &Layout,
-    (process, outcome): (Id, &Outcome),
-    (slot, row): (Slot, &EvaluationRow),
-    [read_s, took_s]: [f64; 2],
-) -> Result<Exit, Failure> {
-    let result: Value = serde_json::from_slice(&row.json).unwrap_or_default();
-    let state = row.state_hash.map(|hash| hash.to_string());
+/// What was read, and where evaluation of it began.
+struct Read {
+    process: Id,
+    outcome: Outcome,
+    begins: Begins,
+    /// Until everything was read, and until the end, seconds.
+    took_s: [f64; 2],
+}
+
+fn report(context: &mut Context<'_>, layout: &Layout, read: &Read, evaluated: &Evaluated) -> Result<Exit, Failure> {
+    let Read { process, outcome, begins, took_s: [read_s, took_s] } = read;
+    let newest = evaluated.newest.as_ref().map(|(slot, row)| {
+        let result: Value = serde_json::from_slice(&row.json).unwrap_or_default();
+        let state = row.state_hash.map(|hash| hash.to_string());
+        json!({ "slot": slot, "failed": row.failed, "result_hash": row.result_hash.to_string(), "state_hash": state, "result": result })
+    });
+    let taken = begins.taken.as_ref().map(|taken| json!({ "item": taken.id, "owner": taken.owner.to_string(), "slot": taken.slot }));
+    let before = evaluated
+        .before
+        .as_ref()
+        .map(|(row, gap)| json!({ "slot": row.slot, "state_hash": row.root.to_string(), "done": gap.done, "of": gap.of }));
     let record = json!({
         "datadir": Context::shown(layout.root()), "process": process, "module": outcome.module,
         "scheduler": outcome.scheduler.to_string(), "su": outcome.url, "from": outcome.from, "slot": outcome.last, "added": outcome.added,
@@ -169,22 +218,17 @@ fn report(
             "signatures": outcome.signatures, "linked": outcome.linked, "unlinked": outcome.unlinked, "backwards": outcome.backwards,
             "contradictions": outcome.contradictions.iter().map(|(one, two)| json!([one, two])).collect::<Vec<_>>(),
         },
-        "evaluated": { "slot": slot, "failed": row.failed, "result_hash": row.result_hash.to_string(), "state_hash": state, "result": result },
+        "checkpoint": taken, "before_checkpoint": before,
+        "passed": begins.passed.iter().map(|(item, why)| json!({ "item": item, "why": why })).collect::<Vec<_>>(),
+        "evaluated": newest,
         "read_s": read_s, "took_s": took_s,
     });
-    context
-        .printer
-        .record("load/v1", record, || text(layout.root(), (process, outcome), (slot, row, state.as_deref()), &result, took_s))?;
+    context.printer.record("load/v1", record, || text(layout.root(), read, evaluated))?;
     Ok(Exit::Ok)
 }
 
-fn text(
-    root: &Path,
-    (process, outcome): (Id, &Outcome),
-    (slot, row, state): (Slot, &EvaluationRow, Option<&str>),
-    result: &Value,
-    took_s: f64,
-) -> String {
+fn text(root: &Path, read: &Read, evaluated: &Evaluated) -> String {
+    let Read { process, outcome, begins, took_s: [_, took_s] } = read;
     let checked = format!("{} signatures, {} of {} new slots by the hash chain", outcome.signatures, outcome.linked, outcome.added);
     let mut rows = vec![
         ("Process", process.to_string()),
@@ -199,10 +243,24 @@ fn text(
         (outcome.backwards > 0).then(|| ("Odd", format!("{} slots lie below the one before in time or height", outcome.backwards))),
     );
     rows.extend(outcome.contradictions.iter().map(|(one, two)| ("Contradiction", format!("assignments {one} and {two}"))));
-    rows.push(("Evaluated", format!("slot {slot}{}", if row.failed { ", which ended in an error" } else { "" })));
-    rows.push(("Result", output::printable(&shown(result))));
-    rows.push(("Result hash", row.result_hash.to_string()));
-    rows.extend(state.map(|state| ("State hash", state.to_owned())));
+    let taken = begins.taken.as_ref().map(|taken| format!("checkpoint {} by {}, after slot {}", taken.id, taken.owner, taken.slot));
+    rows.extend(taken.map(|taken| ("Began at", taken)));
+    rows.extend(begins.passed.iter().map(|(id, why)| ("Passed over", output::printable(&format!("{id}: {why}")))));
+    rows.extend(evaluated.before.as_ref().map(|(row, gap)| {
+        let what =
+            format!("{} of the {} slots up to {} are worked out; a node that runs goes on, and compares", gap.done, gap.of, row.slot);
+        ("Before it", what)
+    }));
+    match &evaluated.newest {
+        Some((slot, row)) => {
+            let result: Value = serde_json::from_slice(&row.json).unwrap_or_default();
+            rows.push(("Evaluated", format!("slot {slot}{}", if row.failed { ", which ended in an error" } else { "" })));
+            rows.push(("Result", output::printable(&shown(&result))));
+            rows.push(("Result hash", row.result_hash.to_string()));
+            rows.extend(row.state_hash.map(|state| ("State hash", state.to_string())));
+        }
+        None => rows.extend(evaluated.before.as_ref().map(|(row, _)| ("State hash", row.root.to_string()))),
+    }
     rows.push(("Took", format!("{took_s:.1} s")));
     format!("{}\nNext: aonode start --datadir {}", output::pairs(&rows), root.display())
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ao_types::{Genesis, Id, Signer as _};
-use ao_vm::Vm;
 use serde_json::{Value, json};
 
 use super::args::{Init, Recover};
@@ -17,7 +16,6 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::{local, run, service};
 use crate::anchor;
-use crate::config::Config;
 use crate::datadir::{DataDir, Layout};
 use crate::keys::{Keys, Kind, Role};
 use crate::limits::RECOVER_WAITS_MAX;
@@ -41,7 +39,7 @@ pub fn recover(context: &mut Context<'_>, arguments: &Recover) -> Result<Exit, F
     let folder = layout.root().join(BUNDLES);
     let client =
         anchor::reader(&arguments.from_arweave, Arc::new(shell::wall_clock)).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-    let vm = arguments.from_checkpoint.then(|| machine(&data, &loaded.config)).transpose()?;
+    let vm = arguments.from_checkpoint.then(|| service::restorer(&loaded.config, &data)).transpose()?;
     let setup = Setup {
         client,
         vm,
@@ -64,15 +62,6 @@ pub fn recover(context: &mut Context<'_>, arguments: &Recover) -> Result<Exit, F
         tracing::warn!(event = "bundles_stay", folder = %folder.display(), %error, "remove this folder by hand");
     }
     report(context, &layout, &outcome, began.elapsed().as_secs_f64())
-}
-
-/// What restores states: the machine that the node will have.
-fn machine(data: &DataDir, config: &Config) -> Result<Arc<dyn Vm>, Failure> {
-    let worker = std::env::current_exe().ok();
-    let settings = service::machine(config, data, None, worker)?;
-    let setup = wiring::Setup::standard(settings, config.chain.block_interval.0.as_millis() as u64);
-    let setup = setup.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-    Ok(setup.vm)
 }
 
 /// A data directory of the right network, made if it is not there.

@@ -430,6 +430,16 @@ pub fn open(
     Node::start(options, setup, Some(&data.db()), &rocks::Settings::default()).map_err(refused)
 }
 
+/// What restores states before a node runs: the machine that it will have.
+///
+/// # Errors
+/// It cannot be made on this host.
+pub(super) fn restorer(config: &Config, data: &DataDir) -> Result<Arc<dyn ao_vm::Vm>, Failure> {
+    let settings = machine(config, data, None, std::env::current_exe().ok())?;
+    let setup = wiring::Setup::standard(settings, config.chain.block_interval.0.as_millis() as u64);
+    Ok(setup.map_err(|error| Failure::new(Exit::Bug, error.to_string()))?.vm)
+}
+
 /// How modules are run, as configured.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 
 use super::{Error, Window};
 use crate::core::cron::Point;
-use crate::limits::LOAD_BUNDLES_MAX;
+use crate::limits::{LOAD_BUNDLES_MAX, LOAD_STATE_BYTES_MAX, LOAD_STATE_PAGES};
 
 /// See the module.
 pub struct Source {
@@ -82,6 +82,20 @@ impl Source {
             items.extend(item.filter(|item| item.address() == *scheduler));
         }
         items
+    }
+
+    /// States of a process as these owners published them, the newest first by what gateways show; nothing of it is checked.
+    pub async fn states(&self, process: &Id, owners: &[Address]) -> Nodes {
+        let tag = |name: &str, value: String| (name.to_owned(), vec![value]);
+        let tags = vec![tag("Type", "Checkpoint".to_owned()), tag("Process", process.to_string())];
+        let wanted = Wanted { owners: owners.iter().map(Address::to_string).collect(), tags, ..Wanted::default() };
+        self.client.newest_pages(&wanted, LOAD_STATE_PAGES).await
+    }
+
+    /// One of them.
+    pub async fn state(&self, id: Id, nodes: &Nodes) -> Result<Verified<DataItem>, Error> {
+        self.carrier.lock().await.1 = 0;
+        self.item(id, nodes, &format!("checkpoint {id}"), LOAD_STATE_BYTES_MAX).await
     }
 
     /// The scheduler's assignments of `count` slots from `from` on, as far as anybody shows them, and messages that came along. `end`: the

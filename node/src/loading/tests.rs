@@ -7,6 +7,7 @@ use ao_types::{Assignment, AssignmentContent, HashChain, Id, Slot, Wallet};
 use super::log::{Chosen, Tail, Untrue, choose};
 
 mod asked;
+mod begins;
 mod world;
 
 const PROCESS: Id = Id([7; 32]);

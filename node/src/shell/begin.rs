@@ -10,7 +10,8 @@
 
 use ao_storage::schema::{self, BackfillRow, BackfillStage, CheckpointRow};
 use ao_storage::{Error, Store, WriteBatch};
-use ao_types::{Assignment, DataItem, Id, Slot, StateHash, Verified};
+use ao_types::checkpoint::CheckpointRecord;
+use ao_types::{Assignment, DataItem, HashChain, Id, Slot, StateHash, Verified};
 use ao_vm::{Checkpoint, HOST_ABI, Vm};
 use bytes::Bytes;
 
@@ -131,6 +132,62 @@ pub fn prove(
     Ok(Begin::proven(process, slot, row, body))
 }
 
+/// A state as compute units of the older network publish it (`protocol.md`, section 3.7): of this log, packed as it says, and with the next
+/// slot's hash chain following from it where the log has one. Whether its owner is to be believed that it is the state, the caller knows.
+///
+/// # Errors
+/// As of [`prove`].
+pub fn adopt(store: &dyn Store, vm: &dyn Vm, modules: &Modules, said: &CheckpointRecord, gzip: &[u8]) -> Result<Begin, BeginError> {
+    let (process, slot) = (said.process, said.slot);
+    let untrue = |why: String| Err(BeginError::Untrue(why));
+    let row = CheckpointRow {
+        root: StateHash([0; 32]),
+        parent: None,
+        assignment: said.assignment,
+        hash_chain: *said.hash_chain.as_bytes(),
+        timestamp_ms: said.timestamp_ms,
+        block_height: said.block_height,
+        host_abi: HOST_ABI,
+        bytes: 0,
+    };
+    is_of_log(store, process, slot, &row)?;
+    let (expected, next) = (said.hash_chain.next(&said.assignment), slot.next());
+    if let Some(found) = chain_at(store, process, next)?.filter(|found| *found != expected) {
+        return untrue(format!("the hash chain of slot {next} is {found} in the log, from it follows {expected}"));
+    }
+    if said.content_encoding != "gzip" {
+        return untrue(format!("it is packed as `{}`, only gzip is read", said.content_encoding));
+    }
+    if let Some(cron) = &said.cron_interval {
+        return untrue(format!("it is of the state after the cron message `{cron}`, not after a slot"));
+    }
+    let subject = fold::Subject::read(store, modules, process).map_err(stopped)?;
+    if said.module != subject.row.module {
+        return untrue(format!("it is of module {}, the process's is {}", said.module, subject.row.module));
+    }
+    let adopted = vm.adopt(&subject.module.source, subject.environment(), gzip);
+    let (Checkpoint { root, bytes, .. }, sha256) = adopted.map_err(|error| match error {
+        ao_vm::Error::BadCheckpoint(reason) => BeginError::Untrue(reason),
+        error => stopped(error.into()),
+    })?;
+    if sha256 != said.sha256 {
+        return untrue(format!("SHA-256 of its memory is {}, not {}", hex::encode(sha256), hex::encode(said.sha256)));
+    }
+    prove(store, vm, modules, process, slot, CheckpointRow { root, ..row }, bytes)
+}
+
+/// The hash chain of a slot as its scheduler signed it; `None`: the log does not have it.
+fn chain_at(store: &dyn Store, process: Id, slot: Slot) -> Result<Option<HashChain>, BeginError> {
+    let Some(scheduled) = schema::SCHEDULE.get(store, &(process, slot))? else { return Ok(None) };
+    Ok(Some(assignment_of(process, slot, scheduled.assignment)?.content().hash_chain))
+}
+
+fn assignment_of(process: Id, slot: Slot, bytes: Bytes) -> Result<Assignment, BeginError> {
+    let unreadable = |error: &dyn std::fmt::Display| BeginError::NotNow(format!("slot {slot} of {process}: {error}"));
+    let assignment = Verified::<DataItem>::reload(bytes).map_err(|error| unreadable(&error))?;
+    Assignment::read(assignment).map_err(|error| unreadable(&error))
+}
+
 fn stopped(stop: Stop) -> BeginError {
     match stop {
         Stop::NotEvaluated(reason) | Stop::Diverged(reason) => BeginError::NotNow(reason),
@@ -148,9 +205,7 @@ pub fn is_of_log(store: &dyn Store, process: Id, slot: Slot, row: &CheckpointRow
     let Some(scheduled) = scheduled.filter(|_| confirmed.is_some_and(|confirmed| slot <= confirmed)) else {
         return Err(BeginError::BeyondLog { process, slot, confirmed });
     };
-    let unreadable = |error: &dyn std::fmt::Display| BeginError::NotNow(format!("slot {slot} of {process}: {error}"));
-    let assignment = Verified::<DataItem>::reload(scheduled.assignment).map_err(|error| unreadable(&error))?;
-    let assignment = Assignment::read(assignment).map_err(|error| unreadable(&error))?;
+    let assignment = assignment_of(process, slot, scheduled.assignment)?;
     let pairs = [
         ("assignment", row.assignment.to_string(), assignment.id().to_string()),
         ("hash chain", Id(row.hash_chain).to_string(), Id(*assignment.content().hash_chain.as_bytes()).to_string()),

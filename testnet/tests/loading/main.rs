@@ -1,6 +1,7 @@
 //! Processes of the older network read from whoever shows them (`aonode process load`): from gateways alone, from their scheduler, and from
 //! those that lie. What is loaded has the results and states that it has where it is ordered, slot by slot; what cannot be is not there.
 
+mod begins;
 mod shim;
 mod world;
 

@@ -17,4 +17,7 @@ pub struct Load {
     /// Up to this slot (nonce), not to the end of the log
     #[arg(long, value_name = "SLOT")]
     pub to: Option<u64>,
+    /// Begin evaluating at the newest checkpoint that these addresses published, and work out what lies before beside it
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', allow_hyphen_values = true)]
+    pub checkpoint_owner: Vec<String>,
 }

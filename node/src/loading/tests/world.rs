@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ao_arweave::client::Client;
 use ao_arweave::compose::compose;
 use ao_storage::MemoryStore;
 use ao_types::scheduler_location::SchedulerLocation;
 use ao_types::transaction::{Base64Url, Transaction};
-use ao_types::{AssignmentContent, DataItem, HashChain, Id, ItemBuilder, Signer as _, Slot, Tag, Verified, Wallet};
+use ao_types::{Assignment, AssignmentContent, DataItem, HashChain, Id, ItemBuilder, Signer as _, Slot, Tag, Verified, Wallet};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::anchor;
 use crate::loading::{Error, Outcome, Setup, load};
+use crate::sim::script::FORMAT;
 
 /// A scheduler shows so many slots on a page.
 const PAGE: usize = 2;
@@ -33,6 +35,14 @@ pub struct Faults {
     pub forged: bool,
     /// Says of every item that it is in the block of this height.
     pub height: Option<u64>,
+    /// Has none of these blocks.
+    pub blocks_hidden: BTreeSet<u64>,
+    /// Says of these that they follow on another one.
+    pub blocks_astray: BTreeSet<u64>,
+    /// Has no index of blocks.
+    pub blocks_singly: bool,
+    /// Spans of blocks that it showed.
+    pub blocks_shown: usize,
     /// Pages of a scheduler's log before it asks to be left alone.
     pub pages: Option<usize>,
 }
@@ -50,6 +60,7 @@ pub struct Log {
     carrier: Transaction,
     bundle: Bytes,
     pub process: Id,
+    pub module: Id,
     pub messages: Vec<Id>,
     pub assignments: Vec<Id>,
     items: BTreeMap<Id, Verified<DataItem>>,
@@ -61,7 +72,13 @@ pub struct Place {
     pub faults: Arc<Mutex<Faults>>,
 }
 
-fn wallet(seed: u8) -> Wallet {
+/// One that has asked nobody yet.
+pub fn client(gateways: &[&Place], schedulers: &[&Place]) -> Client {
+    let urls = |places: &[&Place]| places.iter().map(|place| place.url.clone()).collect::<Vec<_>>();
+    anchor::loader(&urls(gateways), &urls(schedulers), Arc::new(crate::shell::wall_clock)).unwrap()
+}
+
+pub fn wallet(seed: u8) -> Wallet {
     Wallet::ed25519_from_seed(&[seed; 32])
 }
 
@@ -75,23 +92,25 @@ fn item(kind: &str, tags: &[(&str, &str)], target: Option<Id>, data: &str) -> Ve
 
 impl Log {
     pub fn new() -> Arc<Self> {
-        Self::made(true, false)
+        Self::made(true, false, &[], 1)
     }
 
     /// One with a slot that was signed twice; the log goes on from the one with the higher id.
     pub fn signed_again() -> Arc<Self> {
-        Self::made(true, true)
+        Self::made(true, true, &[], 1)
     }
 
     /// One that does not begin with the process.
     pub fn without_spawn() -> Arc<Self> {
-        Self::made(false, false)
+        Self::made(false, false, &[], 1)
     }
 
-    fn made(spawned: bool, twice: bool) -> Arc<Self> {
-        let module = item("Module", &[("Module-Format", "lua-5.3")], None, "module");
-        let (module_id, scheduler) = (module.id().to_string(), wallet(1).address().to_string());
-        let process = item("Process", &[("Module", &module_id), ("Scheduler", &scheduler)], None, "process");
+    fn made(spawned: bool, twice: bool, groups: &[(&str, &str)], apart_ms: u64) -> Arc<Self> {
+        let module =
+            item("Module", &[("Module-Format", FORMAT), ("Input-Encoding", "JSON-1"), ("Output-Encoding", "JSON-1")], None, "module");
+        let (module_id, scheduler) = (module.id(), wallet(1).address().to_string());
+        let named = [("Module", &*module_id.to_string()), ("Scheduler", &*scheduler)];
+        let process = item("Process", &[&named[..], groups].concat(), None, "process");
         let id = process.id();
         let location = SchedulerLocation::tags(LOCATION, 1, &wallet(1).address());
         let location = ItemBuilder::new().tags(location).sign(&wallet(1)).unwrap();
@@ -99,8 +118,8 @@ impl Log {
         let (mut messages, mut assignments, mut chain) = (Vec::new(), Vec::new(), HashChain::first(&id));
         for slot in 0..4 {
             let message = if slot == 0 && spawned { process.clone() } else { item("Message", &[], Some(id), &format!("message {slot}")) };
-            // The last one runs backwards.
-            let timestamp_ms = TIME * 1000 + if slot == 3 { 1 } else { slot };
+            // The last one runs backwards, of a log without cron groups.
+            let timestamp_ms = TIME * 1000 + if slot == 3 && groups.is_empty() { 1 } else { slot * apart_ms };
             let content = |timestamp_ms| AssignmentContent {
                 process: id,
                 schedule_epoch: 0,
@@ -130,10 +149,23 @@ impl Log {
             carrier,
             bundle: composed.bytes.clone(),
             process: id,
+            module: module_id,
             messages,
             assignments,
             items: all.into_iter().map(|item| (item.id(), item)).collect(),
         })
+    }
+
+    /// With these as well; before anybody shows it.
+    pub fn and(self: Arc<Self>, items: impl IntoIterator<Item = Verified<DataItem>>) -> Arc<Self> {
+        let mut log = Arc::into_inner(self).unwrap();
+        log.items.extend(items.into_iter().map(|item| (item.id(), item)));
+        Arc::new(log)
+    }
+
+    /// The assignment of a slot.
+    pub fn assignment(&self, slot: usize) -> Assignment {
+        Assignment::read(self.items[&self.assignments[slot]].clone()).unwrap()
     }
 
     /// Somebody who shows it.
@@ -154,8 +186,7 @@ impl Log {
 
     /// Loads it, by a client that has asked nobody yet.
     pub async fn load(&self, store: &MemoryStore, gateways: &[&Place], schedulers: &[&Place], to: Option<u64>) -> Result<Outcome, Error> {
-        let urls = |places: &[&Place]| places.iter().map(|place| place.url.clone()).collect::<Vec<_>>();
-        let client = anchor::loader(&urls(gateways), &urls(schedulers), Arc::new(crate::shell::wall_clock)).unwrap();
+        let client = client(gateways, schedulers);
         let setup = Setup { client, store, process: self.process, to: to.map(Slot), url: None, own: wallet(9).address() };
         load(setup, &mut |_, _| ()).await
     }
@@ -189,9 +220,11 @@ impl Log {
             return None;
         }
         if path == "/graphql" {
-            return Some((200, self.index(&body["variables"], faults).to_string().into()));
+            let blocks = body["query"].as_str().is_some_and(|query| query.contains("blocks("));
+            let said = if blocks { self.blocks(&body["variables"], faults) } else { self.index(&body["variables"], faults) };
+            return Some((200, said.to_string().into()));
         }
-        if let Some(said) = self.chain(path) {
+        if let Some(said) = self.chain(path, faults) {
             return Some((200, said));
         }
         if let Some(id) = path.strip_prefix("/raw/") {
@@ -211,9 +244,8 @@ impl Log {
     }
 
     /// What a node of the chain says.
-    fn chain(&self, path: &str) -> Option<Vec<u8>> {
+    fn chain(&self, path: &str, faults: &Faults) -> Option<Vec<u8>> {
         let carrier = self.carrier.id;
-        let hash = |height: u64| Base64Url(vec![height as u8; 48]);
         let said = match path {
             "/info" => json!({ "height": HEIGHT + 100, "network": "arweave.N.1" }),
             _ if path == format!("/raw/{carrier}") => return Some(self.bundle.to_vec()),
@@ -222,11 +254,26 @@ impl Log {
             _ => {
                 let height: u64 = path.strip_prefix("/block/height/")?.parse().unwrap();
                 let txs: Vec<Id> = if height == HEIGHT { vec![carrier] } else { Vec::new() };
-                let (indep, previous, timestamp) = (hash(height), hash(height - 1), TIME + 120 * (height - HEIGHT));
+                if faults.blocks_hidden.contains(&height) || height > HEIGHT + 100 {
+                    return None;
+                }
+                let (indep, previous, timestamp) = (hash(height), previous(height, faults), time_of(height));
                 json!({ "indep_hash": indep, "previous_block": previous, "height": height, "timestamp": timestamp, "txs": txs })
             }
         };
         Some(said.to_string().into())
+    }
+
+    fn blocks(&self, wanted: &Value, faults: &mut Faults) -> Value {
+        if faults.blocks_singly {
+            return json!({ "errors": [{ "message": "there is no field `blocks`" }] });
+        }
+        faults.blocks_shown += 1;
+        let [min, max] = ["min", "max"].map(|name| wanted["block"][name].as_u64().unwrap());
+        let heights = (min..=max.min(HEIGHT + 100)).filter(|height| !faults.blocks_hidden.contains(height));
+        let block = |height: u64| json!({ "id": hash(height), "height": height, "timestamp": time_of(height), "previous": previous(height, faults) });
+        let edges: Vec<Value> = heights.map(|height| json!({ "cursor": "c", "node": block(height) })).collect();
+        json!({ "data": { "blocks": { "pageInfo": { "hasNextPage": false }, "edges": edges } } })
     }
 
     fn index(&self, wanted: &Value, faults: &Faults) -> Value {
@@ -262,6 +309,19 @@ impl Log {
         node["bundledIn"] = json!({ "id": self.carrier.id });
         node
     }
+}
+
+fn hash(height: u64) -> Base64Url {
+    Base64Url(vec![height as u8; 48])
+}
+
+fn previous(height: u64, faults: &Faults) -> Base64Url {
+    if faults.blocks_astray.contains(&height) { hash(height) } else { hash(height.wrapping_sub(1)) }
+}
+
+/// Every fourth block is ahead of its time: the one behind it lies before it.
+pub fn time_of(height: u64) -> u64 {
+    TIME + 120 * height - 120 * HEIGHT + if height % 4 == 2 { 150 } else { 0 }
 }
 
 /// As gateways and schedulers show an item.

@@ -65,7 +65,12 @@ impl Client {
 
     /// The newest of what is wanted, as many as fit a page.
     pub async fn newest_nodes(&self, wanted: &Wanted) -> Nodes {
-        self.all_nodes(wanted, true, 1).await
+        self.newest_pages(wanted, 1).await
+    }
+
+    /// The newest of what is wanted, as many as fit so many pages.
+    pub async fn newest_pages(&self, wanted: &Wanted, pages: usize) -> Nodes {
+        self.all_nodes(wanted, true, pages).await
     }
 
     /// Height of an item's block, where as many gateways say so as for any other fact of the chain; `None`: too few do, or none says any.
