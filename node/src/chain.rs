@@ -7,6 +7,8 @@ use ao_consensus::Timestamp;
 use ao_storage::schema::DevGenesisRow;
 use ao_types::hash::sha384;
 
+use crate::core::cron::Point;
+
 /// One block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
@@ -18,17 +20,23 @@ pub struct Block {
     pub id: [u8; 48],
 }
 
-/// Blocks that are known and will not change: an input of the fold where a process has block crons (`protocol.md` §11).
+/// Blocks that are known and will not change: an input of the fold where a process has crons (`protocol.md` §11).
 pub trait Blocks: Send + Sync {
-    /// The block at `height`, if the chain can have it.
-    fn block(&self, height: u64) -> Option<Block>;
+    /// Time and height of the lowest block at height `from` or above (`None`: of any height) whose time is after `after_ms` and before
+    /// `before_ms`. Blocks' times may run backwards.
+    fn between(&self, from: Option<u64>, after_ms: u64, before_ms: u64) -> Option<Point>;
 
-    /// The lowest block with a timestamp above `timestamp_ms`.
-    fn first_after(&self, timestamp_ms: u64) -> Option<Block>;
+    /// Whether every block that there is between these times is known.
+    fn covers(&self, _after_ms: u64, _before_ms: u64) -> bool {
+        true
+    }
 }
 
 /// A source of blocks that grows with time.
 pub trait Chain: Blocks {
+    /// The block at `height`, if the chain can have it.
+    fn block(&self, height: u64) -> Option<Block>;
+
     /// The newest block at `now`.
     fn tip(&self, now: Timestamp) -> Block;
 }
@@ -109,27 +117,32 @@ impl DevChain {
         sha384(&[b"aonode dev block", numbers.as_flattened()])
     }
 
+    fn time_of(&self, height: u64) -> Option<u64> {
+        let age = height.checked_sub(self.genesis.height)?;
+        self.genesis.timestamp_ms.checked_add(age.checked_mul(self.genesis.interval_ms)?)
+    }
+
     fn height_at(&self, timestamp_ms: u64) -> u64 {
         self.genesis.height + timestamp_ms.saturating_sub(self.genesis.timestamp_ms) / self.genesis.interval_ms
     }
 }
 
 impl Blocks for DevChain {
-    fn block(&self, height: u64) -> Option<Block> {
-        let age = height.checked_sub(self.genesis.height)?;
-        let timestamp_ms = self.genesis.timestamp_ms.checked_add(age.checked_mul(self.genesis.interval_ms)?)?;
-        Some(Block { height, timestamp_ms, id: self.id(height) })
-    }
-
-    fn first_after(&self, timestamp_ms: u64) -> Option<Block> {
-        if timestamp_ms < self.genesis.timestamp_ms {
-            return self.block(self.genesis.height);
-        }
-        self.block(self.height_at(timestamp_ms) + 1)
+    /// Its times never run backwards.
+    fn between(&self, from: Option<u64>, after_ms: u64, before_ms: u64) -> Option<Point> {
+        let DevGenesis { timestamp_ms, height: first, .. } = self.genesis;
+        let later = if after_ms < timestamp_ms { first } else { self.height_at(after_ms).checked_add(1)? };
+        let height = from.map_or(later, |from| from.max(later));
+        let timestamp_ms = self.time_of(height)?;
+        (timestamp_ms < before_ms).then_some(Point { timestamp_ms, block_height: height })
     }
 }
 
 impl Chain for DevChain {
+    fn block(&self, height: u64) -> Option<Block> {
+        Some(Block { height, timestamp_ms: self.time_of(height)?, id: self.id(height) })
+    }
+
     fn tip(&self, now: Timestamp) -> Block {
         let height = self.height_at(now.0);
         self.block(height).unwrap_or(Block { height, timestamp_ms: now.0, id: self.id(height) })
@@ -172,12 +185,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn first_after_is_the_lowest_block_that_is_later(now in 0u64..1_000_000) {
-            let first = chain().first_after(now).unwrap();
+        fn between_is_the_lowest_block_that_is_later(now in 0u64..1_000_000, more in 0_u64..9) {
+            let first = chain().between(None, now, u64::MAX).unwrap();
             prop_assert!(first.timestamp_ms > now);
-            if let Some(before) = chain().block(first.height - 1) {
+            if let Some(before) = chain().block(first.block_height - 1) {
                 prop_assert!(before.timestamp_ms <= now);
             }
+            let from = first.block_height + more;
+            prop_assert_eq!(chain().between(Some(from), now, u64::MAX).unwrap().block_height, from);
+            prop_assert_eq!(chain().between(None, now, first.timestamp_ms), None);
         }
     }
 }

@@ -347,6 +347,13 @@ pub const LOAD_STATES_MAX: usize = 16;
 /// Pages of its states that each gateway is asked for, the newest first.
 pub const LOAD_STATE_PAGES: usize = 10;
 
+/// Blocks of Arweave that are kept around one log with cron groups: some eight years of them.
+pub const LOAD_BLOCKS_MAX: u64 = 2 << 20;
+
+/// How far blocks' times may run backwards, milliseconds, over however many blocks. Arweave lets each be at most 35 s before its parent
+/// (`arweave.md`, section 7), and mines one in two minutes.
+pub const BLOCK_DRIFT_MS: u64 = 600_000;
+
 /// Owners whose states may be taken.
 pub const LOAD_OWNERS_MAX: usize = 32;
 

@@ -9,6 +9,9 @@
 //!                              │
 //!                              ▼
 //!                         rows of confirmed slots ─▶ an ordinary start evaluates and serves them
+//!                              │ it has cron groups
+//!                              ▼
+//!                         blocks: Arweave's, linked, from well before the log to well behind it
 //! ```
 //!
 //! Owns which slots are believed and what is said about them. Trusts the process id that the operator names, and with it the scheduler that
@@ -29,6 +32,7 @@ use ao_types::scheduler_location::SchedulerLocation;
 use ao_types::{Address, Assignment, DataItem, Id, Process, Slot, Verified};
 use futures::StreamExt as _;
 
+mod blocks;
 mod log;
 mod rows;
 mod source;
@@ -39,7 +43,7 @@ use rows::Rows;
 use source::Source;
 
 use crate::core::cron::Point;
-use crate::limits::{CHAINED_FROM_HEIGHT, LOAD_FETCH_AT_ONCE, LOAD_SLOTS};
+use crate::limits::{CHAINED_FROM_HEIGHT, LOAD_BLOCKS_MAX, LOAD_FETCH_AT_ONCE, LOAD_SLOTS};
 use crate::shell::facts;
 
 /// What is loaded, from where, into what.
@@ -58,8 +62,17 @@ pub struct Setup<'a> {
     pub own: Address,
 }
 
-/// Slots that were read, of so many; `None`: nobody has said how many there are.
-pub type Told<'a> = &'a mut dyn FnMut(u64, Option<u64>);
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Slots.
+    Slots,
+    /// Blocks that cron messages depend on.
+    Blocks,
+}
+
+/// So many were read, of so many; `None`: nobody has said how many there are.
+pub type Told<'a> = &'a mut dyn FnMut(Part, u64, Option<u64>);
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +89,8 @@ pub struct Outcome {
     pub last: Slot,
     /// Slots that were added.
     pub added: u64,
+    /// Arweave's blocks that were added, for its cron messages.
+    pub blocks: u64,
     /// Items whose signature was checked and holds.
     pub signatures: u64,
     /// Added slots whose hash chain follows from the slot before.
@@ -122,9 +137,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// Its cron messages depend on blocks that this node does not follow. (reject)
-    #[error("process {0} has cron groups: their messages depend on Arweave's blocks, which a node by itself does not follow")]
-    Crons(Id),
+    /// Its cron messages depend on more blocks than are kept. (reject)
+    #[error("process {process} has cron groups, and its log lies beside more than {max} of Arweave's blocks, which they depend on")]
+    Blocks {
+        /// The process.
+        process: Id,
+        /// Blocks that are kept of one.
+        max: u64,
+    },
     /// This node orders it. (reject)
     #[error("this node's own scheduler orders process {0}")]
     Own(Id),
@@ -154,13 +174,10 @@ pub async fn load(setup: Setup<'_>, told: Told<'_>) -> Result<Outcome, Error> {
     if let Some(what) = schema::RECOVERING.get(store)? {
         return Err(Error::Recovering(what));
     }
-    let source = Source::new(client);
+    let source = Source::new(client.clone());
     let subject = Subject::find(&source, store, process).await?;
     if subject.scheduler == own {
         return Err(Error::Own(process));
-    }
-    if !subject.view.cron.is_empty() {
-        return Err(Error::Crons(process));
     }
     let known = schema::LOADED.get(store, &process)?.unwrap_or(LoadedRow { url: None, unlinked: 0, backwards: 0 });
     // Nothing depends on it but what a sender is told.
@@ -206,7 +223,7 @@ pub async fn load(setup: Setup<'_>, told: Told<'_>) -> Result<Outcome, Error> {
         fill(&source, store, &mut rows, &subject, (window.items, &chosen.entries)).await?;
         tail = chosen.tail;
         contradictions.extend(chosen.entries.iter().filter_map(|one| one.contradiction));
-        told(tail.next.0, end.map(|end| end.0 + 1));
+        told(Part::Slots, tail.next.0, end.map(|end| end.0 + 1));
         if let Some(untrue) = chosen.end {
             return Err(untrue.into());
         }
@@ -225,12 +242,15 @@ pub async fn load(setup: Setup<'_>, told: Told<'_>) -> Result<Outcome, Error> {
     }
     rows.flush()?;
     let LoadedRow { url, unlinked, backwards } = rows.row;
+    let end = to.map_or(last, |to| last.min(to));
+    let blocks = if subject.view.cron.is_empty() { 0 } else { blocks::fill(&client, store, process, end, LOAD_BLOCKS_MAX, told).await? };
     Ok(Outcome {
         scheduler: subject.scheduler,
         module: subject.view.module,
         url,
         from,
-        last: to.map_or(last, |to| last.min(to)),
+        last: end,
+        blocks,
         added: tail.next.0 - from.0,
         signatures: source.signatures(),
         linked: rows.linked,

@@ -39,6 +39,7 @@ use crate::retention::elsewhere::Elsewhere;
 pub mod backfill;
 mod backlog;
 pub mod begin;
+pub mod blocks;
 pub mod checkpoints;
 pub mod doorway;
 pub mod evaluator;

@@ -27,7 +27,7 @@ use crate::keys::{Keys, Kind, Role};
 use crate::levels::Goal;
 use crate::limits::LOAD_OWNERS_MAX;
 use crate::loading::states::{self, Beginning, Begins};
-use crate::loading::{self, Error, Outcome, Setup};
+use crate::loading::{self, Error, Outcome, Part, Setup};
 use crate::shell::begin::{Gap, gap};
 use crate::{Metrics, anchor, metrics, shell};
 
@@ -53,7 +53,7 @@ pub async fn load(context: &mut Context<'_>, arguments: &Load) -> Result<Exit, F
         let store = RocksStore::open(&data.db(), &rocks::Settings::default()).map_err(|error| failed(error.into()))?;
         let to = arguments.to.map(Slot);
         let setup = Setup { client: client.clone(), store: &store, process, to, url: arguments.su.first().cloned(), own };
-        match loading::load(setup, &mut |done, of| bar.show("read", done, of.unwrap_or_default())).await {
+        match loading::load(setup, &mut |part, done, of| bar.show(name(part), done, of.unwrap_or_default())).await {
             Ok(outcome) if owners.is_empty() => Ok((outcome, Begins::default())),
             Ok(outcome) => {
                 let vm = &*service::restorer(&loaded.config, &data)?;
@@ -75,6 +75,13 @@ pub async fn load(context: &mut Context<'_>, arguments: &Load) -> Result<Exit, F
     bar.end();
     let read = Read { process, outcome, begins, took_s: [read_s, began.elapsed().as_secs_f64()] };
     report(context, &layout, &read, &evaluated?)
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::Slots => "read",
+        Part::Blocks => "blocks",
+    }
 }
 
 /// Who is believed about states.
@@ -172,7 +179,7 @@ fn failed(error: Error) -> Failure {
         Error::Nobody { .. } => Exit::Unreachable,
         Error::Untrue { .. } | Error::Log(_) | Error::NotAProcess { .. } => Exit::Verification,
         Error::Own(_) | Error::Recovering(_) => Exit::Precondition,
-        Error::Crons(_) => Exit::Refused,
+        Error::Blocks { .. } => Exit::Refused,
         Error::Store(S::Corrupt { .. }) => Exit::Corruption,
         Error::Store(S::TooNew { .. } | S::Locked(_)) => Exit::Precondition,
         Error::Store(S::DiskFull(_)) => Exit::Exhausted,
@@ -182,6 +189,7 @@ fn failed(error: Error) -> Failure {
         Error::Missing { .. } => "name other gateways with --gateway, or its scheduler with --su, and run the same again: it goes on",
         Error::Nobody { .. } => "are the addresses right? Name others with --gateway and --su, and run the same again: it goes on",
         Error::Untrue { .. } => "name other gateways with --gateway: what was read before stays and holds",
+        Error::Blocks { .. } => "--to SLOT takes what lies before",
         Error::Log(_) => "--to SLOT takes what lies before; keep what is named here: it is evidence against the scheduler",
         Error::Own(_) => "it is served by the node that runs on this directory; after a loss, `aonode recover` makes it anew",
         Error::Store(S::Locked(_)) => "stop the node that runs on this directory first",
@@ -214,6 +222,7 @@ fn report(context: &mut Context<'_>, layout: &Layout, read: &Read, evaluated: &E
     let record = json!({
         "datadir": Context::shown(layout.root()), "process": process, "module": outcome.module,
         "scheduler": outcome.scheduler.to_string(), "su": outcome.url, "from": outcome.from, "slot": outcome.last, "added": outcome.added,
+        "blocks": outcome.blocks,
         "verified": {
             "signatures": outcome.signatures, "linked": outcome.linked, "unlinked": outcome.unlinked, "backwards": outcome.backwards,
             "contradictions": outcome.contradictions.iter().map(|(one, two)| json!([one, two])).collect::<Vec<_>>(),
@@ -242,6 +251,7 @@ fn text(root: &Path, read: &Read, evaluated: &Evaluated) -> String {
     rows.extend(
         (outcome.backwards > 0).then(|| ("Odd", format!("{} slots lie below the one before in time or height", outcome.backwards))),
     );
+    rows.extend((outcome.blocks > 0).then(|| ("Blocks", format!("{} of Arweave's read, for cron messages", outcome.blocks))));
     rows.extend(outcome.contradictions.iter().map(|(one, two)| ("Contradiction", format!("assignments {one} and {two}"))));
     let taken = begins.taken.as_ref().map(|taken| format!("checkpoint {} by {}, after slot {}", taken.id, taken.owner, taken.slot));
     rows.extend(taken.map(|taken| ("Began at", taken)));

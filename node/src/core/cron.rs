@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use ao_types::Tag;
 
-use crate::chain::{Block, Blocks};
+use crate::chain::Blocks;
 
 /// A point of the log or of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,9 +101,11 @@ pub struct Walk {
     at_ms: u64,
     height: u64,
     /// The next block to take, once it is known.
-    block: Option<Block>,
-    /// Its height, once a block was taken; before that it is the first one after `left`.
+    block: Option<Point>,
+    /// Behind the last block that was taken; before that it is the first one after `left`.
     block_next: Option<u64>,
+    /// No more is to be taken before this time.
+    none_before_ms: u64,
     ready: VecDeque<Tick>,
     emitted: u32,
 }
@@ -112,7 +114,8 @@ impl Walk {
     /// Begins at the scheduled message `left` of a process born at `origin`.
     pub fn new(origin: Point, left: Point) -> Self {
         let ready = VecDeque::new();
-        Self { origin, left, at_ms: left.timestamp_ms, height: left.block_height, block: None, block_next: None, ready, emitted: 0 }
+        let (at_ms, height) = (left.timestamp_ms, left.block_height);
+        Self { origin, left, at_ms, height, block: None, block_next: None, none_before_ms: 0, ready, emitted: 0 }
     }
 
     /// The scheduled message it began at.
@@ -150,14 +153,13 @@ impl Walk {
     /// One second: block crons first, then time crons.
     fn step(&mut self, schedule: &Schedule, blocks: &dyn Blocks, right_ms: u64) {
         let t = self.at_ms;
-        self.block = self.block.or_else(|| match self.block_next {
-            Some(height) => blocks.block(height),
-            None => blocks.first_after(self.left.timestamp_ms),
-        });
-        if let Some(block) = self.block.filter(|block| block.timestamp_ms < right_ms && t / 1000 >= block.timestamp_ms / 1000) {
-            (self.height, self.block, self.block_next) = (block.height, None, Some(block.height.saturating_add(1)));
-            let age = block.height.abs_diff(self.origin.block_height);
-            let at = Point { timestamp_ms: block.timestamp_ms, block_height: block.height };
+        if self.block.is_none() && self.none_before_ms < right_ms {
+            self.block = blocks.between(self.block_next, self.left.timestamp_ms, right_ms);
+            self.none_before_ms = if self.block.is_none() { right_ms } else { 0 };
+        }
+        if let Some(at) = self.block.filter(|block| t / 1000 >= block.timestamp_ms / 1000) {
+            (self.height, self.block, self.block_next) = (at.block_height, None, Some(at.block_height.saturating_add(1)));
+            let age = at.block_height.abs_diff(self.origin.block_height);
             let due = schedule.blocks.iter().enumerate().filter(|(_, (n, _))| age != 0 && age % n == 0);
             self.ready.extend(due.map(|(index, _)| Tick { of_blocks: true, index, at }));
         }

@@ -8,6 +8,7 @@ use super::log::{Chosen, Tail, Untrue, choose};
 
 mod asked;
 mod begins;
+mod crons;
 mod world;
 
 const PROCESS: Id = Id([7; 32]);

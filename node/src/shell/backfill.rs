@@ -216,7 +216,7 @@ impl Run<'_> {
         let next = self.fold.at().map_or(Slot(0), |(slot, _)| slot.next());
         if self.fold.has_cron() {
             let right_ms = self.fold.time_of(ground, next)?;
-            if let Some(step) = self.fold.cron_before(ground, right_ms, false)? {
+            if let Some(step) = self.fold.cron_before(right_ms, false)? {
                 return self.hashed(step);
             }
         }

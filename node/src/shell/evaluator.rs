@@ -236,7 +236,7 @@ impl Evaluator {
             }
             if fold.has_cron() {
                 let right_ms = fold.time_of(&self.ground, next)?;
-                while let Some(step) = self.timed(|| fold.cron_before(&self.ground, right_ms, job.monitored))? {
+                while let Some(step) = self.timed(|| fold.cron_before(right_ms, job.monitored))? {
                     sent.push(fold, step)?;
                     crons += 1;
                     if crons >= CRON_RUN_MAX {
@@ -255,7 +255,7 @@ impl Evaluator {
             }
         }
         let Some(until) = job.until else { return self.rest(fold, sent, None) };
-        while let Some(step) = self.timed(|| fold.cron_until(&self.ground, until.timestamp_ms, job.monitored))? {
+        while let Some(step) = self.timed(|| fold.cron_until(until.timestamp_ms, job.monitored))? {
             sent.push(fold, step)?;
             crons += 1;
             if crons >= CRON_RUN_MAX {

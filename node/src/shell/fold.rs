@@ -13,6 +13,7 @@ use ao_types::outbox::OutboxAssignment;
 use ao_types::{Assignment, DataItem, Environment, Evaluation, Id, Invocation, Message, Slot, Verified};
 use ao_vm::{Checkpoint, HOST_ABI, Instance, Vm};
 
+use super::blocks::Span;
 use super::checkpoints::{self, Chain};
 use super::facts;
 use super::modules::{Loaded, Modules, refused};
@@ -20,7 +21,7 @@ use crate::chain::Blocks;
 use crate::core::cron::{self, Point, Tick, Walk};
 use crate::core::input::{Checkpointed, Step};
 use crate::error::{Code, Rejection};
-use crate::limits::REPLAY_SLOTS_MAX;
+use crate::limits::{LOAD_BLOCKS_MAX, REPLAY_SLOTS_MAX};
 
 /// A point in a fold: slot and cron ordinal. `None`: before the first message.
 pub type At = Option<(Slot, u32)>;
@@ -77,6 +78,10 @@ pub struct Fold {
     assignment: Option<(Id, [u8; 32])>,
     /// Schedule epoch of the last message that was evaluated here.
     schedule_epoch: u64,
+    /// Ordered elsewhere.
+    loaded: bool,
+    /// What its cron messages depend on.
+    blocks: Arc<dyn Blocks>,
     /// Messages evaluated since the last checkpoint.
     unsaved: u64,
     /// Where the checkpoints stand that a delta can be added to.
@@ -149,8 +154,18 @@ impl Fold {
             None => (start(&[])?, None),
         };
         let origin = Point { timestamp_ms: row.timestamp_ms, block_height: row.block_height };
+        // Of what others order the chain is Arweave's, and its messages end where the log does.
+        let loaded = schema::LOADED.contains(store, &id)?;
+        let blocks: Arc<dyn Blocks> = if loaded && !crons.is_empty() {
+            let first = schema::SCHEDULE.get(store, &(id, Slot(0)))?.map_or(0, |first| first.timestamp_ms);
+            Arc::new(Span::around(store, first, LOAD_BLOCKS_MAX)?)
+        } else {
+            ground.blocks.clone()
+        };
         let mut fold = Self {
             id,
+            loaded,
+            blocks,
             row,
             item,
             instance,
@@ -244,15 +259,34 @@ impl Fold {
     }
 
     /// The next cron message before a scheduled one at `right_ms`, if there is one.
-    pub fn cron_before(&mut self, ground: &Ground, right_ms: u64, push: bool) -> Result<Option<Step>, Stop> {
-        let tick = self.walk.as_mut().and_then(|walk| walk.before(&self.crons, &*ground.blocks, right_ms));
+    pub fn cron_before(&mut self, right_ms: u64, push: bool) -> Result<Option<Step>, Stop> {
+        let tick = self.tick_before(right_ms)?;
         tick.map(|tick| self.cron(tick, push)).transpose()
     }
 
-    /// The next cron message up to now, if there is one.
-    pub fn cron_until(&mut self, ground: &Ground, now_ms: u64, push: bool) -> Result<Option<Step>, Stop> {
-        let tick = self.walk.as_mut().and_then(|walk| walk.until(&self.crons, &*ground.blocks, now_ms));
+    fn tick_before(&mut self, right_ms: u64) -> Result<Option<Tick>, Stop> {
+        let Some(walk) = self.walk.as_mut().filter(|_| !self.crons.is_empty()) else { return Ok(None) };
+        let left_ms = walk.left().timestamp_ms;
+        if !self.blocks.covers(left_ms, right_ms) {
+            let what = format!("Arweave's blocks between {left_ms} and {right_ms} ms are not all here: the process has cron groups");
+            return Err(Stop::NotEvaluated(format!("{what}; `aonode process load {}` reads them", self.id)));
+        }
+        Ok(walk.before(&self.crons, &*self.blocks, right_ms))
+    }
+
+    /// The next cron message up to now, if there is one. What others order has none behind its last slot: when the next one comes is not
+    /// known here.
+    pub fn cron_until(&mut self, now_ms: u64, push: bool) -> Result<Option<Step>, Stop> {
+        if self.loaded {
+            return Ok(None);
+        }
+        let tick = self.walk.as_mut().and_then(|walk| walk.until(&self.crons, &*self.blocks, now_ms));
         tick.map(|tick| self.cron(tick, push)).transpose()
+    }
+
+    /// Up to when cron messages behind a slot are generated again.
+    fn end_behind(&self, ground: &Ground, slot: Slot) -> Result<u64, Stop> {
+        if self.loaded { self.time_of(ground, slot.next()) } else { Ok(u64::MAX) }
     }
 
     /// Root over the state where it stands.
@@ -352,9 +386,10 @@ impl Fold {
         let scheduled = schema::SCHEDULE.get(&*ground.store, &(self.id, key.slot))?;
         let scheduled = scheduled.ok_or_else(|| Stop::NotEvaluated(format!("slot {} of {} is not in the store", key.slot, self.id)))?;
         self.arrive(key.slot, Point { timestamp_ms: scheduled.timestamp_ms, block_height: scheduled.block_height });
-        if let Some(walk) = &mut self.walk {
+        if key.cron > 0 {
+            let end_ms = self.end_behind(ground, key.slot)?;
             for _ in 0..key.cron {
-                walk.before(&self.crons, &*ground.blocks, u64::MAX);
+                self.tick_before(end_ms)?;
             }
         }
         self.at = Some((key.slot, key.cron));
@@ -369,8 +404,8 @@ impl Fold {
         while self.at < target {
             let Some((target_slot, _)) = target else { break };
             let next = self.at.map_or(Slot(0), |(slot, _)| slot.next());
-            let end = if next <= target_slot { self.time_of(ground, next)? } else { u64::MAX };
-            let step = match self.cron_before(ground, end, false)? {
+            let end = if next <= target_slot { self.time_of(ground, next)? } else { self.end_behind(ground, target_slot)? };
+            let step = match self.cron_before(end, false)? {
                 Some(step) => step,
                 None if next <= target_slot => self.message(ground, next)?,
                 None => return Err(Stop::Diverged(format!("the cron messages after slot {target_slot} cannot be generated again"))),

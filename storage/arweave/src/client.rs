@@ -18,6 +18,7 @@ use crate::gateways::{Endpoint, Gateways, Health};
 use crate::limits::{BACKOFF_FIRST, BLOCK_BYTES_MAX, HEADER_BYTES_MAX, READ_BACK_BYTES_MAX, SMALL_BYTES_MAX};
 use crate::pipeline::{Held, Known, Place};
 
+mod blocks;
 mod chunks;
 pub mod fetch;
 pub(crate) mod graphql;

@@ -192,6 +192,9 @@ pub const INDEX_HITS_MAX: usize = 4 << 20;
 /// Entries asked for of one page of an index; it may give fewer.
 pub const INDEX_PAGE: usize = 100;
 
+/// Blocks of a span that are asked for at the same time, where no index shows them.
+pub const BLOCKS_AT_ONCE: usize = 8;
+
 /// Pages of one window: an index whose pages never end is no index. A single height may have as many transactions as a block holds, each
 /// with its items.
 pub const INDEX_PAGES_MAX: usize = 200;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{Block, Blocks as _, DevChain, DevGenesis};
+use crate::chain::{Block, Chain as _, DevChain, DevGenesis};
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, AssignRequest, Event, HealthCheck, Identity, Reached, StoredEvaluation, Via};
 use crate::http::backend::{Backend, Later};

@@ -105,6 +105,11 @@ impl Log {
         Self::made(false, false, &[], 1)
     }
 
+    /// One of a process with cron groups, so many milliseconds from slot to slot.
+    pub fn with_crons(groups: &[(&str, &str)], apart_ms: u64) -> Arc<Self> {
+        Self::made(true, false, groups, apart_ms)
+    }
+
     fn made(spawned: bool, twice: bool, groups: &[(&str, &str)], apart_ms: u64) -> Arc<Self> {
         let module =
             item("Module", &[("Module-Format", FORMAT), ("Input-Encoding", "JSON-1"), ("Output-Encoding", "JSON-1")], None, "module");
@@ -188,7 +193,7 @@ impl Log {
     pub async fn load(&self, store: &MemoryStore, gateways: &[&Place], schedulers: &[&Place], to: Option<u64>) -> Result<Outcome, Error> {
         let client = client(gateways, schedulers);
         let setup = Setup { client, store, process: self.process, to: to.map(Slot), url: None, own: wallet(9).address() };
-        load(setup, &mut |_, _| ()).await
+        load(setup, &mut |_, _, _| ()).await
     }
 
     async fn serve(&self, stream: TcpStream, faults: &Mutex<Faults>) -> std::io::Result<()> {

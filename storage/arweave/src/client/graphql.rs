@@ -55,6 +55,7 @@ pub fn read<N: DeserializeOwned>(body: &[u8]) -> Option<Option<Page<N>>> {
     }
     #[derive(Deserialize)]
     struct Data<N> {
+        #[serde(alias = "blocks")]
         transactions: Option<Connection<N>>,
     }
     #[derive(Deserialize)]
