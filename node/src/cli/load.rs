@@ -137,7 +137,7 @@ async fn follow(node: &Node, process: Id, last: Slot, bar: &mut Bar<'_, '_>) -> 
         let began_there = schema::BACKFILLS.get(node.store(), &process).map_err(broken)?;
         if let Some(why) = states::refuted(node.store(), process).map_err(failed)?.filter(|_| known.is_none()) {
             return Err(Failure::new(Exit::Verification, why)
-                .fix("what came of it is taken back: the same command goes on from the log; believe this owner no more"));
+                .fix("what came of it is taken back, the same command goes on from the log. Units may leave other NaNs and padding: see whether results differ before you distrust its owner"));
         }
         // The result of the very slot that it began at is of what lies before.
         let at_last = began_there.is_some_and(|row| row.stage == BackfillStage::Running && row.slot == last);
@@ -281,4 +281,20 @@ fn shown(result: &Value) -> String {
     let output = result.get("Error").or_else(|| result.pointer("/Output/data")).or_else(|| result.get("Output")).unwrap_or(&Value::Null);
     let text = output.as_str().map_or_else(|| output.to_string(), str::to_owned);
     if text.chars().count() > SHOWN { text.chars().take(SHOWN).chain(['…']).collect() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use ao_types::Wallet;
+
+    use super::*;
+
+    #[test]
+    fn owners_are_addresses_and_not_too_many() {
+        let address = Wallet::ed25519_from_seed(&[1; 32]).address();
+        let of = |count| owners(&vec![address.to_string(); count]).map_err(|failure| failure.exit);
+        assert_eq!(of(LOAD_OWNERS_MAX), Ok(vec![address; LOAD_OWNERS_MAX]));
+        assert_eq!(of(LOAD_OWNERS_MAX + 1), Err(Exit::Usage));
+        assert_eq!(owners(&["somebody".to_owned()]).map_err(|failure| failure.exit), Err(Exit::Usage));
+    }
 }

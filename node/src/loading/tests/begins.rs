@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ao_storage::schema::{self, BackfillStage, EvaluationHead};
+use ao_storage::schema::{self, BackfillStage, EvaluationHead, ScheduleRow};
 use ao_storage::{Durability, MemoryStore, Store as _, WriteBatch};
 use ao_types::checkpoint::CheckpointRecord;
 use ao_types::hash::sha256;
-use ao_types::{Address, DataItem, HashChain, Id, ItemBuilder, Signer as _, Slot, Verified, Wallet};
+use ao_types::{Address, AssignmentContent, DataItem, HashChain, Id, ItemBuilder, Signer as _, Slot, Verified, Wallet};
 
 use super::world::{Log, Place, client, wallet};
-use crate::limits::LOAD_STATES_MAX;
+use crate::limits::{LOAD_STATE_PAGES, LOAD_STATES_MAX};
 use crate::loading::states::{Beginning, Begins, begin};
 use crate::sim::script::Script;
 
@@ -159,4 +159,33 @@ async fn a_gateway_that_shows_many_false_states_is_not_listened_to_for_ever() {
     cheap.push(good(&log, 2));
     let (begins, ..) = of(Log::new(), cheap, 3).await;
     assert_eq!((begins.taken.unwrap().slot, begins.passed.len()), (Slot(2), LOAD_STATES_MAX));
+}
+
+#[tokio::test]
+async fn a_state_is_passed_over_where_the_next_slot_does_not_follow_from_it() {
+    let log = Log::new();
+    let log = Log::new().and([good(&log, 1)]);
+    let gateway = log.shown().await;
+    let store = loaded(&log, &gateway).await;
+    // As in logs that are older than the rule: the scheduler signed another chain.
+    let content = AssignmentContent { hash_chain: HashChain::first(&Id([9; 32])), ..log.assignment(2).content().clone() };
+    let row = schema::SCHEDULE.get(&store, &(log.process, Slot(2))).unwrap().unwrap();
+    let assignment = bytes::Bytes::copy_from_slice(content.sign(&wallet(1)).unwrap().item().as_bytes());
+    let mut batch = WriteBatch::default();
+    schema::SCHEDULE.put(&mut batch, &(log.process, Slot(2)), &ScheduleRow { assignment, ..row });
+    store.write(batch, Durability::Synced).unwrap();
+    let begins = begins(&store, &log, &[&gateway], &[trusted().address()], 3).await;
+    assert!(begins.taken.is_none() && begins.passed[0].1.contains("the hash chain of slot 2 is"), "{begins:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_whose_pages_of_states_never_end_is_left() {
+    let log = Log::new();
+    let log = Log::new().and([good(&log, 2)]);
+    let gateway = log.shown().await;
+    let store = loaded(&log, &gateway).await;
+    gateway.faults.lock().endless = Some(0);
+    let begins = begins(&store, &log, &[&gateway], &[trusted().address()], 3).await;
+    assert_eq!(begins.taken.unwrap().slot, Slot(2));
+    assert_eq!(gateway.faults.lock().endless, Some(LOAD_STATE_PAGES));
 }

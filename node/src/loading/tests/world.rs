@@ -35,6 +35,8 @@ pub struct Faults {
     pub forged: bool,
     /// Says of every item that it is in the block of this height.
     pub height: Option<u64>,
+    /// Says after each page of its index that there is another one: so many were asked for.
+    pub endless: Option<usize>,
     /// Has none of these blocks.
     pub blocks_hidden: BTreeSet<u64>,
     /// Says of these that they follow on another one.
@@ -281,7 +283,7 @@ impl Log {
         json!({ "data": { "blocks": { "pageInfo": { "hasNextPage": false }, "edges": edges } } })
     }
 
-    fn index(&self, wanted: &Value, faults: &Faults) -> Value {
+    fn index(&self, wanted: &Value, faults: &mut Faults) -> Value {
         let texts = |value: &Value| value.as_array().map(|all| all.iter().map(|one| one.as_str().unwrap().to_owned()).collect::<Vec<_>>());
         let (ids, owners, tags) = (texts(&wanted["ids"]), texts(&wanted["owners"]), wanted["tags"].as_array());
         let fits = |item: &&Verified<DataItem>| {
@@ -304,8 +306,12 @@ impl Log {
                 node
             }));
         }
-        let edges: Vec<Value> = nodes.into_iter().map(|node| json!({ "cursor": "c", "node": node })).collect();
-        json!({ "data": { "transactions": { "pageInfo": { "hasNextPage": false }, "edges": edges } } })
+        let page = faults.endless.as_mut().map(|asked| {
+            *asked += 1;
+            *asked
+        });
+        let edges: Vec<Value> = nodes.into_iter().map(|node| json!({ "cursor": format!("{page:?}"), "node": node })).collect();
+        json!({ "data": { "transactions": { "pageInfo": { "hasNextPage": page.is_some() }, "edges": edges } } })
     }
 
     fn node(&self, item: &DataItem, faults: &Faults) -> Value {
