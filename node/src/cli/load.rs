@@ -135,9 +135,10 @@ async fn follow(node: &Node, process: Id, last: Slot, bar: &mut Bar<'_, '_>) -> 
     let known = states::refuted(node.store(), process).map_err(failed)?;
     loop {
         let began_there = schema::BACKFILLS.get(node.store(), &process).map_err(broken)?;
-        if let Some(why) = states::refuted(node.store(), process).map_err(failed)?.filter(|_| known.is_none()) {
-            return Err(Failure::new(Exit::Verification, why)
-                .fix("what came of it is taken back, the same command goes on from the log. Units may leave other NaNs and padding: see whether results differ before you distrust its owner"));
+        if let Some(why) = states::refuted(node.store(), process).map_err(failed)?.filter(|why| known.as_ref() != Some(why)) {
+            let taken_back = "what came of it is taken back, the same command goes on from the log. Other units may leave other NaNs and \
+                              padding: see whether results differ before you distrust its owner";
+            return Err(Failure::new(Exit::Verification, why).fix(taken_back));
         }
         // The result of the very slot that it began at is of what lies before.
         let at_last = began_there.is_some_and(|row| row.stage == BackfillStage::Running && row.slot == last);
