@@ -102,6 +102,11 @@ pub trait Store: Send + Sync + 'static {
     /// The row at `key`.
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, Error>;
 
+    /// The rows at these keys, in their order: as [`Store::get`] of each, for who has many.
+    fn get_many(&self, table: Table, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, Error> {
+        keys.iter().map(|key| self.get(table, key)).collect()
+    }
+
     /// Whether there is a row at `key`.
     fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
         Ok(self.get(table, key)?.is_some())
@@ -113,9 +118,16 @@ pub trait Store: Send + Sync + 'static {
     /// Shows every row with `from <= key` in order, each once, until `visit` says no: for what looks at whole tables. One row is in memory at a
     /// time, and what others read often is not pushed out of caches. Rows that change meanwhile are shown as before or as after.
     fn each(&self, table: Table, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        self.visit(table, from, &[], visit)
+    }
+
+    /// Shows rows with `from <= key < to` (`to` empty: no upper end) in order, each once, until `visit` says no: as [`Store::scan`], for who
+    /// needs a little of each of many rows. They need not be in memory together, and are not copied where the store can show them as they
+    /// lie.
+    fn visit(&self, table: Table, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
         let mut from = from.to_vec();
         loop {
-            let page = self.scan(table, &from, &[], Direction::Forward, limits::EACH_PAGE_ROWS)?;
+            let page = self.scan(table, &from, to, Direction::Forward, limits::EACH_PAGE_ROWS)?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             from = [last, &[0][..]].concat();
             if !page.iter().all(|(key, row)| visit(key, row)) {

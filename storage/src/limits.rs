@@ -33,6 +33,9 @@ pub const ENGINE_LOG_FILES: usize = 3;
 /// Rows that [`Store::each`](crate::Store::each) reads at once from a store that cannot show them one by one.
 pub const EACH_PAGE_ROWS: usize = 16;
 
+/// Rows that [`Store::get_many`](crate::Store::get_many) asks the engine for at once: it pins them all until they are copied.
+pub const GET_MANY_ROWS: usize = 64;
+
 /// What is read ahead where a whole table is looked at: 2 MiB.
 pub const READAHEAD_BYTES: usize = 2 << 20;
 

@@ -130,6 +130,21 @@ impl Store for RocksStore {
         Ok(row.map(Bytes::from))
     }
 
+    fn get_many(&self, table: Table, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, Error> {
+        // In order of keys: neighbours lie in one block, and the engine finds it once.
+        let mut order: Vec<usize> = (0..keys.len()).collect();
+        order.sort_unstable_by(|a, b| keys[*a].cmp(&keys[*b]));
+        let family = self.family(table)?;
+        let mut rows = vec![None; keys.len()];
+        for part in order.chunks(limits::GET_MANY_ROWS) {
+            let found = self.db.batched_multi_get_cf(&family, part.iter().map(|at| &keys[*at]), true);
+            for (at, row) in part.iter().zip(found) {
+                rows[*at] = row.map_err(|error| self.typed(&error))?.map(|row| Bytes::copy_from_slice(&row));
+            }
+        }
+        Ok(rows)
+    }
+
     fn contains(&self, table: Table, key: &[u8]) -> Result<bool, Error> {
         Ok(self.db.get_pinned_cf(&self.family(table)?, key).map_err(|error| self.typed(&error))?.is_some())
     }
@@ -165,6 +180,26 @@ impl Store for RocksStore {
         options.set_iterate_lower_bound(from);
         options.fill_cache(false);
         options.set_readahead_size(limits::READAHEAD_BYTES);
+        let mut rows = self.db.raw_iterator_cf_opt(&self.family(table)?, options);
+        rows.seek_to_first();
+        while let Some((key, row)) = rows.item() {
+            if !visit(key, row) {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| self.typed(&error))
+    }
+
+    fn visit(&self, table: Table, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        if !to.is_empty() && from >= to {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        if !to.is_empty() {
+            options.set_iterate_upper_bound(to);
+        }
         let mut rows = self.db.raw_iterator_cf_opt(&self.family(table)?, options);
         rows.seek_to_first();
         while let Some((key, row)) = rows.item() {

@@ -162,7 +162,7 @@ key_rows!(u32, u64, Id, Slot, String);
 /// Postcard behind a version byte. `$version` is the version written; a row type that changes gets the next number and an arm that
 /// reads the old one.
 macro_rules! postcard_rows {
-    ($($row:ty = $version:literal),* $(,)?) => {$(
+    ($($row:ty = $version:expr),* $(,)?) => {$(
         impl $crate::typed::Row for $row {
             fn encode(&self) -> ::bytes::Bytes {
                 $crate::typed::encode_postcard($version, self)
@@ -194,6 +194,17 @@ pub(crate) fn decode_postcard<R: serde::de::DeserializeOwned>(version: u8, bytes
     }
 }
 
+/// What leads a row, borrowed from it; nothing is said of the rest.
+pub(crate) fn postcard_head<'a, R: serde::Deserialize<'a>>(version: u8, bytes: &'a [u8]) -> Result<R, String> {
+    match bytes.split_first() {
+        Some((found, rest)) if *found == version => {
+            postcard::take_from_bytes(rest).map(|(head, _)| head).map_err(|error| error.to_string())
+        }
+        Some((found, _)) => Err(format!("row version {found}, expected {version}")),
+        None => Err("an empty row".into()),
+    }
+}
+
 /// A table whose keys are `K` and rows are `R`.
 pub struct TableOf<K, R> {
     table: Table,
@@ -214,6 +225,13 @@ impl<K: Key, R: Row> TableOf<K, R> {
     pub fn get(&self, store: &(impl Store + ?Sized), key: &K) -> Result<Option<R>, Error> {
         let key = key.to_bytes();
         store.get(self.table, &key)?.map(|bytes| self.row(&key, &bytes)).transpose()
+    }
+
+    /// The rows at these keys, in their order: see [`Store::get_many`].
+    pub fn get_many(&self, store: &(impl Store + ?Sized), keys: &[K]) -> Result<Vec<Option<R>>, Error> {
+        let keys: Vec<Vec<u8>> = keys.iter().map(K::to_bytes).collect();
+        let rows = store.get_many(self.table, &keys)?;
+        rows.into_iter().zip(&keys).map(|(row, key)| row.map(|bytes| self.row(key, &bytes)).transpose()).collect()
     }
 
     /// Whether there is a row at `key`.
@@ -257,6 +275,29 @@ impl<K: Key, R: Row> TableOf<K, R> {
     pub fn each(&self, store: &(impl Store + ?Sized), mut visit: impl FnMut(Result<(K, R), Error>) -> bool) -> Result<(), Error> {
         let read = |key: &[u8], row: &[u8]| Ok((self.key(key)?, self.row(key, &Bytes::copy_from_slice(row))?));
         store.each(self.table, &[], &mut |key, row| visit(read(key, row)))
+    }
+
+    /// Shows the bytes of rows with `from <= key < to` in order until `visit` says no: see [`Store::visit`]. Fails with [`Error::Corrupt`] where
+    /// a key is not one, or `read` finds that of a row.
+    pub fn visit<P>(
+        &self,
+        store: &(impl Store + ?Sized),
+        (from, to): (&K, &K),
+        read: impl Fn(&[u8]) -> Result<P, String>,
+        mut visit: impl FnMut(K, P) -> bool,
+    ) -> Result<(), Error> {
+        let mut broken = None;
+        store.visit(self.table, &from.to_bytes(), &to.to_bytes(), &mut |key, row| {
+            let found = self.key(key).and_then(|at| Ok((at, read(row).map_err(|reason| self.corrupt("row", key, reason))?)));
+            match found {
+                Ok((at, part)) => visit(at, part),
+                Err(error) => {
+                    broken = Some(error);
+                    false
+                }
+            }
+        })?;
+        broken.map_or(Ok(()), Err)
     }
 
     /// Whether these are a key and a row of this table.

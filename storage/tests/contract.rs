@@ -77,6 +77,26 @@ fn each_row_is_shown_once(store: &dyn Store) {
     assert_eq!(shown(&[77], 999), all[77..]);
     assert_eq!(shown(b"", 100), all[..100]);
     assert!(store.each(B, b"", &mut |_, _| panic!("another table")).is_ok());
+    // In whatever order they are asked for, repeated or not there.
+    let keys: Vec<Vec<u8>> = all.iter().rev().chain([&vec![9, 9], &vec![7], &vec![]]).cloned().collect();
+    let found = store.get_many(A, &keys).unwrap();
+    let expected = |key: &Vec<u8>| (key.len() == 1).then(|| Bytes::copy_from_slice(key));
+    assert_eq!(found, keys.iter().map(expected).collect::<Vec<_>>());
+    assert_eq!(store.get_many(B, &keys[..2]).unwrap(), [None, None]);
+    let within = |from: &[u8], to: &[u8], limit: usize| {
+        let mut shown = Vec::new();
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            assert_eq!(key, row);
+            shown.push(key.to_vec());
+            shown.len() < limit
+        };
+        store.visit(A, from, to, visit).unwrap();
+        shown
+    };
+    assert_eq!(within(b"", b"", 999), all);
+    assert_eq!((within(&[7], &[200], 999), within(&[7], &[200], 50)), (all[7..200].to_vec(), all[7..57].to_vec()));
+    assert_eq!((within(&[7], &[7], 9), within(&[8], &[7], 9), within(&[9, 0], &[10], 9)), (vec![], vec![], vec![]), "nothing lies there");
+    assert!(store.visit(B, b"", b"", &mut |_, _| panic!("another table")).is_ok());
 }
 
 fn big_rows_come_back_whole(store: &dyn Store) {

@@ -92,6 +92,8 @@ fn samples() -> MemoryStore {
         result_hash: ResultHash([8; 32]),
         state_hash: Some(StateHash([9; 32])),
     };
+    assert_eq!(EvaluationRow::result_hash_of(&row.encode()), Ok(row.result_hash), "read alone it is the same");
+    assert!(EvaluationRow::result_hash_of(&row.encode()[..9]).is_err() && EvaluationRow::result_hash_of(&[2]).is_err());
     EVALUATIONS.put(&mut out, &evaluation, &row);
     EVALUATION_HEADS.put(
         &mut out,
@@ -297,7 +299,10 @@ proptest! {
         let mut versioned = vec![1];
         versioned.extend_from_slice(&bytes);
         let row = Bytes::from(versioned);
-        if let Ok(found) = EvaluationRow::decode(&row) { prop_assert_eq!(EvaluationRow::decode(&found.encode()), Ok(found)); }
+        if let Ok(found) = EvaluationRow::decode(&row) {
+            prop_assert_eq!(EvaluationRow::result_hash_of(&row), Ok(found.result_hash));
+            prop_assert_eq!(EvaluationRow::decode(&found.encode()), Ok(found));
+        }
         if let Ok(found) = ScheduleRow::decode(&row) { prop_assert_eq!(ScheduleRow::decode(&found.encode()), Ok(found)); }
         if let Ok(found) = PushedRow::decode(&row) { prop_assert_eq!(PushedRow::decode(&found.encode()), Ok(found)); }
         if let Some(found) = OutboxKey::read(&mut &bytes[..]) { prop_assert!(bytes.starts_with(&found.to_bytes())); }

@@ -175,6 +175,10 @@ impl Store for Elsewhere {
         self.store.each(table, from, visit)
     }
 
+    fn visit(&self, table: Table, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        self.store.visit(table, from, to, visit)
+    }
+
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
         self.store.write(batch, durability)
     }

@@ -123,6 +123,36 @@ pub struct EvaluationRow {
     pub state_hash: Option<StateHash>,
 }
 
+/// An evaluation's row as it lies on disk, for who needs its hash alone: nothing in front of that is copied.
+#[derive(Deserialize)]
+struct EvaluationRead<'a> {
+    _json: &'a [u8],
+    #[serde(borrow)]
+    _exact_data: Vec<(OutboxKind, u32, &'a [u8])>,
+    _message: Option<Id>,
+    #[serde(borrow)]
+    _cron: Option<&'a str>,
+    _timestamp_ms: u64,
+    _block_height: u64,
+    _failed: bool,
+    _fuel: u64,
+    result_hash: ResultHash,
+}
+
+impl EvaluationRow {
+    /// [`EvaluationRow::result_hash`] of a row as it lies on disk.
+    ///
+    /// # Errors
+    /// Which rule it breaks.
+    pub fn result_hash_of(row: &[u8]) -> Result<ResultHash, String> {
+        let read: EvaluationRead<'_> = crate::typed::postcard_head(EVALUATION_VERSION, row)?;
+        Ok(read.result_hash)
+    }
+}
+
+/// Version of [`EvaluationRow`] on disk.
+const EVALUATION_VERSION: u8 = 1;
+
 /// The bytes of one outbox entry's `Data`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExactData {
@@ -388,8 +418,8 @@ pub struct AnchorSpentRow {
 }
 
 postcard_rows! {
-    AnchorHead = 1, AnchorChainRow = 1, ShipmentItemsRow = 1, AnchorSpentRow = 1, PrunedRow = 1, LoadedRow = 1,
-    ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1, EvaluationRow = 1, EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
+    EvaluationRow = EVALUATION_VERSION, AnchorHead = 1, AnchorChainRow = 1, ShipmentItemsRow = 1, AnchorSpentRow = 1, PrunedRow = 1, LoadedRow = 1,
+    ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1,  EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
     MonitorRow = 1, CheckpointRow = 1, BackfillRow = 1, BlockRow = 1, FrameRow = 2, AccountRow = 1, DevGenesisRow = 1,
     CertifiedStateRow = 1, AnchoredStateRow = 1,
 }
