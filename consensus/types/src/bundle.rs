@@ -140,11 +140,16 @@ impl Bundle {
         })
     }
 
+    /// The bytes that a row of this bundle's table names, whatever they are; `None` if it is not a row of it.
+    pub fn bytes_of(&self, entry: &BundleEntry) -> Option<Bytes> {
+        let end = entry.offset.checked_add(entry.size).filter(|end| *end <= self.bytes.len())?;
+        Some(self.bytes.slice(entry.offset..end))
+    }
+
     /// The item of a row of this bundle's table, sharing its memory; its id must be the declared one.
     pub fn item(&self, entry: &BundleEntry, profile: Profile) -> Result<DataItem, BundleError> {
         let index = entry.index;
-        let end = entry.offset.checked_add(entry.size).filter(|end| *end <= self.bytes.len());
-        let bytes = self.bytes.slice(entry.offset..end.ok_or(BundleError::Size { index })?);
+        let bytes = self.bytes_of(entry).ok_or(BundleError::Size { index })?;
         let item = DataItem::parse(bytes, profile).map_err(|error| BundleError::Item { index, error })?;
         if item.id() != entry.id {
             return Err(BundleError::Id { index, declared: entry.id, found: item.id() });

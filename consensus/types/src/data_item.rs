@@ -122,6 +122,12 @@ impl ItemError {
 pub struct DataItem {
     bytes: Bytes,
     id: Id,
+    form: Form,
+}
+
+/// What stands where in an item's bytes.
+#[derive(Clone, Copy)]
+struct Form {
     signature_type: SignatureType,
     has_target: bool,
     has_anchor: bool,
@@ -130,14 +136,12 @@ pub struct DataItem {
     data_start: u16,
 }
 
-impl DataItem {
-    /// Checks the form: lengths, type, presence, counters, Avro, limits, in this order. Costs about a tenth of a microsecond until it
-    /// fails, plus the hash of the signature when it does not; allocates nothing.
-    pub fn parse(bytes: Bytes, profile: Profile) -> Result<Self, ItemError> {
-        let mut cursor = Cursor { bytes: &bytes, at: 0 };
+impl Form {
+    fn of(bytes: &[u8], profile: Profile) -> Result<Self, ItemError> {
+        let mut cursor = Cursor { bytes, at: 0 };
         let code = u16::from_le_bytes(cursor.array("signature type")?);
         let signature_type = SignatureType::from_code(code).ok_or(ItemError::SignatureType { found: code })?;
-        let signature = cursor.take("signature", signature_type.signature_len() as u64)?;
+        cursor.take("signature", signature_type.signature_len() as u64)?;
         cursor.take("owner", signature_type.owner_len() as u64)?;
         let has_target = cursor.optional("target")?;
         let has_anchor = cursor.optional("anchor")?;
@@ -149,10 +153,29 @@ impl DataItem {
             return Err(ItemError::TagLimit { what: "length of the tag section", found: section_len, max: TAG_SECTION_BYTES_MAX });
         }
         let tag_count = check_tags(section, declared, profile)?;
-        let id = Id(sha256(&[signature]));
         // Both fit: `limits` asserts it, and the section is within its limit.
         let (tags_start, data_start) = (tags_start as u16, cursor.at as u16);
-        Ok(Self { id, signature_type, has_target, has_anchor, tag_count, tags_start, data_start, bytes })
+        Ok(Self { signature_type, has_target, has_anchor, tag_count, tags_start, data_start })
+    }
+}
+
+impl DataItem {
+    /// Checks the form: lengths, type, presence, counters, Avro, limits, in this order. Costs about a tenth of a microsecond until it
+    /// fails, plus the hash of the signature when it does not; allocates nothing.
+    pub fn parse(bytes: Bytes, profile: Profile) -> Result<Self, ItemError> {
+        let form = Form::of(&bytes, profile)?;
+        let id = Id(sha256(&[&bytes[2..2 + form.signature_type.signature_len()]]));
+        Ok(Self { bytes, id, form })
+    }
+
+    /// The tags of an item that is not parsed: for whoever looks for the few that concern him among many. Its form is checked all the same,
+    /// and no hash is computed.
+    ///
+    /// # Errors
+    /// Those of [`DataItem::parse`].
+    pub fn tags_in(bytes: &[u8], profile: Profile) -> Result<Tags<'_>, ItemError> {
+        let form = Form::of(bytes, profile)?;
+        Ok(Tags::of_checked(&bytes[usize::from(form.tags_start)..usize::from(form.data_start)]))
     }
 
     /// Checks the signature: canonical form first, then the expensive operation (tens of microseconds).
@@ -168,38 +191,38 @@ impl DataItem {
 
     /// Which of the seven schemes signs it.
     pub fn signature_type(&self) -> SignatureType {
-        self.signature_type
+        self.form.signature_type
     }
 
     /// The signature.
     pub fn signature(&self) -> &[u8] {
-        &self.bytes[2..2 + self.signature_type.signature_len()]
+        &self.bytes[2..2 + self.form.signature_type.signature_len()]
     }
 
     /// The public key, or what stands for it (type 7: an address as text).
     pub fn owner(&self) -> &[u8] {
-        let start = 2 + self.signature_type.signature_len();
-        &self.bytes[start..start + self.signature_type.owner_len()]
+        let start = 2 + self.form.signature_type.signature_len();
+        &self.bytes[start..start + self.form.signature_type.owner_len()]
     }
 
     /// The owner in the form AO shows. One or two hashes: keep it where it is needed often.
     pub fn address(&self) -> Address {
-        self.signature_type.address(self.owner())
+        self.form.signature_type.address(self.owner())
     }
 
     /// The 32 bytes of the target.
     pub fn target(&self) -> Option<Id> {
-        self.optional(1, self.has_target).map(|bytes| Id(*bytes))
+        self.optional(1, self.form.has_target).map(|bytes| Id(*bytes))
     }
 
     /// The 32 bytes of the anchor.
     pub fn anchor(&self) -> Option<&[u8; 32]> {
-        self.optional(if self.has_target { 34 } else { 2 }, self.has_anchor)
+        self.optional(if self.form.has_target { 34 } else { 2 }, self.form.has_anchor)
     }
 
     /// The encoded tag section, verbatim.
     pub fn raw_tags(&self) -> &[u8] {
-        &self.bytes[usize::from(self.tags_start)..usize::from(self.data_start)]
+        &self.bytes[usize::from(self.form.tags_start)..usize::from(self.form.data_start)]
     }
 
     /// Tags in order.
@@ -209,7 +232,7 @@ impl DataItem {
 
     /// Number of tags.
     pub fn tag_count(&self) -> usize {
-        usize::from(self.tag_count)
+        usize::from(self.form.tag_count)
     }
 
     /// Value of the first tag of exactly that name, if it is text.
@@ -219,17 +242,17 @@ impl DataItem {
 
     /// The data.
     pub fn data(&self) -> &[u8] {
-        &self.bytes[usize::from(self.data_start)..]
+        &self.bytes[usize::from(self.form.data_start)..]
     }
 
     /// The data, sharing the item's memory.
     pub fn data_bytes(&self) -> Bytes {
-        self.bytes.slice(usize::from(self.data_start)..)
+        self.bytes.slice(usize::from(self.form.data_start)..)
     }
 
     /// Where the data starts.
     pub fn data_offset(&self) -> usize {
-        usize::from(self.data_start)
+        usize::from(self.form.data_start)
     }
 
     /// The whole item.
@@ -244,7 +267,7 @@ impl DataItem {
 
     /// What the signature covers.
     pub fn signed_digest(&self) -> Digest {
-        self.digest_after(&Prefix::new(self.signature_type.code(), self.owner()))
+        self.digest_after(&Prefix::new(self.form.signature_type.code(), self.owner()))
     }
 
     /// What the signature covers, from the signer's kept prefix.
@@ -257,7 +280,7 @@ impl DataItem {
 
     /// An optional field `skip` bytes behind the owner; presence bytes are counted in.
     fn optional(&self, skip: usize, present: bool) -> Option<&[u8; 32]> {
-        let start = 2 + self.signature_type.signature_len() + self.signature_type.owner_len() + skip;
+        let start = 2 + self.form.signature_type.signature_len() + self.form.signature_type.owner_len() + skip;
         if present { self.bytes[start..].first_chunk() } else { None }
     }
 }
@@ -274,9 +297,9 @@ impl fmt::Debug for DataItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataItem")
             .field("id", &self.id)
-            .field("signature_type", &self.signature_type)
+            .field("signature_type", &self.form.signature_type)
             .field("target", &self.target())
-            .field("tags", &self.tag_count)
+            .field("tags", &self.form.tag_count)
             .field("data_bytes", &self.data().len())
             .finish()
     }
@@ -309,6 +332,15 @@ impl Verified<DataItem> {
     /// An item read back from our own store: form checked again (archive profile), signature not.
     pub fn reload(bytes: Bytes) -> Result<Self, ItemError> {
         DataItem::parse(bytes, Profile::Archive).map(Self::reloaded_from_own_store)
+    }
+
+    /// The same, of a row whose key is the item's id: that is not computed again either.
+    ///
+    /// # Errors
+    /// The row is no item in this profile's form.
+    pub fn reload_as(id: Id, bytes: Bytes, profile: Profile) -> Result<Self, ItemError> {
+        let form = Form::of(&bytes, profile)?;
+        Ok(Self::reloaded_from_own_store(DataItem { bytes, id, form }))
     }
 }
 

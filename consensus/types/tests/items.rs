@@ -36,7 +36,11 @@ proptest! {
         if let Some(target) = again.target() { rebuilt = rebuilt.target(target); }
         if let Some(anchor) = again.anchor() { rebuilt = rebuilt.anchor(*anchor); }
         // Deterministic keys: the same content is the same item.
-        prop_assert_eq!(rebuilt.sign(&wallet).unwrap().into_inner().into_bytes(), bytes);
+        prop_assert_eq!(rebuilt.sign(&wallet).unwrap().into_inner().into_bytes(), bytes.clone());
+        // Without hashes it is the same.
+        prop_assert_eq!(DataItem::tags_in(&bytes, Profile::Strict).unwrap().to_vec(), item.tags().to_vec());
+        let reloaded = Verified::reload_as(item.id(), bytes, Profile::Strict).unwrap();
+        prop_assert_eq!((reloaded.id(), reloaded.data(), reloaded.target()), (item.id(), item.data(), item.target()));
     }
 
     #[test]
@@ -63,6 +67,12 @@ proptest! {
         let strict = DataItem::parse(noise.clone().into(), Profile::Strict);
         let archive = DataItem::parse(noise.clone().into(), Profile::Archive);
         prop_assert!(strict.is_err() || archive.is_ok());
+        for (profile, parsed) in [(Profile::Strict, &strict), (Profile::Archive, &archive)] {
+            let tags = DataItem::tags_in(&noise, profile).map(|tags| tags.count());
+            prop_assert_eq!(tags, parsed.clone().map(|item| item.tag_count()));
+            let reloaded = Verified::reload_as(Id([1; 32]), noise.clone().into(), profile);
+            prop_assert_eq!(reloaded.err(), parsed.clone().err());
+        }
         if let Ok(item) = archive {
             prop_assert_eq!(item.tags().count(), item.tag_count());
             prop_assert!(item.verify().is_err());
@@ -76,7 +86,12 @@ proptest! {
         let bytes = bundle::build(&items);
         let parsed = Bundle::parse(bytes.clone(), Profile::Strict).unwrap();
         prop_assert_eq!(parsed.len(), items.len());
-        prop_assert_eq!(parsed.verify(Profile::Strict).unwrap(), items);
+        prop_assert_eq!(parsed.verify(Profile::Strict).unwrap(), items.clone());
+        for (entry, item) in parsed.entries().zip(&items) {
+            prop_assert_eq!(parsed.bytes_of(&entry), Some(item.as_bytes().clone()));
+            let past = bundle::BundleEntry { size: bytes.len(), ..entry };
+            prop_assert_eq!(parsed.bytes_of(&past), None);
+        }
         let mut longer = bytes.to_vec();
         longer.push(0);
         prop_assert_eq!(Bundle::parse(longer.clone().into(), Profile::Strict).unwrap_err().code(), "E_BUNDLE_TRAILING");
