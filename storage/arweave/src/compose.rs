@@ -4,13 +4,15 @@
 //! finished bundle is read again as a stranger would before anything is signed or paid for. Refuses to choose what goes in (`flush`) and to
 //! sign.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use ao_types::bundle::{self, Bundle, BundleError};
 use ao_types::limits::BUNDLE_BYTES_MAX;
 use ao_types::merkle::Tree;
 use ao_types::transaction::{Base64Url, Transaction, TransactionTag};
 use ao_types::{DataItem, Id, ItemBuilder, NetworkId, Profile, Verified};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,22 @@ impl Composed {
         })
     }
 
+    /// The same as the JSON that `POST /chunk` takes, written once: nothing in it needs escaping.
+    pub fn chunk_body(&self, index: usize) -> Option<Bytes> {
+        let chunk = self.tree.chunks().get(index).filter(|chunk| chunk.end > chunk.start)?;
+        let data = self.bytes.get(chunk.start as usize..chunk.end as usize)?;
+        let path = self.tree.data_path(index)?;
+        let mut body = Vec::with_capacity((data.len() + path.len()) / 3 * 4 + 256);
+        body.extend_from_slice(b"{\"data_root\":\"");
+        write_base64url(&mut body, &self.root());
+        body.extend_from_slice(format!("\",\"data_size\":\"{}\",\"data_path\":\"", self.bytes.len()).as_bytes());
+        write_base64url(&mut body, &path);
+        body.extend_from_slice(format!("\",\"offset\":\"{}\",\"chunk\":\"", chunk.end - 1).as_bytes());
+        write_base64url(&mut body, data);
+        body.extend_from_slice(b"\"}");
+        Some(body.into())
+    }
+
     /// The unsigned header of a transaction that carries it.
     pub fn header(&self, network: &NetworkId, anchor: [u8; 48], reward: u128) -> Transaction {
         Transaction {
@@ -119,7 +137,7 @@ pub struct ChunkPost {
 /// # Errors
 /// Too many, too large, or an item that a strict reader refuses: it names which.
 pub fn compose(items: &[Verified<DataItem>]) -> Result<Composed, ComposeError> {
-    let mut seen = BTreeSet::new();
+    let mut seen = HashSet::with_capacity(items.len());
     let unique: Vec<Verified<DataItem>> = items.iter().filter(|item| seen.insert(item.id())).cloned().collect();
     if unique.is_empty() {
         return Err(ComposeError::Empty);
@@ -143,6 +161,14 @@ pub fn read_again(bytes: Bytes) -> Result<Composed, ComposeError> {
     let ids = read.entries().map(|entry| read.item(&entry, Profile::Strict).map(|item| item.id())).collect::<Result<Vec<_>, _>>()?;
     let tree = Tree::of(&bytes);
     Ok(Composed { bytes, ids, tree })
+}
+
+fn write_base64url(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    // There is room: without padding it is never longer.
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes, &mut out[start..]).unwrap_or_default();
+    out.truncate(start + written);
 }
 
 fn tags(network: &NetworkId) -> [(&'static str, String); 4] {
@@ -184,10 +210,11 @@ mod tests {
             let proven = check_path(&composed.root(), size, offset, &chunk.data_path.0).unwrap();
             assert_eq!((proven.start, proven.end), (bytes.len() as u64, offset + 1));
             assert_eq!(proven.hash, ao_types::hash::sha256(&[&chunk.chunk.0]));
+            assert_eq!(composed.chunk_body(index).unwrap(), serde_json::to_vec(&chunk).unwrap(), "one way to write it is the other");
             bytes.extend(chunk.chunk.0);
         }
         assert_eq!(bytes, composed.bytes);
-        assert!(composed.chunk(composed.chunk_count()).is_none());
+        assert!(composed.chunk(composed.chunk_count()).is_none() && composed.chunk_body(composed.chunk_count()).is_none());
         // The chunk of an exact multiple that is hashed and never uploaded.
         let overhead = compose(&[item(1, 0)]).unwrap().bytes.len();
         let exact = compose(&[item(1, (1 << 18) - overhead)]).unwrap();

@@ -144,6 +144,9 @@ pub const WITHIN_ITEMS_MAX: u64 = 1 << 20;
 /// Bytes read of an item to know it: the largest signature and key, and tags, with room.
 pub const ITEM_HEAD_BYTES_MAX: usize = 16 << 10;
 
+/// Room made for an answer that says how long it is, before it has come: a full bundle of ours. Longer ones get theirs as they come.
+pub const ANNOUNCED_BYTES_MAX: usize = 8 << 20;
+
 /// Characters of a gateway's text that a message of ours repeats.
 pub const ECHO_CHARS_MAX: usize = 160;
 

@@ -10,6 +10,7 @@ use ao_types::codec::{CodecError, Reader, write_list, write_prefixed};
 use ao_types::hash::sha256;
 use ao_types::id::Address;
 use ao_types::message::VARIANT_TN1;
+use ao_types::tag::Tags;
 use ao_types::{Canonical, DataItem, Id, ItemBuilder, NetworkId, ResultHash, Slot, StateHash, Tag};
 use bytes::Bytes;
 
@@ -165,6 +166,11 @@ const EVIDENCE: &str = "Anchor-Evidence";
 pub const STATE: &str = "Anchor-Checkpoint";
 
 impl Record {
+    /// Whether tags are those of a record, of this build or another: then the item is worth reading.
+    pub fn is_said(tags: &Tags<'_>) -> bool {
+        tags.first("Type").is_some_and(|kind| kind.starts_with(b"Anchor-"))
+    }
+
     /// Reads an item; `None` if it is no record at all.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, Response, Url, redirect};
 
 use super::guard::{Guard, PublicNames, Refused};
-use crate::limits::{CONNECT_TIMEOUT, REDIRECTS_MAX, REQUEST_TIMEOUT};
+use crate::limits::{ANNOUNCED_BYTES_MAX, CONNECT_TIMEOUT, REDIRECTS_MAX, REQUEST_TIMEOUT};
 
 /// Why there is no answer. (retry)
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +128,9 @@ async fn read(response: Response, max: usize) -> Result<Answer, FetchError> {
     if response.content_length().is_some_and(|length| length > max as u64) {
         return Err(FetchError::TooLarge { max });
     }
-    let (mut stream, mut body) = (response.bytes_stream(), BytesMut::new());
+    let announced = response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    let body = BytesMut::with_capacity(announced.min(max).min(ANNOUNCED_BYTES_MAX));
+    let (mut stream, mut body) = (response.bytes_stream(), body);
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(|error| transport(&error))?;
         if body.len() + piece.len() > max {

@@ -69,7 +69,7 @@ impl Client {
         }
         let mut taken = 0;
         for index in from..from.saturating_add(count) {
-            let Some(body) = bundle.chunk(index as usize).as_ref().and_then(said::chunk_body) else { break };
+            let Some(body) = bundle.chunk_body(index as usize) else { break };
             let began = self.0.surroundings.now_ms();
             let answer = self.0.fetcher.post(&format!("{endpoint}/chunk"), "application/json", body, SMALL_BYTES_MAX).await;
             self.heard(Kind::Gateway, place, endpoint, health(&answer, false), began);

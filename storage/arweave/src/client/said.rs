@@ -7,7 +7,6 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::fetch::Answer;
-use crate::compose::ChunkPost;
 use crate::limits::PRICES_APART;
 use crate::pipeline::{Held, Place, Posted, Seeded};
 
@@ -193,11 +192,6 @@ pub fn seeded(answer: &Answer) -> Seeded {
         (400, _) => Seeded::Fatal(reason),
         _ => Seeded::Failed,
     }
-}
-
-/// A chunk as JSON.
-pub fn chunk_body(chunk: &ChunkPost) -> Option<Bytes> {
-    serde_json::to_vec(chunk).ok().map(Bytes::from)
 }
 
 /// Sources that must agree, of so many configured.
