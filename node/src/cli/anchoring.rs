@@ -1,9 +1,12 @@
 //! How anchoring is put together from the configuration and the keys, and what of it is shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_arweave::pipeline::Budget;
 use ao_types::{Genesis, SignatureType, Signer as _};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use super::exit::{Exit, Failure};
 use crate::anchor::states::Policy;
@@ -13,17 +16,48 @@ use crate::handle::Node;
 use crate::keys::{Error, Keys, Role};
 use crate::metrics::Metrics;
 
-/// Anchoring as configured; `None` where no gateway is. Must be called within a runtime.
+/// Threads that nothing but anchoring runs on: it holds up nobody who asks over HTTP, and what it costs is seen by their name. They end,
+/// with whatever still runs on them, when this is dropped.
+pub struct Threads(Option<Runtime>);
+
+/// Threads for what blocks: the store, and bundles that are put together and compared. More waits.
+const BLOCKING: usize = 8;
+/// A thread that has nothing to do ends after so long: later than the next look comes, so that its time is not lost to who adds it up.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+
+impl Threads {
+    fn start() -> Result<Self, Failure> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).max_blocking_threads(BLOCKING).thread_keep_alive(KEEP_ALIVE).thread_name("anchor");
+        super::runtime(builder).map(|runtime| Self(Some(runtime)))
+    }
+
+    /// Runs it there.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Option<JoinHandle<()>> {
+        self.0.as_ref().map(|runtime| runtime.spawn(task))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Not waited for: this may be dropped where nothing may wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Anchoring as configured, and the threads it is to run on; `None` where no gateway is.
 ///
 /// # Errors
-/// Nobody can pay, or the system gives no HTTP client.
+/// Nobody can pay, or the system gives no threads or no HTTP client.
 pub fn start(
     config: &Config,
     keys: &Keys,
     node: &Node,
     genesis: Option<&Genesis>,
     metrics: &Metrics,
-) -> Result<Option<Anchoring>, Failure> {
+) -> Result<Option<(Anchoring, Threads)>, Failure> {
     let arweave = &config.arweave;
     if arweave.gateways.is_empty() {
         return Ok(None);
@@ -49,9 +83,13 @@ pub fn start(
         told: Arc::new(move |process, slot| of.anchored(process, slot)),
         states: Some((node.clone(), Policy { every: arweave.checkpoint_interval.0, slots: arweave.checkpoint_slots })),
     };
+    let threads = Threads::start()?;
+    // What it starts, it starts there.
+    let within = threads.0.as_ref().map(|runtime| runtime.enter());
     let anchoring = Anchoring::start(setup).map_err(|error| Failure::new(Exit::Exhausted, error.to_string()))?;
     gauges(&anchoring, &metrics).map_err(|error| Failure::new(Exit::Bug, error.to_string()))?;
-    Ok(Some(anchoring))
+    drop(within);
+    Ok(Some((anchoring, threads)))
 }
 
 /// The wallet that pays. Arweave knows RSA wallets.

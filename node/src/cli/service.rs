@@ -77,6 +77,7 @@ pub struct Service {
     ready: Duration,
     reloader: Arc<Reloader>,
     joined: Option<Joined>,
+    _anchor_threads: Option<super::anchoring::Threads>,
     // Last: the lock is given back when everything else has ended.
     data: DataDir,
 }
@@ -195,9 +196,11 @@ impl Service {
                 return Err(failure);
             }
         };
-        if let Some(anchoring) = anchoring {
+        let mut anchor_threads = None;
+        if let Some((anchoring, threads)) = anchoring {
             app.set_anchors(anchoring.view());
-            listeners.push(tokio::spawn(anchoring.run(stop.clone())));
+            listeners.extend(threads.spawn(anchoring.run(stop.clone())));
+            anchor_threads = Some(threads);
         }
         if !config.arweave.gateways.is_empty() {
             let asked = retention::beside::fetch_from(node.archive(), &config.arweave.gateways, node.clock());
@@ -232,6 +235,7 @@ impl Service {
             ready,
             reloader,
             joined,
+            _anchor_threads: anchor_threads,
             data,
         })
     }
