@@ -35,6 +35,7 @@ pub mod collect;
 mod extras;
 mod frames;
 pub mod keeper;
+mod log;
 pub mod observe;
 mod outside;
 mod results;
@@ -109,7 +110,7 @@ struct Others {
 }
 
 /// Looks are at least so far apart.
-const LOOK_EVERY_MIN: Duration = Duration::from_millis(200);
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(500);
 /// Between two looks for states at least.
 const STATES_EVERY_MIN: Duration = Duration::from_millis(500);
 /// Between two looks at the wallet where nothing is posted: the pipeline asks by itself before it spends.
@@ -122,7 +123,7 @@ impl Anchoring {
     /// The system gives no HTTP client.
     pub fn start(setup: Setup) -> Result<Self, FetchError> {
         let Setup { gateways, services, service_keys, wallet, scheduler, network, store, here, clock, budget, metrics, told, .. } = setup;
-        let surroundings: Arc<dyn Surroundings> = Arc::new(Outside { clock: clock.clone(), metrics: Some(metrics.clone()) });
+        let surroundings: Arc<dyn Surroundings> = Arc::new(Outside::new(clock.clone(), Some(metrics.clone())));
         let client = Client::new(&gateways, &services, service_keys, surroundings.clone())?;
         let via = if wallet.is_some() { Via::Chain } else { Via::Service };
         let copies = COPIES.min(client.gateways().len().max(1));
@@ -134,7 +135,7 @@ impl Anchoring {
         let turns = Turns::new(&setup.schedulers, &own, collector);
         let all = Arc::new(setup.schedulers.iter().copied().collect());
         let others = setup.schedulers.iter().any(|scheduler| *scheduler != own).then(|| {
-            let observer = Observer::new(client.clone(), here, network, (own, all), confirmations, told);
+            let observer = Observer::new(client.clone(), here, network, (own, all, keeper.signed()), confirmations, told);
             Others { observer, turns, look_every: setup.tip_every }
         });
         let collector = Arc::new(collector(own));

@@ -2,7 +2,7 @@
 //!
 //! Reads the store and signs records; writes nothing. What it returns is owed until the keeper remembers that it is on its way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,14 +14,15 @@ use ao_arweave::records::{RangeRecord, Record, ResultsRecord};
 use ao_consensus::{Chain, Proof};
 use ao_storage::schema::{self, AnchorHead, ScheduleRow};
 use ao_storage::{Direction, Error, Store};
-use ao_types::{
-    Address, Assignment, Canonical as _, DataItem, Id, ItemError, NetworkId, Profile, ResultHash, SignError, Signer, Slot, Verified,
-};
+use ao_types::message::Kind;
+use ao_types::tag::TagRef;
+use ao_types::{Address, Canonical as _, DataItem, Id, ItemError, NetworkId, Profile, ResultHash, SignError, Signer, Slot, Verified};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::extras::{self, Extra};
 use super::frames::{self, Frames};
+use super::log::Log;
 use super::results::hashes;
 use crate::chain::DevGenesis;
 use crate::limits::{ANCHOR_BROKEN_SHOWN, ANCHOR_LATE_AT_ONCE};
@@ -101,7 +102,8 @@ struct Owed {
     slot: Slot,
     row: ScheduleRow,
     items: Vec<Verified<DataItem>>,
-    assignment: Assignment,
+    /// What the assignment says.
+    link: Link,
 }
 
 /// Everything that waits, as far as one parcel can take it.
@@ -138,6 +140,7 @@ impl Collector {
             let page = schema::CONFIRMED.scan(&*self.store, &from, &[], Direction::Forward, PAGE)?;
             let Some((last, _)) = page.last() else { return Ok(false) };
             from = [&last.0[..], &[0]].concat();
+            let all = page.len() < PAGE;
             for (process, confirmed) in page {
                 let next = self.head(&process)?.next.max(claimed(&process));
                 if next > confirmed || !self.is_of_scheduler(&process)? {
@@ -147,6 +150,9 @@ impl Collector {
                 if now_ms.saturating_sub(row.timestamp_ms) >= self.patience.as_millis() as u64 {
                     return Ok(true);
                 }
+            }
+            if all {
+                return Ok(false);
             }
         }
     }
@@ -198,7 +204,7 @@ impl Collector {
         }
         self.frames(&chain, frames, tail, &mut parcel)?;
         // A module that several processes of this parcel have goes once.
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::with_capacity(parcel.items.len());
         parcel.items.retain(|item| seen.insert(item.id()));
         Ok(Collected { parcel: Some(parcel), waiting, broken })
     }
@@ -212,6 +218,7 @@ impl Collector {
             let page = schema::CONFIRMED.scan(&*self.store, &from, &[], Direction::Forward, PAGE)?;
             let Some((last, _)) = page.last() else { return Ok(queue) };
             from = [&last.0[..], &[0]].concat();
+            let all = page.len() < PAGE;
             for (process, confirmed) in page {
                 let head = self.head(&process)?;
                 if head.next > confirmed {
@@ -224,28 +231,45 @@ impl Collector {
                     continue;
                 }
                 let end = confirmed.0.min(head.next.0.saturating_add(RANGE_SLOTS_MAX as u64 - 1));
+                let mut log: Option<Log<'_>> = None;
                 for slot in (head.next.0..=end).map(Slot) {
                     if items > FLUSH_ITEMS || bytes > FLUSH_BYTES {
                         return Ok(queue);
                     }
                     let one = match known.remove(&(process, slot)) {
-                        Some(one) => one,
-                        None => match self.readable(process, slot, &mut queue.broken)? {
-                            Some(one) => one,
-                            None => break,
-                        },
+                        // What is behind it is read from there on.
+                        Some(one) => {
+                            log = None;
+                            one
+                        }
+                        None => {
+                            let log = log.get_or_insert_with(|| Log::new(&*self.store, process, slot, Slot(end)));
+                            match self.readable(process, slot, log.next()?, &mut queue.broken)? {
+                                Some(one) => one,
+                                None => break,
+                            }
+                        }
                     };
                     items += one.items.len();
                     bytes += one.waiting().bytes;
                     queue.owed.push(one);
                 }
             }
+            if all {
+                return Ok(queue);
+            }
         }
     }
 
     /// A slot, if it can be read. One that cannot stops its own process: what is broken, and what was pruned and nobody has just now.
-    fn readable(&self, process: Id, slot: Slot, broken: &mut Vec<CollectError>) -> Result<Option<Owed>, CollectError> {
-        match self.slot(process, slot) {
+    fn readable(
+        &self,
+        process: Id,
+        slot: Slot,
+        row: Option<ScheduleRow>,
+        broken: &mut Vec<CollectError>,
+    ) -> Result<Option<Owed>, CollectError> {
+        match self.slot(process, slot, row) {
             Ok(one) => Ok(Some(one)),
             Err(CollectError::Store(error)) if !matches!(error, Error::Elsewhere { .. }) => Err(error.into()),
             Err(error) => {
@@ -281,21 +305,22 @@ impl Collector {
         Ok(schema::ANCHOR_HEADS.get(&*self.store, process)?.unwrap_or(none))
     }
 
-    /// A slot with everything that belongs to it: the module before a process, the item, then its assignment.
-    fn slot(&self, process: Id, slot: Slot) -> Result<Owed, CollectError> {
+    /// A slot with everything that belongs to it: the module before a process, the item, then its assignment. What is in the store was
+    /// checked on its way there; that ids are those of the bytes is checked once more when the bundle is read again.
+    fn slot(&self, process: Id, slot: Slot, row: Option<ScheduleRow>) -> Result<Owed, CollectError> {
         let missing = || CollectError::Missing { process, slot };
-        let row = schema::SCHEDULE.get(&*self.store, &(process, slot))?.ok_or_else(missing)?;
+        let row = row.ok_or_else(missing)?;
         let mut items = Vec::with_capacity(3);
         if slot == Slot(0) {
             let module = schema::PROCESSES.get(&*self.store, &process)?.map(|row| row.module);
             items.extend(module.map(|id| self.module(&id)).transpose()?.flatten());
         }
         let item = schema::ITEMS.get(&*self.store, &row.item)?.ok_or_else(missing)?;
-        items.extend(strict(&row.item, item)?);
-        let assigned = reload(&row.assignment_id, row.assignment.clone())?;
-        items.push(assigned.clone());
-        let assignment = Assignment::read(assigned).map_err(|_| missing())?;
-        Ok(Owed { process, slot, row, items, assignment })
+        items.extend(strict(&row.item, item));
+        let assignment = reload(&row.assignment_id, row.assignment.clone())?;
+        let link = Link::of(&assignment).ok_or_else(missing)?;
+        items.push(assignment);
+        Ok(Owed { process, slot, row, items, link })
     }
 
     /// A module that did not go there with another process. Where it came from does not say whether Arweave has it: a module costs once
@@ -305,7 +330,7 @@ impl Collector {
             return Ok(None);
         }
         match schema::ITEMS.get(&*self.store, id)? {
-            Some(bytes) => strict(id, bytes),
+            Some(bytes) => Ok(strict(id, bytes)),
             None => Ok(None),
         }
     }
@@ -319,7 +344,8 @@ impl Collector {
         }
         let next = owed.iter().map(|owed| (owed.process, owed.slot.next())).collect();
         let frames = frames::frames(&*self.store, chain, &next)?;
-        match frames.tail.iter().map(|(process, slot)| self.slot(*process, *slot)).collect::<Result<_, _>>() {
+        let read = |(process, slot): &(Id, Slot)| self.slot(*process, *slot, schema::SCHEDULE.get(&*self.store, &(*process, *slot))?);
+        match frames.tail.iter().map(read).collect::<Result<_, _>>() {
             Ok(tail) => Ok((frames, tail)),
             Err(CollectError::Store(error)) => Err(error.into()),
             Err(error) => {
@@ -347,12 +373,11 @@ impl Collector {
     fn range(&self, slots: &[Owed], proven: Option<u64>, parcel: &mut Parcel) -> Result<(), CollectError> {
         let (Some(first), Some(last)) = (slots.first(), slots.last()) else { return Ok(()) };
         let head = self.head(&first.process)?;
-        let assignment = &last.assignment;
         let record = RangeRecord {
             process: first.process,
-            schedule_epoch: assignment.content().schedule_epoch,
+            schedule_epoch: last.link.schedule_epoch,
             from: first.slot,
-            hash_chain: *assignment.content().hash_chain.as_bytes(),
+            hash_chain: last.link.hash_chain,
             previous: head.range,
             slots: slots.iter().map(|owed| (owed.row.item, owed.row.assignment_id)).collect(),
             results: (head.results, self.results(&first.process, head.results)?),
@@ -376,11 +401,11 @@ impl Collector {
     /// Hashes of the results that are there, from this slot on.
     fn results(&self, process: &Id, from: Slot) -> Result<Vec<ResultHash>, Error> {
         let Some(evaluated) = schema::EVALUATION_HEADS.get(&*self.store, process)? else { return Ok(Vec::new()) };
+        let there = (evaluated.slot.0 + 1).saturating_sub(from.0);
         // What was computed from a checkpoint of others is not this node's word before it found that the log gives that state.
-        if begin::gap(&*self.store, *process)?.is_some() {
+        if there == 0 || begin::gap(&*self.store, *process)?.is_some() {
             return Ok(Vec::new());
         }
-        let there = (evaluated.slot.0 + 1).saturating_sub(from.0);
         hashes(&*self.store, process, from, RANGE_RESULTS_MAX.min(there as usize))
     }
 
@@ -398,14 +423,40 @@ impl Collector {
     }
 }
 
+/// What a record of a range says of its last assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Link {
+    schedule_epoch: u64,
+    hash_chain: [u8; 32],
+}
+
+impl Link {
+    /// Reads what it takes of an assignment, and no more: every slot's is looked at, and one of many is used.
+    fn of(item: &DataItem) -> Option<Self> {
+        let (mut kind, mut schedule_epoch, mut hash_chain) = (None, None, None);
+        for TagRef { name, value } in item.tags() {
+            let place = match name {
+                b"Type" | b"type" => &mut kind,
+                b"Epoch" => &mut schedule_epoch,
+                b"Hash-Chain" => &mut hash_chain,
+                _ => continue,
+            };
+            // The first of a name counts.
+            place.get_or_insert(value);
+        }
+        let [schedule_epoch, hash_chain] = [schedule_epoch, hash_chain].map(|value| std::str::from_utf8(value?).ok());
+        if kind != Some(Kind::Assignment.as_str().as_bytes()) {
+            return None;
+        }
+        Some(Self { schedule_epoch: schedule_epoch?.parse().ok()?, hash_chain: Id::parse(hash_chain?).ok()?.0 })
+    }
+}
+
 fn reload(id: &Id, bytes: Bytes) -> Result<Verified<DataItem>, CollectError> {
-    Verified::reload(bytes).map_err(|error| CollectError::Item { id: *id, error })
+    Verified::reload_as(*id, bytes, Profile::Archive).map_err(|error| CollectError::Item { id: *id, error })
 }
 
 /// An item as it may go into a bundle; nothing for one of a form that only Arweave itself has: it is there already.
-fn strict(id: &Id, bytes: Bytes) -> Result<Option<Verified<DataItem>>, CollectError> {
-    match DataItem::parse(bytes.clone(), Profile::Strict) {
-        Ok(_) => reload(id, bytes).map(Some),
-        Err(_) => Ok(None),
-    }
+fn strict(id: &Id, bytes: Bytes) -> Option<Verified<DataItem>> {
+    Verified::reload_as(*id, bytes, Profile::Strict).ok()
 }

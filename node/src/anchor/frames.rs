@@ -16,6 +16,8 @@ use ao_types::limits::{BUNDLE_BYTES_MAX, MODULE_BYTES_MAX};
 use ao_types::{Canonical as _, Id, Slot};
 use bytes::Bytes;
 
+/// Frames read together.
+const PAGE: usize = 32;
 /// Slots that go along with frames behind the last one that is proven, in one parcel. Where more would have to, fewer frames are proven.
 const TAIL_SLOTS_MAX: usize = 256;
 /// Bytes of frames in one parcel, and of what goes along with them: 64 MiB. With a full flush and a module that is a bundle which gateways
@@ -55,8 +57,19 @@ struct Looked {
 pub fn frames(store: &dyn Store, chain: &Chain, next: &BTreeMap<Id, Slot>) -> Result<Frames, Error> {
     let from = schema::ANCHOR_CHAINS.get(store, &(chain.scheduler, chain.tenure))?.map_or(0, |row| row.next);
     let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: chain.tenure, sequence };
-    let rows = schema::FRAMES.range(store, &key(from), &key(u64::MAX), Direction::Forward, FRAMES_MAX)?;
-    let looked = rows.into_iter().map(|(at, row)| look(store, at.sequence, row, next)).collect::<Result<Vec<_>, _>>()?;
+    let mut looked: Vec<Looked> = Vec::new();
+    loop {
+        let (at, left) = (looked.last().map_or(from, |last| last.sequence.saturating_add(1)), FRAMES_MAX - looked.len());
+        let rows = schema::FRAMES.range(store, &key(at), &key(u64::MAX), Direction::Forward, PAGE.min(left))?;
+        let all = rows.len() < PAGE;
+        for (at, row) in rows {
+            looked.push(look(store, at.sequence, row, next)?);
+        }
+        // Under load many more are there already than go now.
+        if all || looked.len() >= FRAMES_MAX || is_enough(&looked) {
+            break;
+        }
+    }
     // On a network of one nobody signs frames: there is nothing to prove.
     if looked.first().is_none_or(|first| first.sequence != from || first.row.signature.is_empty()) {
         return Ok(Frames::default());
@@ -72,11 +85,21 @@ pub fn frames(store: &dyn Store, chain: &Chain, next: &BTreeMap<Id, Slot>) -> Re
     Ok(Frames { frames, tail, proven })
 }
 
+/// How many of these may go with a proof: those before the first with slots that go in no range yet, or without one.
+fn whole(looked: &[Looked]) -> usize {
+    looked.iter().take_while(|one| one.open.is_empty() && one.reach.is_some()).count()
+}
+
+/// Whether no frame behind these goes, whatever it is.
+fn is_enough(looked: &[Looked]) -> bool {
+    let whole = whole(looked);
+    let reach = looked[..whole].iter().filter_map(|one| one.reach).max().unwrap_or_default();
+    whole < looked.len() && looked.last().is_some_and(|last| last.sequence >= reach)
+}
+
 /// How many frames go with a proof, how many go, and the slots that go for that: as many as one parcel takes. `None`: none can go now.
 fn cut(looked: &[Looked], mut size: impl FnMut(Id, Slot) -> Result<u64, Error>) -> Result<Option<(usize, usize, Tail)>, Error> {
-    // Up to the first frame with slots that go in no range yet, or without a proof.
-    let whole = looked.iter().take_while(|one| one.open.is_empty() && one.reach.is_some()).count();
-    for count in (1..=whole).rev() {
+    for count in (1..=whole(looked)).rev() {
         let proven = looked[..count].iter().filter_map(|one| one.reach).max().unwrap_or_default();
         let end = looked.partition_point(|one| one.sequence <= proven);
         let all = looked[..end].last().is_some_and(|last| last.sequence >= proven);
@@ -202,6 +225,17 @@ mod tests {
         assert_eq!(taken(&frames, 1000), Some((2, 3, 5)));
         assert_eq!(taken(&frames[..2], 1000), Some((1, 2, 0)), "the last is not there yet");
         assert_eq!(taken(&frames[2..], 1000), None);
+    }
+
+    #[test]
+    fn no_more_is_read_than_what_may_change_what_goes() {
+        let frames = [looked(0, 10, 0), looked(1, 10, 0), looked(2, 10, 5), looked(3, 10, 5)];
+        assert!(!is_enough(&frames[..1]) && !is_enough(&frames[..2]), "the next one may be whole as well");
+        assert!(is_enough(&frames[..3]) && is_enough(&frames[2..3]));
+        let far = Looked { reach: Some(3), ..looked(1, 10, 0) };
+        let frames = [looked(0, 10, 0), far, looked(2, 10, 5), looked(3, 10, 5)];
+        assert!(!is_enough(&frames[..3]) && is_enough(&frames), "a proof speaks of one that is not read yet");
+        assert!(!is_enough(&[]));
     }
 
     #[test]

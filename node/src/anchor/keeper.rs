@@ -3,7 +3,7 @@
 //! One call, one synced batch. With a new shipment go the rows that say that its slots are no longer owed; with a settled one the level
 //! that readers see. The anchored slot of a process is the one before the first that is under way: shipments may settle in any order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use ao_arweave::driver::{KeepError, Keeper, Parcel, Remembered, Rows};
@@ -23,12 +23,33 @@ const PAGE: usize = 256;
 /// Is told of processes that are anchored up to a slot, after the rows say so.
 pub type Told = Arc<dyn Fn(Id, Slot) + Send + Sync>;
 
+/// What this node signed for shipments that are looked after: transactions, or items where services bring them. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Signed(Arc<Mutex<BTreeMap<u64, Vec<Id>>>>);
+
+impl Signed {
+    /// Whether it is one of them: then its slots are the pipeline's, which knows where they are.
+    pub fn has(&self, id: &Id) -> bool {
+        self.0.lock().values().any(|ids| ids.contains(id))
+    }
+
+    fn put(&self, shipment: &Shipment) {
+        let mut all = self.0.lock();
+        if matches!(shipment.stage, Stage::Done(_)) {
+            all.remove(&shipment.number);
+        } else {
+            all.insert(shipment.number, shipment.carriers.iter().map(|carrier| carrier.id).collect());
+        }
+    }
+}
+
 /// See the module.
 pub struct StoreKeeper {
     store: Arc<dyn Store>,
     told: Told,
     /// Slots of every shipment that is not settled.
     open: Mutex<BTreeMap<u64, Vec<Covered>>>,
+    signed: Signed,
 }
 
 fn failed(error: Error) -> KeepError {
@@ -38,7 +59,12 @@ fn failed(error: Error) -> KeepError {
 impl StoreKeeper {
     /// On this store.
     pub fn new(store: Arc<dyn Store>, told: Told) -> Self {
-        Self { store, told, open: Mutex::default() }
+        Self { store, told, open: Mutex::default(), signed: Signed::default() }
+    }
+
+    /// What was signed for the shipments that it remembers.
+    pub fn signed(&self) -> Signed {
+        self.signed.clone()
     }
 
     /// Every shipment that was remembered, oldest first, from this number on.
@@ -59,7 +85,7 @@ impl StoreKeeper {
 
     /// The rows that say that a parcel's slots are in a shipment.
     fn take(&self, batch: &mut WriteBatch, number: u64, parcel: &Parcel) -> Result<(), Error> {
-        let mut seen = BTreeSet::new();
+        let mut seen = HashSet::with_capacity(parcel.items.len());
         let items = parcel.items.iter().map(|item| item.id()).filter(|id| seen.insert(*id)).collect();
         schema::SHIPMENT_ITEMS.put(batch, &number, &ShipmentItemsRow { items });
         for item in &parcel.items {
@@ -179,6 +205,7 @@ impl Keeper for StoreKeeper {
             let Some(last) = page.last() else { break };
             next = last.number.saturating_add(1);
             for shipment in page.into_iter().filter(|shipment| !matches!(shipment.stage, Stage::Done(_))) {
+                self.signed.put(&shipment);
                 if !shipment.stage.is_settled() {
                     open.insert(shipment.number, shipment.bundle.covered.clone());
                 }
@@ -222,6 +249,7 @@ impl Keeper for StoreKeeper {
         self.store.write(batch, Durability::Synced).map_err(failed)?;
         *open = after;
         drop(open);
+        shipments.iter().for_each(|shipment| self.signed.put(shipment));
         levels.into_iter().for_each(|(process, slot)| (self.told)(process, slot));
         Ok(())
     }

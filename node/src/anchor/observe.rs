@@ -7,38 +7,61 @@
 //! Owns the level of processes that others order, and up to where their logs need nobody else to anchor them. Those of own ones follow from
 //! the pipeline ([`super::keeper`]). Refuses to write anything else.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ao_arweave::client::{Client, Header, signed_data};
 use ao_arweave::pipeline::Known;
 use ao_arweave::records::{FramesRecord, RangeRecord, Record};
 use ao_arweave::recover::seek::{self, Sought};
-use ao_storage::schema::{self, AnchorChainRow, AnchorHead, FrameKey, ScheduleRow};
-use ao_storage::{Direction, Durability, Error, Store, WriteBatch};
-use ao_types::bundle::Bundle;
+use ao_storage::schema::{self, AnchorChainRow, AnchorHead, FrameKey};
+use ao_storage::{Durability, Error, Store, WriteBatch};
+use ao_types::bundle::{Bundle, BundleEntry};
 use ao_types::{Address, DataItem, Id, NetworkId, Profile, Slot};
 use bytes::Bytes;
 
-use super::keeper::Told;
+use super::keeper::{Signed, Told};
+use super::log::Log;
 use super::results::hashes;
 use crate::limits::{OBSERVE_BLOCKS, OBSERVE_FIRST_BLOCKS, OBSERVE_HITS_MAX, OBSERVE_TRIES_MAX, OBSERVED_MAX};
 
-/// Rows of a log read together, each with an assignment of about a kilobyte.
-const LOG_PAGE: usize = 64;
+/// Items of the store that are compared together, and so are in memory together,
+const ITEMS: usize = 16;
+/// or fewer, if they have so many bytes.
+const ITEMS_BYTES: usize = 1 << 20;
 
 /// Something of a log that is on Arweave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     /// Slots of a process, with their record.
-    Slots { process: Id, from: Slot, to: Slot, record: Id, results: (Slot, u64) },
+    Slots {
+        /// Whose.
+        process: Id,
+        /// The first.
+        from: Slot,
+        /// The last.
+        to: Slot,
+        /// The record's item.
+        record: Id,
+        /// Of so many slots from this one on the hashes of results are there, and are those of here.
+        results: (Slot, u64),
+    },
     /// Frames of a scheduler, with their record.
-    Frames { chain: (Address, u64), from: u64, next: u64, record: Id },
+    Frames {
+        /// Scheduler and tenure.
+        chain: (Address, u64),
+        /// Sequence of the first.
+        from: u64,
+        /// Sequence behind the last.
+        next: u64,
+        /// The record's item.
+        record: Id,
+    },
 }
 
 /// What a bundle came to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// What is there and is what stands here.
     pub parts: Vec<Part>,
     /// It names what is not here yet: worth another look.
@@ -65,6 +88,8 @@ pub struct Observer {
     own: Address,
     /// Every scheduler of the network: who may bring something.
     schedulers: Arc<BTreeSet<Address>>,
+    /// Transactions of this node's pipeline: they are not fetched again for what it knows itself.
+    signed: Signed,
     confirmations: u64,
     told: Told,
     /// The first height whose transactions are not known; `None` before the first look.
@@ -82,12 +107,12 @@ impl Observer {
         client: Client,
         store: Arc<dyn Store>,
         network: NetworkId,
-        (own, schedulers): (Address, Arc<BTreeSet<Address>>),
+        (own, schedulers, signed): (Address, Arc<BTreeSet<Address>>, Signed),
         confirmations: u64,
         told: Told,
     ) -> Self {
         let (span, observed) = (OBSERVE_BLOCKS, BTreeMap::new());
-        Self { client, store, network, own, schedulers, confirmations, told, next: None, span, observed, early: Vec::new() }
+        Self { client, store, network, own, schedulers, signed, confirmations, told, next: None, span, observed, early: Vec::new() }
     }
 
     /// The first slot of a process that nobody is known to have brought to Arweave, deep or not.
@@ -115,7 +140,7 @@ impl Observer {
             // Where nobody answers nothing is known of these heights.
             if sought.answered > 0 {
                 let mut all = true;
-                for id in sought.carriers {
+                for id in sought.carriers.into_iter().filter(|id| !self.signed.has(id)) {
                     // Those without room are asked for again when there is some: nothing is passed over.
                     all &= self.observed.len() < OBSERVED_MAX || self.observed.contains_key(&id);
                     if all {
@@ -289,22 +314,20 @@ impl<'s> Rows<'s> {
     }
 }
 
-/// Records in a bundle that name what stands here, of processes that others order.
-pub(crate) fn compare(store: &dyn Store, own: &Address, schedulers: &BTreeSet<Address>, bytes: Bytes) -> Result<Reading, Error> {
+/// Records in a bundle that name what stands here, of processes that others than `own` order; records are those of `schedulers`.
+///
+/// # Errors
+/// The store's.
+pub fn compare(store: &dyn Store, own: &Address, schedulers: &BTreeSet<Address>, bytes: Bytes) -> Result<Reading, Error> {
     let mut reading = Reading::default();
     // Whoever pays may tag what he likes.
     let Ok(bundle) = Bundle::parse(bytes, Profile::Archive) else { return Ok(reading) };
-    let items: BTreeMap<Id, DataItem> =
-        bundle.entries().filter_map(|entry| Some((entry.id, bundle.item(&entry, Profile::Archive).ok()?))).collect();
-    for (id, item) in &items {
-        let record = Record::read(item);
-        // Recovery goes by its name later on: it must be one whose signature holds, by somebody of the network.
-        if record.is_none() || !schedulers.contains(&item.address()) || item.clone().verify().is_err() {
-            continue;
-        }
+    let there = There { places: bundle.entries().map(|entry| (entry.id, entry)).collect(), bundle: &bundle };
+    for entry in bundle.entries() {
+        let Some((id, record)) = there.record(&entry, schedulers) else { continue };
         let stands = match record {
-            Some(Ok(Record::Range(range))) => of_range(store, own, &items, *id, &range)?,
-            Some(Ok(Record::Frames(frames))) if frames.scheduler != *own => of_frames(store, *id, &frames)?,
+            Record::Range(range) => of_range(store, own, &there, id, &range)?,
+            Record::Frames(frames) if frames.scheduler != *own => of_frames(store, id, &frames)?,
             _ => continue,
         };
         match stands {
@@ -316,6 +339,46 @@ pub(crate) fn compare(store: &dyn Store, own: &Address, schedulers: &BTreeSet<Ad
     Ok(reading)
 }
 
+/// What is in a bundle. Nothing of it is parsed that is not asked for: what equals a row of the store is what that row is.
+struct There<'b> {
+    bundle: &'b Bundle,
+    places: HashMap<Id, BundleEntry>,
+}
+
+impl There<'_> {
+    /// The bytes that the table calls so.
+    fn bytes(&self, id: &Id) -> Option<Bytes> {
+        self.bundle.bytes_of(self.places.get(id)?)
+    }
+
+    /// Whether what the table calls so are these bytes.
+    fn is(&self, id: &Id, bytes: &Bytes) -> bool {
+        self.bytes(id).is_some_and(|found| found == bytes)
+    }
+
+    /// An item with that id, whose signature holds.
+    fn holds(&self, id: &Id) -> bool {
+        let item = self.places.get(id).and_then(|entry| self.bundle.item(entry, Profile::Archive).ok());
+        item.is_some_and(|item| item.verify().is_ok())
+    }
+
+    /// A record by somebody of the network. Recovery goes by its name later on: it must be one whose signature holds.
+    fn record(&self, entry: &BundleEntry, schedulers: &BTreeSet<Address>) -> Option<(Id, Record)> {
+        // One that the table names twice is looked at once.
+        if self.places.get(&entry.id).is_none_or(|last| last.index != entry.index) {
+            return None;
+        }
+        // Few are, and hashes cost more than a look at the tags.
+        let bytes = self.bundle.bytes_of(entry)?;
+        if !Record::is_said(&DataItem::tags_in(&bytes, Profile::Archive).ok()?) {
+            return None;
+        }
+        let item = self.bundle.item(entry, Profile::Archive).ok()?;
+        let record = Record::read(&item)?.ok()?;
+        (schedulers.contains(&item.address()) && item.verify().is_ok()).then_some((entry.id, record))
+    }
+}
+
 /// Whether what a record names is what stands here.
 enum Stands {
     Here(Part),
@@ -324,7 +387,7 @@ enum Stands {
     No,
 }
 
-fn of_range(store: &dyn Store, own: &Address, items: &BTreeMap<Id, DataItem>, record: Id, range: &RangeRecord) -> Result<Stands, Error> {
+fn of_range(store: &dyn Store, own: &Address, there: &There<'_>, record: Id, range: &RangeRecord) -> Result<Stands, Error> {
     match schema::PROCESSES.get(store, &range.process)? {
         None => return Ok(Stands::NotYet),
         Some(row) if row.scheduler == own.to_string() => return Ok(Stands::No),
@@ -333,24 +396,25 @@ fn of_range(store: &dyn Store, own: &Address, items: &BTreeMap<Id, DataItem>, re
     if schema::CONFIRMED.get(store, &range.process)?.is_none_or(|confirmed| confirmed < range.to()) {
         return Ok(Stands::NotYet);
     }
-    let mut log = Log { store, process: range.process, next: range.from, rows: VecDeque::new() };
+    let mut log = Log::new(store, range.process, range.from, range.to());
+    let (mut ids, mut bytes) = (Vec::with_capacity(ITEMS), 0_usize);
     for (item, assignment) in &range.slots {
         let Some(row) = log.next()? else { return Ok(Stands::NotYet) };
-        let same = |id: &Id, bytes: &Bytes| items.get(id).is_some_and(|found| found.as_bytes() == bytes);
-        if row.item != *item || row.assignment_id != *assignment || !same(assignment, &row.assignment) {
+        if row.item != *item || row.assignment_id != *assignment || !there.is(assignment, &row.assignment) {
             return Ok(Stands::No);
         }
-        let there = match (schema::ITEMS.get(store, item)?, items.get(item)) {
-            (Some(bytes), Some(_)) => same(item, &bytes),
-            // Not kept any more: its signature says that it is the one.
-            (None, Some(found)) => found.clone().verify().is_ok_and(|found| found.id() == *item),
-            // Of a form that only Arweave itself has: it is there already, and goes into no bundle.
-            (Some(bytes), None) => DataItem::parse(bytes, Profile::Strict).is_err(),
-            (None, None) => false,
-        };
-        if !there {
-            return Ok(Stands::No);
+        ids.push(*item);
+        bytes = bytes.saturating_add(there.places.get(item).map_or(ITEMS_BYTES, |entry| entry.size));
+        if ids.len() >= ITEMS || bytes >= ITEMS_BYTES {
+            if !are_there(store, there, &ids)? {
+                return Ok(Stands::No);
+            }
+            ids.clear();
+            bytes = 0;
         }
+    }
+    if !are_there(store, there, &ids)? {
+        return Ok(Stands::No);
     }
     // As far as they are what was computed here: others are left to whoever writes next.
     let here = hashes(store, &range.process, range.results.0, range.results.1.len())?;
@@ -359,25 +423,21 @@ fn of_range(store: &dyn Store, own: &Address, items: &BTreeMap<Id, DataItem>, re
     Ok(Stands::Here(Part::Slots { process: range.process, from: range.from, to: range.to(), record, results }))
 }
 
-/// Rows of a log, one after another: found once a page, not once each.
-struct Log<'s> {
-    store: &'s dyn Store,
-    process: Id,
-    next: Slot,
-    rows: VecDeque<((Id, Slot), ScheduleRow)>,
-}
-
-impl Log<'_> {
-    /// The next slot's, if it is here.
-    fn next(&mut self) -> Result<Option<ScheduleRow>, Error> {
-        if self.rows.is_empty() {
-            let (from, to) = ((self.process, self.next), (self.process, Slot(u64::MAX)));
-            self.rows = schema::SCHEDULE.range(self.store, &from, &to, Direction::Forward, LOG_PAGE)?.into();
+/// Whether these items are in the bundle, as they are here.
+fn are_there(store: &dyn Store, there: &There<'_>, ids: &[Id]) -> Result<bool, Error> {
+    for (id, kept) in ids.iter().zip(schema::ITEMS.get_many(store, ids)?) {
+        let whole = match kept {
+            Some(bytes) if there.places.contains_key(id) => there.is(id, &bytes),
+            // Of a form that only Arweave itself has: it is there already, and goes into no bundle.
+            Some(bytes) => DataItem::parse(bytes, Profile::Strict).is_err(),
+            // Not kept any more: its signature says that it is the one.
+            None => there.holds(id),
+        };
+        if !whole {
+            return Ok(false);
         }
-        let Some(((_, slot), row)) = self.rows.pop_front() else { return Ok(None) };
-        let expected = std::mem::replace(&mut self.next, slot.next());
-        Ok((slot == expected).then_some(row))
     }
+    Ok(true)
 }
 
 /// Frames count as far as they are here and came with their proofs; those behind come again with theirs.

@@ -1,6 +1,7 @@
 //! What a client of Arweave needs of this machine: the clock, chance for its pauses, and somebody who counts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ao_arweave::client::fetch::FetchError;
 use ao_arweave::client::{Client, Surroundings};
@@ -10,12 +11,23 @@ use crate::metrics::Metrics;
 use crate::metrics::labels::Asking;
 use crate::shell::Now;
 
-/// The clock of a node or command, and chance of the system.
+/// The clock of a node or command, and chance that the system gave once.
 pub(super) struct Outside {
     /// What time it is.
-    pub clock: Now,
+    clock: Now,
     /// Counts requests; a command that ends has none.
-    pub metrics: Option<Metrics>,
+    metrics: Option<Metrics>,
+    /// Every request takes a number of it, to spread pauses: nothing depends on nobody guessing it.
+    chance: AtomicU64,
+}
+
+impl Outside {
+    pub fn new(clock: Now, metrics: Option<Metrics>) -> Self {
+        let mut bytes = [0; 8];
+        // Without entropy pauses are not spread between nodes, and nothing else is different.
+        drop(crate::datadir::entropy(&mut bytes));
+        Self { clock, metrics, chance: AtomicU64::new(u64::from_be_bytes(bytes)) }
+    }
 }
 
 impl Surroundings for Outside {
@@ -24,10 +36,11 @@ impl Surroundings for Outside {
     }
 
     fn chance(&self) -> u32 {
-        let mut bytes = [0; 4];
-        // Without entropy pauses are not spread, and nothing else is different.
-        drop(crate::datadir::entropy(&mut bytes));
-        u32::from_be_bytes(bytes)
+        // SplitMix64: a counter, mixed.
+        let mut mixed = self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
     }
 
     fn asked(&self, endpoint: &str, health: Health, took_ms: u64) {
@@ -59,5 +72,21 @@ pub fn reader(gateways: &[String], clock: Now) -> Result<Client, FetchError> {
 /// # Errors
 /// The system gives no HTTP client.
 pub fn loader(gateways: &[String], schedulers: &[String], clock: Now) -> Result<Client, FetchError> {
-    Client::reader(gateways, schedulers, Arc::new(Outside { clock, metrics: None }))
+    Client::reader(gateways, schedulers, Arc::new(Outside::new(clock, None)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ao_consensus::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn pauses_are_spread() {
+        let outside = Outside::new(Arc::new(|| Timestamp(7)), None);
+        let numbers: BTreeSet<u32> = (0..64).map(|_| outside.chance()).collect();
+        assert!(numbers.len() > 60 && numbers.iter().any(|n| *n < 1 << 31) && numbers.iter().any(|n| *n >= 1 << 31), "{numbers:?}");
+    }
 }

@@ -1,36 +1,33 @@
 //! Hashes of the results of a process, in order of its slots.
 
-use ao_storage::schema::{self, EvaluationKey};
-use ao_storage::{Direction, Error, Store};
+use ao_storage::schema::{self, EvaluationKey, EvaluationRow};
+use ao_storage::{Error, Store};
 use ao_types::{Id, ResultHash, Slot};
-
-/// Rows read together: a result may be large.
-const PAGE: usize = 16;
 
 /// Hashes from this slot on, of slots that follow on each other, `max` at most. Those of cron messages are no part of a log.
 ///
 /// # Errors
 /// The store's.
 pub fn hashes(store: &dyn Store, process: &Id, from: Slot, max: usize) -> Result<Vec<ResultHash>, Error> {
-    let key = |slot, cron| EvaluationKey { process: *process, slot, cron };
-    let (mut found, mut next, end) = (Vec::new(), key(from, 0), key(Slot(u64::MAX), u32::MAX));
-    while found.len() < max {
-        let page = schema::EVALUATIONS.range(store, &next, &end, Direction::Forward, PAGE)?;
-        let Some((last, _)) = page.last() else { break };
-        next = key(last.slot, last.cron.saturating_add(1));
-        for (at, row) in page.into_iter().filter(|(at, _)| at.cron == 0) {
-            if at.slot.0 != from.0.saturating_add(found.len() as u64) || found.len() == max {
-                return Ok(found);
-            }
-            found.push(row.result_hash);
-        }
+    let mut found = Vec::new();
+    if max == 0 {
+        return Ok(found);
     }
+    let key = |slot, cron| EvaluationKey { process: *process, slot, cron };
+    let (from, end) = (key(from, 0), key(Slot(u64::MAX), u32::MAX));
+    // A result may be large, and its hash is all that is wanted of it.
+    schema::EVALUATIONS.visit(store, (&from, &end), EvaluationRow::result_hash_of, |at, hash| {
+        let next = from.slot.0.saturating_add(found.len() as u64);
+        if at.cron == 0 && at.slot.0 == next {
+            found.push(hash);
+        }
+        found.len() < max && (at.cron != 0 || at.slot.0 == next)
+    })?;
     Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
-    use ao_storage::schema::EvaluationRow;
     use ao_storage::{Durability, MemoryStore, WriteBatch};
     use bytes::Bytes;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_arweave::driver::{Keeper as _, Parcel, Rows, Standing};
-use ao_arweave::pipeline::{Budget, Bundle, Place, Shipment, Spent, Stage};
+use ao_arweave::pipeline::{Budget, Bundle, Carrier, Place, Shipment, Spent, Stage};
 use ao_arweave::records::Record;
 use ao_storage::{Direction, Store, schema};
 use ao_types::{Id, NetworkId, Signer as _, Slot, Verified, Wallet};
@@ -141,6 +141,33 @@ async fn a_process_is_anchored_up_to_the_first_slot_that_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_this_node_signed_is_known_to_be_its_own_as_long_as_it_is_looked_after() {
+    let rig = Rig::start();
+    process_with(&rig, 1).await;
+    let (keeper, parcel) = (keeper_of(&rig), collector(&rig.store).collect(LATER).unwrap().parcel.unwrap());
+    let carrier = |n: u8| Carrier { id: Id([n; 32]), head: Bytes::new(), anchor_height: 1, reward: 1, signed_ms: 1, taken: true };
+    let nothing = Parcel { items: Vec::new(), records: Vec::new(), covered: Vec::new(), since_ms: 0 };
+    let remember = |stage, carriers: &[u8], parcel: Option<&Parcel>| {
+        let of = Shipment { carriers: carriers.iter().copied().map(carrier).collect(), ..shipment(1, &nothing, stage) };
+        keeper.remember(Rows { shipments: vec![of], parcel: parcel.map(|parcel| (1, parcel)), ..Rows::default() }).unwrap();
+    };
+    let (signed, ids) = (keeper.signed(), [1, 2, 3].map(|n| Id([n; 32])));
+    remember(Stage::Bundled, &[], Some(&parcel));
+    assert_eq!(ids.map(|id| signed.has(&id)), [false; 3], "nothing is signed yet");
+    remember(Stage::Posted, &[1], None);
+    remember(Stage::Seen, &[1, 2], None);
+    assert_eq!(ids.map(|id| signed.has(&id)), [true, true, false], "the first may turn out to be mined after all");
+    // A second life knows it before it is asked.
+    let again = keeper_of(&rig);
+    again.load().unwrap();
+    assert_eq!(ids.map(|id| again.signed().has(&id)), [true, true, false]);
+    let Stage::Settled(place, _) = settled() else { panic!("settled is settled") };
+    remember(Stage::Done(place), &[1, 2], None);
+    assert_eq!(ids.map(|id| signed.has(&id)), [false; 3], "nobody looks after it any more");
+    rig.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_schedulers_process_is_not_ours_to_anchor() {
     let rig = Rig::start();
     process_with(&rig, 1).await;
@@ -186,6 +213,15 @@ async fn what_others_wrote_counts_only_where_it_is_what_stands_here() {
     theirs.push(Record::Range(range.clone()).item(&NETWORK).unwrap().sign(&stranger).unwrap());
     let foreign = compare(&*rig.store, &stranger.address(), &nobody, ao_types::bundle::build(&theirs)).unwrap();
     assert_eq!((foreign.parts.len(), foreign.again), (0, false), "others cost one look");
+    // The table calls other bytes by an item's name, or the record twice.
+    let mut wrong = ao_types::bundle::build(&items).to_vec();
+    let table = 32 + 64 * items.len();
+    let end = table + items.iter().take(3).map(|item| item.as_bytes().len()).sum::<usize>();
+    wrong[end - 1] ^= 1;
+    let reading = compare(&*rig.store, &stranger.address(), &network, wrong.into()).unwrap();
+    assert_eq!((reading.parts.len(), reading.again), (0, false), "one bit of an assignment is another");
+    let twice = [items.clone(), items[items.len() - 1..].to_vec()].concat();
+    assert_eq!(read(&twice, &stranger), (1, false));
     assert_eq!(forged(|range| range.slots.swap(1, 2)), (0, false));
     assert_eq!(forged(|range| range.from = Slot(1)), (0, true), "of a slot that is not here yet nobody knows");
     assert_eq!(forged(|range| range.process = Id([3; 32])), (0, true));
