@@ -128,9 +128,8 @@ async fn read(response: Response, max: usize) -> Result<Answer, FetchError> {
     if response.content_length().is_some_and(|length| length > max as u64) {
         return Err(FetchError::TooLarge { max });
     }
-    let announced = response.content_length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    let body = BytesMut::with_capacity(announced.min(max).min(ANNOUNCED_BYTES_MAX));
-    let (mut stream, mut body) = (response.bytes_stream(), body);
+    let mut body = BytesMut::with_capacity(room(response.content_length(), max));
+    let mut stream = response.bytes_stream();
     while let Some(piece) = stream.next().await {
         let piece = piece.map_err(|error| transport(&error))?;
         if body.len() + piece.len() > max {
@@ -139,6 +138,11 @@ async fn read(response: Response, max: usize) -> Result<Answer, FetchError> {
         body.extend_from_slice(&piece);
     }
     Ok(Answer { status, body: body.freeze(), retry_after_ms, html })
+}
+
+/// Bytes that there is room for before the first one has come. To announce many costs a server nothing.
+fn room(announced: Option<u64>, max: usize) -> usize {
+    announced.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX)).min(max).min(ANNOUNCED_BYTES_MAX)
 }
 
 /// Only the form in seconds: the other one would need a clock, and is bounded by a minute anyway.
@@ -153,4 +157,15 @@ fn transport(error: &reqwest::Error) -> FetchError {
         cause = inner;
     }
     FetchError::Transport(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_announces_much_gets_no_more_room_than_a_bundle_needs() {
+        assert_eq!((room(None, 100), room(Some(7), 100), room(Some(700), 100)), (0, 7, 100));
+        assert_eq!(room(Some(u64::MAX), usize::MAX), ANNOUNCED_BYTES_MAX);
+    }
 }
