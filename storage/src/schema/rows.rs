@@ -419,7 +419,7 @@ pub struct AnchorSpentRow {
 
 postcard_rows! {
     EvaluationRow = EVALUATION_VERSION, AnchorHead = 1, AnchorChainRow = 1, ShipmentItemsRow = 1, AnchorSpentRow = 1, PrunedRow = 1, LoadedRow = 1,
-    ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1,  EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
+    ItemRow = 1, ProcessRow = 1, Head = 1, ScheduleRow = 1, EvaluationHead = 1, OutboxRow = 1, PushedRow = 1,
     MonitorRow = 1, CheckpointRow = 1, BackfillRow = 1, BlockRow = 1, FrameRow = 2, AccountRow = 1, DevGenesisRow = 1,
     CertifiedStateRow = 1, AnchoredStateRow = 1,
 }
