@@ -26,7 +26,7 @@ use super::effect::Effect;
 use super::input::{Place, ProcessFacts, Received, RecoveredChain};
 use super::{Core, Mode, Room, Unconfirmed, ingest};
 use crate::limits::{FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX, FRAMES_UNCONFIRMED_MAX};
-use crate::network::seam::{Held, Judge, Order, Verdict};
+use crate::network::seam::{Held, Judge, Order, Verdict, Way};
 
 /// A chain of another scheduler.
 #[derive(Debug)]
@@ -251,8 +251,9 @@ impl Core {
         let contents = if fork { Contents::Unknown } else { Contents::Unlawful(refusal) };
         let given =
             Given { header: Arc::new(received.header), facts: Facts { contents, durable: false }, from: Some(received.from.clone()) };
-        // What a scheduler signs it answers for. Others hand a frame on when its signatures hold, before they know whether it is lawful.
-        if !fork && self.origin.peer_of(&given.header.chain.scheduler) == Some(&received.from) {
+        // What a scheduler signs it answers for, and what anybody keeps.
+        let knew = received.way == Way::Asked || self.origin.peer_of(&given.header.chain.scheduler) == Some(&received.from);
+        if !fork && knew {
             penalise(received.from, Offence::Unlawful, out);
         }
         self.engine_input(now, ao_consensus::Input::Frame(Box::new(given)), out);

@@ -131,12 +131,14 @@ pub struct Held {
 #[derive(Debug)]
 pub enum Arrival {
     /// A whole frame, gossiped or fetched: canonical bytes of [`ao_consensus::frame::WireFrame`], at most a header and a payload of the
-    /// greatest size. Or its header alone, where the place is taken: it may be another one. Hostile.
+    /// greatest size; or its header. Hostile.
     Frame {
         /// Who handed it on.
         from: PeerId,
         /// The bytes.
         bytes: Bytes,
+        /// How it came.
+        way: Way,
         /// Where the verdict goes, if gossip waits for one.
         judge: Judge,
     },
@@ -207,6 +209,17 @@ pub enum Verdict {
     Ignore,
     /// Wrong, and whoever forwarded it could have known.
     Reject,
+}
+
+/// How a frame came, and so what whoever it came from knew of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It was asked for: whoever gave it keeps it, and so has found it lawful.
+    Asked,
+    /// It was handed on when its signatures held, before anybody judged it.
+    Gossip,
+    /// The same, its header alone, because the place is taken: it may be another one.
+    Header,
 }
 
 /// Takes one verdict. Dropped without one, it says [`Verdict::Ignore`].

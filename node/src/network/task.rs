@@ -20,7 +20,7 @@ use super::limits::{ARRIVALS_MAX, CLOCK_AHEAD_TOLD_MS, CLOCK_TOLD_EVERY, HEARD_M
 use super::message::{Direct, Tip};
 use super::peers::PeersFile;
 use super::said::Said;
-use super::seam::{Arrival, Doorway, ForwardId, Judge, Load, Order, Verdict};
+use super::seam::{Arrival, Doorway, ForwardId, Judge, Load, Order, Verdict, Way};
 use super::servers::Servers;
 use super::spread::{self, Spread};
 use super::sync::{self, Sync};
@@ -360,7 +360,7 @@ impl Task {
                 refused.try_send(Refused { peer: from, chain }).ok();
             }
         });
-        self.arrive(Arrival::Frame { from: names::to_types(&from), bytes, judge });
+        self.arrive(Arrival::Frame { from: names::to_types(&from), bytes, way: Way::Asked, judge });
     }
 
     /// Hands over what was asked for; keeps it for a while if there is no room.

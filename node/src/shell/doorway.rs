@@ -70,7 +70,7 @@ impl Doorway for Node {
         };
         let Some(place) = Place::take(&shared.doors.checked, FRAMES_WAITING_MAX) else { return Err(Box::new(task)) };
         let task = match task {
-            Arrival::Frame { from, bytes, judge } => Task::Frame { from, bytes, judge, place: Some(place) },
+            Arrival::Frame { from, bytes, way, judge } => Task::Frame { from, bytes, way, judge, place: Some(place) },
             Arrival::Evidence { from, bytes, judge } => Task::Evidence { from, bytes, judge, place: Some(place) },
             Arrival::Item { bytes, .. } => Task::Wanted { bytes, place: Some(place) },
             Arrival::Location { from, bytes } => Task::Location { from, bytes, place: Some(place) },
@@ -121,7 +121,7 @@ fn submission(shared: &Shared, load: Load, reply: Replier) {
 /// Checks what came from outside, on a worker.
 pub fn take(shared: &Shared, task: Task) -> Option<Task> {
     let (taken, place) = match task {
-        Task::Frame { from, bytes, judge, place } => (frames::take_frame(&shared.verifier, from, &bytes, judge), place),
+        Task::Frame { from, bytes, way, judge, place } => (frames::take_frame(&shared.verifier, from, &bytes, way, judge), place),
         Task::Evidence { from, bytes, judge, place } => (frames::take_evidence(&shared.verifier, from, &bytes, judge), place),
         Task::Location { from, bytes, place } => (hosts::take(&shared.verifier, from, bytes), place),
         task => return Some(task),

@@ -24,7 +24,7 @@ use super::facts::{self, Looked};
 use super::verify::{Verifier, indexed};
 use crate::core::input::{Facts, Input, Origin, Place, Received, Spawn, Submission};
 use crate::limits::EVIDENCE_OF_ONE_MAX;
-use crate::network::seam::{Judge, Verdict};
+use crate::network::seam::{Judge, Verdict, Way};
 
 /// The most bytes that a whole frame can have.
 pub const FRAME_WIRE_BYTES_MAX: usize = HEADER_BYTES_MAX + FRAME_SIGNATURE_BYTES_MAX + PAYLOAD_BYTES_ALONE_MAX;
@@ -56,8 +56,8 @@ impl From<Error> for Worthless {
 
 /// A frame: decoded, checked, looked up. The verdict is said as soon as signatures and roots hold: whether it follows from the frames
 /// before it is no reason to keep it from others.
-pub fn take_frame(verifier: &Verifier, from: PeerId, bytes: &Bytes, judge: Judge) -> Taken {
-    match frame(verifier, &from, bytes) {
+pub fn take_frame(verifier: &Verifier, from: PeerId, bytes: &Bytes, way: Way, judge: Judge) -> Taken {
+    match frame(verifier, &from, bytes, way) {
         Ok(input) => {
             judge.say(Verdict::Accept);
             Taken { input: Some(input), penalty: None }
@@ -114,7 +114,7 @@ fn evidence(verifier: &Verifier, bytes: &Bytes) -> Result<Evidence, Worthless> {
     Ok(evidence)
 }
 
-fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Worthless> {
+fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes, way: Way) -> Result<Input, Worthless> {
     let malformed = |_| Worthless::Wrong(Offence::Malformed);
     if bytes.len() > FRAME_WIRE_BYTES_MAX {
         return Err(Worthless::Wrong(Offence::Flood));
@@ -135,11 +135,15 @@ fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Wor
         // Of the own chain too: it may be the one node that somebody with a copy of its wallet talks to.
         return second(verifier, from, &row, raw);
     }
-    // An own frame that comes back is nobody's fault; of a header by itself nothing is known but its place, which is free.
-    if own || payload.is_empty() {
+    // An own frame that comes back is nobody's fault.
+    if own {
         return Err(Worthless::Known);
     }
     let header = raw.verify().map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
+    // The place became free meanwhile: its body comes when it is asked for.
+    if way == Way::Header {
+        return Err(Worthless::Known);
+    }
     let body = Body::read_payload(&header, &payload).map_err(malformed)?;
     let contents = body.contents(&|_| false).map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
     let read = contents.assignments.into_iter().map(Read::of).collect::<Result<Vec<_>, _>>();
@@ -151,7 +155,7 @@ fn frame(verifier: &Verifier, from: &PeerId, bytes: &Bytes) -> Result<Input, Wor
         let item = item.map_err(|_| Worthless::Wrong(Offence::BadSignature))?;
         items.insert(item.id(), item);
     }
-    let parts = Parts { from: from.clone(), header, entries: body.entries, held: contents.held, read, items };
+    let parts = Parts { from: from.clone(), way, header, entries: body.entries, held: contents.held, read, items };
     Ok(Input::Received(Box::new(look_up(verifier, parts)?)))
 }
 
@@ -189,6 +193,7 @@ pub fn assigned(read: &Read) -> Assigned {
 /// A checked frame before its look-up.
 struct Parts {
     from: PeerId,
+    way: Way,
     header: SignedHeader,
     entries: Vec<Entry>,
     held: Vec<Id>,
@@ -198,13 +203,13 @@ struct Parts {
 
 /// Looks up everything around a frame again.
 pub fn again(verifier: &Verifier, received: Received) -> Result<Received, Error> {
-    let Received { from, header, entries, held, read, submissions, .. } = received;
+    let Received { from, way, header, entries, held, read, submissions, .. } = received;
     let items = submissions.into_iter().filter_map(|submission| submission.item).map(|item| (item.id(), item)).collect();
-    look_up(verifier, Parts { from, header, entries, held, read, items })
+    look_up(verifier, Parts { from, way, header, entries, held, read, items })
 }
 
 fn look_up(verifier: &Verifier, parts: Parts) -> Result<Received, Error> {
-    let Parts { from, header, entries, held, read, items } = parts;
+    let Parts { from, way, header, entries, held, read, items } = parts;
     let mut looked = Looked::from_now(&verifier.settled);
     let (mut submissions, mut lawful) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
     let (mut missing, mut brought) = (BTreeSet::new(), BTreeSet::new());
@@ -232,7 +237,7 @@ fn look_up(verifier: &Verifier, parts: Parts) -> Result<Received, Error> {
         submissions.push(submission);
     }
     let (assigned, missing) = (read.iter().map(assigned).collect(), missing.into_iter().collect());
-    Ok(Received { from, header, entries, held, assigned, read, submissions, lawful, missing, as_of: looked.as_of() })
+    Ok(Received { from, way, header, entries, held, assigned, read, submissions, lawful, missing, as_of: looked.as_of() })
 }
 
 fn submission(entry: &Entry, item: Option<Verified<DataItem>>, place: Place) -> Submission {

@@ -22,7 +22,7 @@ use crate::core::input::{Facts, Indexed, Input, Origin, Place, Received, Request
 use crate::error::{Code, Rejection};
 use crate::handle::AssignRequest;
 use crate::limits::{EXCLUDED_BYTES_MAX, EXCLUDED_MAX, ITEM_BYTES_MAX, MODULE_ITEM_BYTES_MAX};
-use crate::network::seam::{Judge, Load};
+use crate::network::seam::{Judge, Load, Way};
 
 /// What the pool can be asked.
 #[derive(Debug)]
@@ -72,6 +72,8 @@ pub enum Task {
         from: PeerId,
         /// As it came.
         bytes: Bytes,
+        /// How.
+        way: Way,
         /// Where the verdict goes.
         judge: Judge,
         /// Its place among what came from outside.

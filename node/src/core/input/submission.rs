@@ -10,6 +10,7 @@ use super::{Batch, Follow, RequestId, Term};
 use crate::core::cron::Point;
 use crate::error::Rejection;
 use crate::handle::AssignRequest;
+use crate::network::seam::Way;
 
 /// What becomes of a verified item.
 #[derive(Clone, Debug)]
@@ -94,6 +95,8 @@ pub enum Place {
 pub struct Received {
     /// Who handed it on.
     pub from: PeerId,
+    /// How it came.
+    pub way: Way,
     /// Header and scheduler's signature.
     pub header: SignedHeader,
     /// As the header's root says.

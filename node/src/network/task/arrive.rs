@@ -12,7 +12,7 @@ use crate::error::{Code, Rejection};
 use crate::network::items::Purpose;
 use crate::network::message::{Direct, Forward, Gossip, Piece, Place, encode_receipt};
 use crate::network::range::Authentic;
-use crate::network::seam::{Arrival, Judge, Load, Replier, Verdict};
+use crate::network::seam::{Arrival, Judge, Load, Replier, Verdict, Way};
 use crate::network::servers::Question;
 
 fn verdict(verdict: Verdict) -> ao_p2p::Verdict {
@@ -32,7 +32,7 @@ impl Task {
                 let Ok(raw) = RawHeader::read(&mut Reader::new(&bytes)) else { return judge.say(Verdict::Reject) };
                 match self.foreign(on, &raw) {
                     Some(said) => judge.say(said),
-                    None => self.may_arrive(Arrival::Frame { from: names::to_types(&from), bytes, judge }),
+                    None => self.may_arrive(Arrival::Frame { from: names::to_types(&from), bytes, way: Way::Gossip, judge }),
                 }
             }
             (Topic::Frames(_), Ok(Gossip::Header { header, holder })) => {
@@ -40,7 +40,8 @@ impl Task {
                     judge.say(said);
                 } else if self.sync.has(&header.header.chain, header.header.sequence) {
                     // The same again, or a second one for its place: a look into the store tells.
-                    self.may_arrive(Arrival::Frame { from: names::to_types(&from), bytes: header.encode().into(), judge });
+                    let (from, bytes) = (names::to_types(&from), header.encode().into());
+                    self.may_arrive(Arrival::Frame { from, bytes, way: Way::Header, judge });
                 } else {
                     judge.say(self.on_header(now, *header, from, holder));
                 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use super::world::{Dice, World};
 use super::*;
 use crate::error::Code;
-use crate::network::seam::{Arrival, ForwardId, Judge, Load, Order, Orders};
+use crate::network::seam::{Arrival, ForwardId, Judge, Load, Order, Orders, Way};
 use crate::shell::membership::Keeper;
 use crate::wiring::engines;
 
@@ -254,7 +254,7 @@ impl Cluster {
         match order {
             Order::Publish(frame) => {
                 let bytes = frame.to_wire().unwrap();
-                self.post_all(n, &|| Arrival::Frame { from: from.clone(), bytes: bytes.clone(), judge: Judge::nobody() });
+                self.post_all(n, &|| Arrival::Frame { from: from.clone(), bytes: bytes.clone(), way: Way::Gossip, judge: Judge::nobody() });
             }
             Order::Engine(To::All, bytes) => {
                 self.post_all(n, &|| Arrival::Engine { from: from.clone(), bytes: bytes.clone(), judge: Judge::nobody() })
@@ -306,7 +306,7 @@ impl Cluster {
         let Some(bytes) = frames::whole(&*self.worlds[from].store, key).unwrap() else { return false };
         let at = self.now.plus_ms(1 + self.dice.below(20) as u64);
         self.sent += 1;
-        let arrival = Arrival::Frame { from: peer(from), bytes, judge: Judge::nobody() };
+        let arrival = Arrival::Frame { from: peer(from), bytes, way: Way::Asked, judge: Judge::nobody() };
         self.parcels.insert((at, self.sent), (to, Parcel::Arrival(arrival)));
         true
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::cluster::{Cluster, peer, wallet};
 use super::network::{message, process, upload};
 use super::*;
-use crate::network::seam::{Arrival, Judge};
+use crate::network::seam::{Arrival, Judge, Way};
 
 /// Another frame of scheduler 0 for the place after its last one, as node `n` has it: `item` in the next slot.
 fn another_frame(cluster: &Cluster, n: usize, process: Id, item: &Verified<DataItem>) -> Bytes {
@@ -65,7 +65,7 @@ fn deceive(engine: &'static str, deceived: &[usize], seed: u64) -> (Cluster, [Ve
     let other = another_frame(&cluster, deceived[0], processes[0].id(), &told[1]);
     cluster.cut = deceived.iter().copied().collect();
     for n in deceived {
-        cluster.worlds[*n].arrive(Arrival::Frame { from: peer(0), bytes: other.clone(), judge: Judge::nobody() });
+        cluster.worlds[*n].arrive(Arrival::Frame { from: peer(0), bytes: other.clone(), way: Way::Gossip, judge: Judge::nobody() });
     }
     cluster.worlds[0].submit(&told[0], false);
     cluster.run_for(3_000);

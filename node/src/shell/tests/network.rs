@@ -11,7 +11,7 @@ use super::rig::setup;
 use super::*;
 use crate::error::Code;
 use crate::handle::Accepted;
-use crate::network::seam::{Arrival, Judge, Order};
+use crate::network::seam::{Arrival, Judge, Order, Way};
 
 const ENGINES: [&str; 3] = ["solo", "attest", "bft"];
 
@@ -281,8 +281,8 @@ fn second_header(listener: usize, whole: bool) {
     let mut wire = WireFrame::decode(&bytes).unwrap();
     wire.header.header.block_id[0] ^= 1;
     wire.header.signature = FrameSignature::sign(&wire.header.header.id(), &wallet(0)).unwrap();
-    let bytes = if whole { wire.encode() } else { wire.header.encode() };
-    let arrival = Arrival::Frame { from: peer(2), bytes: bytes.into(), judge: Judge::nobody() };
+    let (bytes, way) = if whole { (wire.encode(), Way::Gossip) } else { (wire.header.encode(), Way::Header) };
+    let arrival = Arrival::Frame { from: peer(2), bytes: bytes.into(), way, judge: Judge::nobody() };
     cluster.worlds[listener].arrive(arrival);
     cluster.settle();
     for world in &cluster.worlds {
@@ -331,7 +331,7 @@ fn a_stranger_that_contradicts_itself_fills_no_node() {
 }
 
 #[test]
-fn a_frame_that_breaks_a_rule_is_refused_and_costs_its_scheduler_if_that_sends_it() {
+fn a_frame_that_breaks_a_rule_is_refused_and_costs_who_could_have_known() {
     let mut cluster = Cluster::new("attest", 4, 10);
     upload(&mut cluster, 0);
     let spawn = process(&cluster, 0, 1);
@@ -356,13 +356,17 @@ fn a_frame_that_breaks_a_rule_is_refused_and_costs_its_scheduler_if_that_sends_i
     let signature = FrameSignature::sign(&built.id, &wallet(0)).unwrap();
     let header = ao_consensus::RawHeader { header: built.frame.header, signature };
     let bytes = Bytes::from(WireFrame { header, body }.encode());
+    let arrives = |cluster: &mut Cluster, from: usize, way: Way| {
+        cluster.worlds[1].arrive(Arrival::Frame { from: peer(from), bytes: bytes.clone(), way, judge: Judge::nobody() });
+        cluster.settle();
+    };
     // Its signatures hold: whoever only hands it on is not to blame.
-    cluster.worlds[1].arrive(Arrival::Frame { from: peer(2), bytes: bytes.clone(), judge: Judge::nobody() });
-    cluster.settle();
+    arrives(&mut cluster, 2, Way::Gossip);
     assert_eq!((cluster.penalties.len(), cluster.worlds[1].log(spawn.id()).len()), (0, 1), "{:?}", cluster.penalties);
-    cluster.worlds[1].arrive(Arrival::Frame { from: peer(0), bytes, judge: Judge::nobody() });
-    cluster.settle();
-    assert_eq!(cluster.penalties, vec![(peer(0), 1)]);
+    arrives(&mut cluster, 0, Way::Gossip);
+    assert_eq!(cluster.penalties, vec![(peer(0), 1)], "its scheduler is");
+    arrives(&mut cluster, 2, Way::Asked);
+    assert_eq!(cluster.penalties[1..], [(peer(2), 1)], "and so is whoever keeps it and gives it to who asks");
     assert_eq!(cluster.worlds[1].log(spawn.id()).len(), 1);
     assert!(cluster.worlds[1].faults[0].contains("slot 0"), "{:?}", cluster.worlds[1].faults);
 }
@@ -397,7 +401,7 @@ fn forged_certificates_fill_no_node() {
         let header = ao_consensus::RawHeader { header: built.frame.header, signature };
         let bytes = Bytes::from(WireFrame { header, body }.encode());
         tip = built.tip;
-        cluster.worlds[1].arrive(Arrival::Frame { from: peer(2), bytes, judge: Judge::nobody() });
+        cluster.worlds[1].arrive(Arrival::Frame { from: peer(2), bytes, way: Way::Gossip, judge: Judge::nobody() });
         while cluster.worlds[1].turn() {}
     }
     let key = |sequence| FrameKey { scheduler: chain.scheduler, tenure: 0, sequence };

@@ -212,7 +212,9 @@ impl World {
     /// Something came from outside.
     pub fn arrive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Frame { from, bytes, judge } => self.jobs.push_back(Work::Task(Task::Frame { from, bytes, judge, place: None })),
+            Arrival::Frame { from, bytes, way, judge } => {
+                self.jobs.push_back(Work::Task(Task::Frame { from, bytes, way, judge, place: None }))
+            }
             Arrival::Evidence { from, bytes, judge } => self.jobs.push_back(Work::Task(Task::Evidence { from, bytes, judge, place: None })),
             Arrival::Item { bytes, .. } => self.jobs.push_back(Work::Task(Task::Wanted { bytes, place: None })),
             Arrival::Location { from, bytes } => self.jobs.push_back(Work::Task(Task::Location { from, bytes, place: None })),
@@ -258,7 +260,7 @@ impl World {
 
     fn verify(&mut self, task: Task) {
         let task = match task {
-            Task::Frame { from, bytes, judge, .. } => return self.taken(frames::take_frame(&self.verifier, from, &bytes, judge)),
+            Task::Frame { from, bytes, way, judge, .. } => return self.taken(frames::take_frame(&self.verifier, from, &bytes, way, judge)),
             Task::Evidence { from, bytes, judge, .. } => return self.taken(frames::take_evidence(&self.verifier, from, &bytes, judge)),
             Task::Location { from, bytes, .. } => return self.taken(hosts::take(&self.verifier, from, bytes)),
             task => task,
