@@ -96,6 +96,19 @@ impl RocksStore {
         self.db.cf_handle(table.name()).ok_or_else(|| Error::Io(format!("table {} is not open", table.name())))
     }
 
+    /// Shows rows in order, as they lie, until `visit` says no.
+    fn walk(&self, table: Table, options: ReadOptions, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
+        let mut rows = self.db.raw_iterator_cf_opt(&self.family(table)?, options);
+        rows.seek_to_first();
+        while let Some((key, row)) = rows.item() {
+            if !visit(key, row) {
+                return Ok(());
+            }
+            rows.next();
+        }
+        rows.status().map_err(|error| self.typed(&error))
+    }
+
     fn typed(&self, error: &rocksdb::Error) -> Error {
         fault::typed(error, &self.directory)
     }
@@ -180,15 +193,7 @@ impl Store for RocksStore {
         options.set_iterate_lower_bound(from);
         options.fill_cache(false);
         options.set_readahead_size(limits::READAHEAD_BYTES);
-        let mut rows = self.db.raw_iterator_cf_opt(&self.family(table)?, options);
-        rows.seek_to_first();
-        while let Some((key, row)) = rows.item() {
-            if !visit(key, row) {
-                return Ok(());
-            }
-            rows.next();
-        }
-        rows.status().map_err(|error| self.typed(&error))
+        self.walk(table, options, visit)
     }
 
     fn visit(&self, table: Table, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Error> {
@@ -200,15 +205,7 @@ impl Store for RocksStore {
         if !to.is_empty() {
             options.set_iterate_upper_bound(to);
         }
-        let mut rows = self.db.raw_iterator_cf_opt(&self.family(table)?, options);
-        rows.seek_to_first();
-        while let Some((key, row)) = rows.item() {
-            if !visit(key, row) {
-                return Ok(());
-            }
-            rows.next();
-        }
-        rows.status().map_err(|error| self.typed(&error))
+        self.walk(table, options, visit)
     }
 
     fn write(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
