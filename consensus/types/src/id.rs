@@ -116,11 +116,14 @@ pub enum BadAddress {
 
 impl Address {
     /// Parses either text form. Ethereum digits in one case are taken as they are, mixed case must be the checksum.
+    ///
+    /// The forms differ by their lengths, 43 characters and 42: one in 4 096 of the first begins with `0x` too.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         let form = || BadAddress::Form { found: text.chars().take(ECHO_CHARS_MAX).collect() };
-        let Some(digits) = text.strip_prefix("0x") else {
-            return Id::parse(text).map(Self::Arweave).map_err(|_| form());
-        };
+        if let Ok(id) = Id::parse(text) {
+            return Ok(Self::Arweave(id));
+        }
+        let digits = text.strip_prefix("0x").ok_or_else(form)?;
         let mut bytes = [0; 20];
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| form())?;
         let address = Self::Ethereum(bytes);

@@ -65,6 +65,8 @@ fn addresses_have_one_text_form_each() {
     }
     let id = Id([3; 32]);
     assert_eq!(id.to_string().parse(), Ok(Address::Arweave(id)));
+    let begins_like_the_other = "0xYuEWh7WFqxpz9EIf-zuUFaJ6aED9iZTQCzZSSUqCc";
+    assert_eq!(Address::parse(begins_like_the_other), Ok(Address::Arweave(Id::parse(begins_like_the_other).unwrap())));
     for bad in ["", "0x", "0x12", "x", &"A".repeat(44), "0xzz", &"=".repeat(43)] {
         assert!(matches!(Address::parse(bad), Err(BadAddress::Form { .. })), "{bad}");
     }
