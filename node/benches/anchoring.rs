@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use ao_arweave::compose::compose;
 use ao_storage::schema::{self, AnchorHead, EvaluationHead, EvaluationKey, EvaluationRow, ProcessRow, ScheduleRow};
-use ao_storage::{Durability, RocksStore, Store, WriteBatch, rocks};
+use ao_storage::{Direction, Durability, RocksStore, Store, WriteBatch, rocks};
 use ao_types::hash_chain::HashChain;
 use ao_types::{Address, AssignmentContent, Id, ItemBuilder, NetworkId, ResultHash, Signer as _, Slot, Tag, Wallet};
 use aonode::anchor::collect::Collector;
-use aonode::anchor::observe::compare;
+use aonode::anchor::compare::{Here, compare};
 use aonode::demo::wallets;
+use aonode::shell::digests::Digests;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -102,6 +103,21 @@ fn put_slot(rows: &mut WriteBatch, process: Id, slot: Slot, user: &Wallet, sched
     schema::EVALUATIONS.put(rows, &EvaluationKey { process, slot, cron: 0 }, &row);
 }
 
+/// As if everything had been written just now.
+fn lately(store: &dyn Store) -> Digests {
+    let digests = Digests::default();
+    digests.keep();
+    let slots = schema::SCHEDULE.scan(store, &[], &[], Direction::Forward, usize::MAX).expect("the log");
+    let mut rows = WriteBatch::default();
+    for (key, row) in slots {
+        let item = schema::ITEMS.get(store, &row.item).expect("the items").expect("of every slot");
+        schema::ITEMS.put(&mut rows, &row.item, &item);
+        schema::SCHEDULE.put(&mut rows, &key, &row);
+    }
+    digests.see(&digests.of(&rows));
+    digests
+}
+
 fn anchoring(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a directory");
     let store: Arc<dyn Store> = {
@@ -123,9 +139,13 @@ fn anchoring(c: &mut Criterion) {
     group.bench_function("collect", |b| b.iter(&collect));
     group.bench_function("compose", |b| b.iter(|| compose(&parcel.items).expect("a bundle").root()));
     let (own, all): (Address, BTreeSet<Address>) = (Wallet::ed25519_from_seed(&[7; 32]).address(), [scheduler.address()].into());
-    let found = compare(&*store, &own, &all, bundle.clone()).expect("compared");
-    assert_eq!((found.parts.len(), found.again), (parcel.covered.len(), false));
-    group.bench_function("compare", |b| b.iter(|| compare(&*store, &own, &all, black_box(bundle.clone())).expect("compared")));
+    // Nothing was written lately, or all of it was.
+    for (name, digests) in [("compare", Digests::default()), ("compare_lately", lately(&*store))] {
+        let here = Here { store: &*store, digests: &digests, own: &own };
+        let found = compare(here, &all, bundle.clone()).expect("compared");
+        assert_eq!((found.parts.len(), found.again), (parcel.covered.len(), false));
+        group.bench_function(name, |b| b.iter(|| compare(here, &all, black_box(bundle.clone())).expect("compared")));
+    }
     group.finish();
 }
 

@@ -30,8 +30,10 @@ use crate::handle::Node;
 use crate::metrics::Metrics;
 use crate::metrics::labels::AnchorOutcome;
 use crate::shell::Now;
+use crate::shell::digests::Digests;
 
 pub mod collect;
+pub mod compare;
 mod extras;
 mod frames;
 pub mod keeper;
@@ -72,6 +74,8 @@ pub struct Setup {
     pub store: Arc<dyn Store>,
     /// The same without what was pruned: who compares what others wrote has it before him, and fetches nothing because they name it.
     pub here: Arc<dyn Store>,
+    /// Digests of what was written to it lately.
+    pub digests: Arc<Digests>,
     /// What time it is.
     pub clock: Now,
     /// What may be spent.
@@ -135,7 +139,7 @@ impl Anchoring {
         let turns = Turns::new(&setup.schedulers, &own, collector);
         let all = Arc::new(setup.schedulers.iter().copied().collect());
         let others = setup.schedulers.iter().any(|scheduler| *scheduler != own).then(|| {
-            let observer = Observer::new(client.clone(), here, network, (own, all, keeper.signed()), confirmations, told);
+            let observer = Observer::new(client.clone(), (here, setup.digests), network, (own, all, keeper.signed()), confirmations, told);
             Others { observer, turns, look_every: setup.tip_every }
         });
         let collector = Arc::new(collector(own));

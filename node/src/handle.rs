@@ -20,6 +20,7 @@ use crate::limits::{DRY_RUNS_MAX, HOSTS_SHOWN_MAX, ITEM_BYTES_MAX, MODULE_ITEM_B
 use crate::metrics::labels::Stage;
 use crate::network::seam::Order;
 use crate::retention::elsewhere::Elsewhere;
+use crate::shell::digests::Digests;
 use crate::shell::evaluator::Read;
 use crate::shell::hosts::Host;
 use crate::shell::modules::store_failed;
@@ -314,6 +315,11 @@ impl Node {
     /// What is really here, for readers with threads of their own: an item that was pruned is not, and nobody is asked for it.
     pub fn plain_store(&self) -> Arc<dyn Store> {
         self.shared.archive.plain().clone()
+    }
+
+    /// Digests of what was written to the log lately.
+    pub fn digests(&self) -> Arc<Digests> {
+        self.shared.digests.clone()
     }
 
     /// The network it belongs to, or the one that it is by itself.

@@ -41,6 +41,7 @@ mod backlog;
 pub mod begin;
 pub mod blocks;
 pub mod checkpoints;
+pub mod digests;
 pub mod doorway;
 pub mod evaluator;
 pub mod facts;
@@ -65,6 +66,7 @@ pub mod verify;
 pub mod waiters;
 
 use backfill::Backfill;
+use digests::Digests;
 use evaluator::{Evaluator, Habits, Read};
 use facts::Settled;
 use fold::Ground;
@@ -170,6 +172,7 @@ pub struct Shared {
     /// When the core's loop last turned, ms.
     pub(crate) beat: AtomicU64,
     pub(crate) settled: Arc<Settled>,
+    pub(crate) digests: Arc<Digests>,
     /// Looks things up for the core; what it knows of the network is for readers too.
     pub verifier: Arc<Verifier>,
     messenger: Arc<dyn Signer>,
@@ -303,6 +306,7 @@ pub fn start(options: Options, parts: Parts) -> Result<(Node, Running), StartErr
         stopping: AtomicBool::new(false),
         beat: AtomicU64::new(now.0),
         settled,
+        digests: Arc::default(),
         verifier,
         messenger: options.messenger,
         scheduler: options.scheduler,

@@ -7,66 +7,20 @@
 //! Owns the level of processes that others order, and up to where their logs need nobody else to anchor them. Those of own ones follow from
 //! the pipeline ([`super::keeper`]). Refuses to write anything else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ao_arweave::client::{Client, Header, signed_data};
 use ao_arweave::pipeline::Known;
-use ao_arweave::records::{FramesRecord, RangeRecord, Record};
 use ao_arweave::recover::seek::{self, Sought};
-use ao_storage::schema::{self, AnchorChainRow, AnchorHead, FrameKey};
+use ao_storage::schema::{self, AnchorChainRow, AnchorHead};
 use ao_storage::{Durability, Error, Store, WriteBatch};
-use ao_types::bundle::{Bundle, BundleEntry};
-use ao_types::{Address, DataItem, Id, NetworkId, Profile, Slot};
-use bytes::Bytes;
+use ao_types::{Address, Id, NetworkId, Slot};
 
+use super::compare::{Here, Part, Reading, compare};
 use super::keeper::{Signed, Told};
-use super::log::Log;
-use super::results::hashes;
 use crate::limits::{OBSERVE_BLOCKS, OBSERVE_FIRST_BLOCKS, OBSERVE_HITS_MAX, OBSERVE_TRIES_MAX, OBSERVED_MAX};
-
-/// Items of the store that are compared together, and so are in memory together,
-const ITEMS: usize = 16;
-/// or fewer, if they have so many bytes.
-const ITEMS_BYTES: usize = 1 << 20;
-
-/// Something of a log that is on Arweave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Slots of a process, with their record.
-    Slots {
-        /// Whose.
-        process: Id,
-        /// The first.
-        from: Slot,
-        /// The last.
-        to: Slot,
-        /// The record's item.
-        record: Id,
-        /// Of so many slots from this one on the hashes of results are there, and are those of here.
-        results: (Slot, u64),
-    },
-    /// Frames of a scheduler, with their record.
-    Frames {
-        /// Scheduler and tenure.
-        chain: (Address, u64),
-        /// Sequence of the first.
-        from: u64,
-        /// Sequence behind the last.
-        next: u64,
-        /// The record's item.
-        record: Id,
-    },
-}
-
-/// What a bundle came to.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// What is there and is what stands here.
-    pub parts: Vec<Part>,
-    /// It names what is not here yet: worth another look.
-    pub again: bool,
-}
+use crate::shell::digests::Digests;
 
 /// A transaction on its way to being deep enough.
 #[derive(Debug, Default)]
@@ -83,6 +37,7 @@ struct Observed {
 pub struct Observer {
     client: Client,
     store: Arc<dyn Store>,
+    digests: Arc<Digests>,
     network: NetworkId,
     /// This node's scheduler.
     own: Address,
@@ -105,14 +60,29 @@ impl Observer {
     /// Goes on where the store says.
     pub fn new(
         client: Client,
-        store: Arc<dyn Store>,
+        (store, digests): (Arc<dyn Store>, Arc<Digests>),
         network: NetworkId,
         (own, schedulers, signed): (Address, Arc<BTreeSet<Address>>, Signed),
         confirmations: u64,
         told: Told,
     ) -> Self {
         let (span, observed) = (OBSERVE_BLOCKS, BTreeMap::new());
-        Self { client, store, network, own, schedulers, signed, confirmations, told, next: None, span, observed, early: Vec::new() }
+        digests.keep();
+        Self {
+            client,
+            store,
+            digests,
+            network,
+            own,
+            schedulers,
+            signed,
+            confirmations,
+            told,
+            next: None,
+            span,
+            observed,
+            early: Vec::new(),
+        }
     }
 
     /// The first slot of a process that nobody is known to have brought to Arweave, deep or not.
@@ -206,8 +176,12 @@ impl Observer {
         };
         let Some((root, size)) = signed_data(&header) else { return Ok(Some(Reading::default())) };
         let Some(bytes) = self.client.data(&id, &root, size, &[]).await else { return Ok(None) };
-        let (store, own, schedulers) = (self.store.clone(), self.own, self.schedulers.clone());
-        let reading = tokio::task::spawn_blocking(move || compare(&*store, &own, &schedulers, bytes)).await;
+        let (store, digests, own, schedulers) = (self.store.clone(), self.digests.clone(), self.own, self.schedulers.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let here = Here { store: &*store, digests: &digests, own: &own };
+            compare(here, &schedulers, bytes)
+        });
+        let reading = reading.await;
         reading.ok().transpose()
     }
 
@@ -312,151 +286,6 @@ impl<'s> Rows<'s> {
             }
         }
     }
-}
-
-/// Records in a bundle that name what stands here, of processes that others than `own` order; records are those of `schedulers`.
-///
-/// # Errors
-/// The store's.
-pub fn compare(store: &dyn Store, own: &Address, schedulers: &BTreeSet<Address>, bytes: Bytes) -> Result<Reading, Error> {
-    let mut reading = Reading::default();
-    // Whoever pays may tag what he likes.
-    let Ok(bundle) = Bundle::parse(bytes, Profile::Archive) else { return Ok(reading) };
-    let there = There { places: bundle.entries().map(|entry| (entry.id, entry)).collect(), bundle: &bundle };
-    for entry in bundle.entries() {
-        let Some((id, record)) = there.record(&entry, schedulers) else { continue };
-        let stands = match record {
-            Record::Range(range) => of_range(store, own, &there, id, &range)?,
-            Record::Frames(frames) if frames.scheduler != *own => of_frames(store, id, &frames)?,
-            _ => continue,
-        };
-        match stands {
-            Stands::Here(part) => reading.parts.push(part),
-            Stands::NotYet => reading.again = true,
-            Stands::No => {}
-        }
-    }
-    Ok(reading)
-}
-
-/// What is in a bundle. Nothing of it is parsed that is not asked for: what equals a row of the store is what that row is.
-struct There<'b> {
-    bundle: &'b Bundle,
-    places: HashMap<Id, BundleEntry>,
-}
-
-impl There<'_> {
-    /// The bytes that the table calls so.
-    fn bytes(&self, id: &Id) -> Option<Bytes> {
-        self.bundle.bytes_of(self.places.get(id)?)
-    }
-
-    /// Whether what the table calls so are these bytes.
-    fn is(&self, id: &Id, bytes: &Bytes) -> bool {
-        self.bytes(id).is_some_and(|found| found == bytes)
-    }
-
-    /// An item with that id, whose signature holds.
-    fn holds(&self, id: &Id) -> bool {
-        let item = self.places.get(id).and_then(|entry| self.bundle.item(entry, Profile::Archive).ok());
-        item.is_some_and(|item| item.verify().is_ok())
-    }
-
-    /// A record by somebody of the network. Recovery goes by its name later on: it must be one whose signature holds.
-    fn record(&self, entry: &BundleEntry, schedulers: &BTreeSet<Address>) -> Option<(Id, Record)> {
-        // One that the table names twice is looked at once.
-        if self.places.get(&entry.id).is_none_or(|last| last.index != entry.index) {
-            return None;
-        }
-        // Few are, and hashes cost more than a look at the tags.
-        let bytes = self.bundle.bytes_of(entry)?;
-        if !Record::is_said(&DataItem::tags_in(&bytes, Profile::Archive).ok()?) {
-            return None;
-        }
-        let item = self.bundle.item(entry, Profile::Archive).ok()?;
-        let record = Record::read(&item)?.ok()?;
-        (schedulers.contains(&item.address()) && item.verify().is_ok()).then_some((entry.id, record))
-    }
-}
-
-/// Whether what a record names is what stands here.
-enum Stands {
-    Here(Part),
-    /// Some of it is not here yet.
-    NotYet,
-    No,
-}
-
-fn of_range(store: &dyn Store, own: &Address, there: &There<'_>, record: Id, range: &RangeRecord) -> Result<Stands, Error> {
-    match schema::PROCESSES.get(store, &range.process)? {
-        None => return Ok(Stands::NotYet),
-        Some(row) if row.scheduler == own.to_string() => return Ok(Stands::No),
-        Some(_) => {}
-    }
-    if schema::CONFIRMED.get(store, &range.process)?.is_none_or(|confirmed| confirmed < range.to()) {
-        return Ok(Stands::NotYet);
-    }
-    let mut log = Log::new(store, range.process, range.from, range.to());
-    let (mut ids, mut bytes) = (Vec::with_capacity(ITEMS), 0_usize);
-    for (item, assignment) in &range.slots {
-        let Some(row) = log.next()? else { return Ok(Stands::NotYet) };
-        if row.item != *item || row.assignment_id != *assignment || !there.is(assignment, &row.assignment) {
-            return Ok(Stands::No);
-        }
-        ids.push(*item);
-        bytes = bytes.saturating_add(there.places.get(item).map_or(ITEMS_BYTES, |entry| entry.size));
-        if ids.len() >= ITEMS || bytes >= ITEMS_BYTES {
-            if !are_there(store, there, &ids)? {
-                return Ok(Stands::No);
-            }
-            ids.clear();
-            bytes = 0;
-        }
-    }
-    if !are_there(store, there, &ids)? {
-        return Ok(Stands::No);
-    }
-    // As far as they are what was computed here: others are left to whoever writes next.
-    let here = hashes(store, &range.process, range.results.0, range.results.1.len())?;
-    let same = here.iter().zip(&range.results.1).take_while(|(here, there)| here == there).count() as u64;
-    let results = (range.results.0, same);
-    Ok(Stands::Here(Part::Slots { process: range.process, from: range.from, to: range.to(), record, results }))
-}
-
-/// Whether these items are in the bundle, as they are here.
-fn are_there(store: &dyn Store, there: &There<'_>, ids: &[Id]) -> Result<bool, Error> {
-    for (id, kept) in ids.iter().zip(schema::ITEMS.get_many(store, ids)?) {
-        let whole = match kept {
-            Some(bytes) if there.places.contains_key(id) => there.is(id, &bytes),
-            // Of a form that only Arweave itself has: it is there already, and goes into no bundle.
-            Some(bytes) => DataItem::parse(bytes, Profile::Strict).is_err(),
-            // Not kept any more: its signature says that it is the one.
-            None => there.holds(id),
-        };
-        if !whole {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Frames count as far as they are here and came with their proofs; those behind come again with theirs.
-fn of_frames(store: &dyn Store, record: Id, frames: &FramesRecord) -> Result<Stands, Error> {
-    let mut next = frames.from;
-    for frame in frames.frames.iter().take_while(|frame| !frame.proof.is_empty()) {
-        let key = FrameKey { scheduler: frames.scheduler, tenure: frames.tenure, sequence: next };
-        match schema::FRAMES.get(store, &key)? {
-            None => return Ok(Stands::NotYet),
-            Some(row) if row.frame != frame.frame || row.signature != frame.signature || row.held != frame.held => return Ok(Stands::No),
-            // What proves it need not be what proves it here; that it is confirmed is known here.
-            Some(row) if row.proof.is_none() => return Ok(Stands::NotYet),
-            Some(_) => next += 1,
-        }
-    }
-    if next == frames.from {
-        return Ok(Stands::No);
-    }
-    Ok(Stands::Here(Part::Frames { chain: (frames.scheduler, frames.tenure), from: frames.from, next, record }))
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ pub fn start(
         network: node.network_id(),
         store: node.shared_store(),
         here: node.plain_store(),
+        digests: node.digests(),
         clock: node.clock(),
         budget: Budget { day_max: arweave.spend_cap_per_day.0, floor: arweave.balance_floor.0 },
         confirmations: arweave.confirmations,

@@ -170,7 +170,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                 }
                 let began = Instant::now();
                 let (owed, shown) = (owed(&rows), rows.writes.iter().filter(|(table, ..)| *table == ao_storage::Table::Evidence).count());
-                let confirmed = watched(shared, &rows);
+                let (confirmed, slots) = (watched(shared, &rows), shared.digests.of(&rows));
                 let (rows, membership) = ((rows, durability), shared.life.membership.as_deref());
                 let written = membership::write(&*shared.store, rows, seals, &guards, &*shared.scheduler, membership);
                 if durability == Durability::Synced {
@@ -192,6 +192,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
                         shared.metrics.evidence_items.of(EvidenceStatus::Verified).add(shown as i64);
                         count_votes(shared, &guards, Signing::Signed);
                         shared.inputs.send(Input::Written { term, batch, signatures });
+                        shared.digests.see(&slots);
                     }
                     Err(error) => {
                         if let Unwritten::Protection(unkept) = &error {
@@ -211,6 +212,7 @@ pub(super) fn write_loop(shared: &Shared, jobs: &Receiver<Write>) {
             Write::Recover { term, failed, rewind } => {
                 shared.settled.through(failed);
                 if let Some((chain, from)) = rewind {
+                    shared.digests.forget();
                     // What could not be dropped now is dropped when the engine finds the fork again.
                     match rewind::rewind(&*shared.store, chain, from) {
                         Ok(frames) => {

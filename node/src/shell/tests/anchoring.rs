@@ -8,16 +8,17 @@ use ao_arweave::driver::{Keeper as _, Parcel, Rows, Standing};
 use ao_arweave::pipeline::{Budget, Bundle, Carrier, Place, Shipment, Spent, Stage};
 use ao_arweave::records::Record;
 use ao_storage::{Direction, Store, schema};
-use ao_types::{Id, NetworkId, Signer as _, Slot, Verified, Wallet};
+use ao_types::{Address, Id, NetworkId, Signer as _, Slot, Verified, Wallet};
 use bytes::Bytes;
 
 use super::rig::{BEGIN_MS, Rig};
 use crate::anchor::collect::Collector;
+use crate::anchor::compare::{Here, Part, compare};
 use crate::anchor::keeper::StoreKeeper;
-use crate::anchor::observe::{Part, compare};
 use crate::anchor::{Anchoring, Setup};
 use crate::levels::{Goal, Level};
 use crate::metrics::{Build, Metrics};
+use crate::shell::digests::Digests;
 
 #[path = "../../../../storage/arweave/tests/common/mod.rs"]
 pub mod arweave;
@@ -180,19 +181,28 @@ async fn another_schedulers_process_is_not_ours_to_anchor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_wrote_counts_only_where_it_is_what_stands_here() {
     let rig = Rig::start();
+    rig.node.digests().keep();
     let process = process_with(&rig, 2).await;
     let items = collector(&rig.store).collect(LATER).unwrap().parcel.unwrap().items;
     let [(record, range)] =
         ranges(&Parcel { items: items.clone(), records: Vec::new(), covered: Vec::new(), since_ms: 0 }).try_into().unwrap();
     let stranger = Wallet::ed25519_from_seed(&[77; 32]);
     let network = [scheduler().address(), stranger.address()].into();
+    let (none, known) = (Digests::default(), rig.node.digests());
+    let compared = |bytes: Bytes, own: &Wallet, schedulers: &BTreeSet<Address>| {
+        let by = |digests| compare(Here { store: &*rig.store, digests, own: &own.address() }, schedulers, bytes.clone()).unwrap();
+        let reading = by(&none);
+        assert_eq!(by(&known), reading, "what was written lately makes no difference");
+        reading
+    };
+    assert!((0..=2).all(|slot| known.get(&process, Slot(slot)).is_some()), "this node wrote it just now");
     let read = |items: &[Verified<ao_types::DataItem>], own: &Wallet| {
-        let reading = compare(&*rig.store, &own.address(), &network, ao_types::bundle::build(items)).unwrap();
+        let reading = compared(ao_types::bundle::build(items), own, &network);
         (reading.parts.len(), reading.again)
     };
     assert_eq!(read(&items, &stranger), (1, false));
     assert_eq!(read(&items, &scheduler()), (0, false), "what this node orders is the pipeline's");
-    let whole = compare(&*rig.store, &stranger.address(), &network, ao_types::bundle::build(&items)).unwrap().parts.remove(0);
+    let whole = compared(ao_types::bundle::build(&items), &stranger, &network).parts.remove(0);
     assert_eq!(whole, Part::Slots { process, from: Slot(0), to: Slot(2), record, results: (Slot(0), 3) });
     // The module goes along, and is in no slot.
     for left_out in 1..items.len() - 1 {
@@ -211,21 +221,21 @@ async fn what_others_wrote_counts_only_where_it_is_what_stands_here() {
     let nobody = BTreeSet::from([scheduler().address()]);
     let mut theirs = items[..items.len() - 1].to_vec();
     theirs.push(Record::Range(range.clone()).item(&NETWORK).unwrap().sign(&stranger).unwrap());
-    let foreign = compare(&*rig.store, &stranger.address(), &nobody, ao_types::bundle::build(&theirs)).unwrap();
+    let foreign = compared(ao_types::bundle::build(&theirs), &stranger, &nobody);
     assert_eq!((foreign.parts.len(), foreign.again), (0, false), "others cost one look");
     // The table calls other bytes by an item's name, or the record twice.
     let mut wrong = ao_types::bundle::build(&items).to_vec();
     let table = 32 + 64 * items.len();
     let end = table + items.iter().take(3).map(|item| item.as_bytes().len()).sum::<usize>();
     wrong[end - 1] ^= 1;
-    let reading = compare(&*rig.store, &stranger.address(), &network, wrong.into()).unwrap();
+    let reading = compared(wrong.into(), &stranger, &network);
     assert_eq!((reading.parts.len(), reading.again), (0, false), "one bit of an assignment is another");
     let twice = [items.clone(), items[items.len() - 1..].to_vec()].concat();
     assert_eq!(read(&twice, &stranger), (1, false));
     assert_eq!(forged(|range| range.slots.swap(1, 2)), (0, false));
     assert_eq!(forged(|range| range.from = Slot(1)), (0, true), "of a slot that is not here yet nobody knows");
     assert_eq!(forged(|range| range.process = Id([3; 32])), (0, true));
-    assert_eq!(compare(&*rig.store, &stranger.address(), &network, Bytes::from_static(b"no bundle")).unwrap().parts, []);
+    assert_eq!(compared(Bytes::from_static(b"no bundle"), &stranger, &network).parts, []);
     rig.stop();
 }
 
@@ -240,6 +250,7 @@ async fn what_is_confirmed_is_on_arweave_in_the_end_and_can_be_read_back() {
     let metrics = Metrics::new(&Build::new("solo", "test")).unwrap();
     let anchoring = Anchoring::start(Setup {
         here: rig.store.clone(),
+        digests: Arc::default(),
         gateways: gateways.iter().map(|gateway| gateway.url.clone()).collect(),
         services: Vec::new(),
         service_keys: Vec::new(),
