@@ -251,7 +251,10 @@ impl Anchoring {
                 };
                 let bytes = parcel.items.iter().map(|item| item.as_bytes().len()).sum::<usize>();
                 match self.driver.ship(parcel).await {
-                    Ok(number) => tracing::info!(event = "state_shipment", number, %process, slot = slot.0, bytes, "on its way to Arweave"),
+                    Ok(number) => {
+                        states.went(&process);
+                        tracing::info!(event = "state_shipment", number, %process, slot = slot.0, bytes, "on its way to Arweave");
+                    }
                     Err(ShipError::Stopped) => return std::future::pending().await,
                     Err(error) => tracing::info!(event = "not_shipped", %error),
                 }

@@ -378,8 +378,11 @@ pub const OBSERVE_FIRST_BLOCKS: u64 = 5_000;
 /// Transactions of others that are followed until they are deep enough, and parts that wait for others.
 pub const OBSERVED_MAX: usize = 4_096;
 
-/// Slots whose digests are in memory, 72 bytes each, where a node compares what others anchor: three minutes of 1 400 a second.
+/// Slots whose digests are in memory, 56 bytes each, where a node compares what others anchor: three minutes of 1 400 a second.
 pub const DIGESTS_MAX: usize = 1 << 18;
+
+/// Processes of which it is known how long they were evaluated since a state of theirs went to Arweave.
+pub const SPENT_PROCESSES_MAX: usize = 16_384;
 
 /// Looks at a transaction that come to nothing, each twice as many blocks after the one before.
 pub const OBSERVE_TRIES_MAX: u32 = 10;

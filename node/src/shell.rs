@@ -59,6 +59,7 @@ pub mod queue;
 pub mod recover;
 pub mod rewind;
 mod slow;
+pub mod spent;
 mod stages;
 pub mod steady;
 mod timed;

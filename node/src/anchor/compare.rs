@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::log::Log;
 use super::results::hashes;
-use crate::shell::digests::{Digests, digest};
+use crate::shell::digests::Digests;
 
 /// Items of the store that are compared together, and so are in memory together,
 const ITEMS: usize = 16;
@@ -124,9 +124,10 @@ impl There<'_> {
         item.is_some_and(|item| item.verify().is_ok())
     }
 
-    /// The [`digest`] of a slot with this item and this assignment.
-    fn digest(&self, item: &Id, assignment: &Id) -> Option<[u8; 32]> {
-        Some(digest((item, &self.bytes(item)?), (assignment, &self.bytes(assignment)?)))
+    /// Whether a slot is known to have what the table calls by these names.
+    fn known(&self, digests: &Digests, slot: (&Id, Slot), item: &Id, assignment: &Id) -> bool {
+        let (Some(bytes), Some(assigned)) = (self.bytes(item), self.bytes(assignment)) else { return false };
+        digests.know(slot, (item, &bytes), (assignment, &assigned))
     }
 
     /// These stand in a slot.
@@ -180,9 +181,7 @@ fn of_range(here: Here<'_>, there: &mut There<'_>, record: Id, range: &RangeReco
     let mut log: Option<Log<'_>> = None;
     let (mut ids, mut bytes) = (Vec::with_capacity(ITEMS), 0_usize);
     for (slot, (item, assignment)) in (range.from.0..).map(Slot).zip(&range.slots) {
-        if let Some(known) = digests.get(&range.process, slot)
-            && there.digest(item, assignment) == Some(known)
-        {
+        if there.known(digests, (&range.process, slot), item, assignment) {
             log = None;
             continue;
         }

@@ -23,13 +23,15 @@ use crate::limits::{ANCHOR_STATE_BYTES_MAX, RECOVER_PAGE};
 use crate::shell::begin;
 use crate::states;
 
-/// When a certified state goes: enough time or enough slots after the one before, or after the process began; and only if it is another.
+/// When a certified state goes: enough time, slots or work after the one before, or after the process began; and only if it is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// So much time.
     pub every: Duration,
     /// So many slots.
     pub slots: u64,
+    /// So much evaluation.
+    pub evaluation: Duration,
 }
 
 /// Looks for states of one scheduler's processes. Cheap to clone.
@@ -123,12 +125,19 @@ impl States {
                 let (since_ms, next) = before.as_ref().map_or((begun.timestamp_ms, 0), |before| (before.at_ms, before.slot.next().0));
                 let slots = (slot.0 + 1).saturating_sub(next);
                 let changed = before.is_none_or(|before| before.state != row.state);
-                let enough = slots >= self.policy.slots || now_ms.saturating_sub(since_ms) >= self.policy.every.as_millis() as u64;
+                let enough = slots >= self.policy.slots
+                    || now_ms.saturating_sub(since_ms) >= self.policy.every.as_millis() as u64
+                    || self.node.evaluated_for(&process) >= self.policy.evaluation;
                 if slots > 0 && changed && enough {
                     due.push(Due { process, slot, row });
                 }
             }
         }
+    }
+
+    /// A state is on its way.
+    pub fn went(&self, process: &Id) {
+        self.node.state_went(process);
     }
 
     /// The parcel of a state.

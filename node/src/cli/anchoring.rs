@@ -64,6 +64,8 @@ pub fn start(
     }
     let wallet = if arweave.bundlers.is_empty() { Some(wallet(keys)?) } else { None };
     let (of, metrics) = (node.clone(), metrics.clone());
+    let policy =
+        Policy { every: arweave.checkpoint_interval.0, slots: arweave.checkpoint_slots, evaluation: arweave.checkpoint_evaluation.0 };
     let setup = Setup {
         gateways: arweave.gateways.clone(),
         services: arweave.bundlers.clone(),
@@ -82,7 +84,7 @@ pub fn start(
         tip_every: arweave.look_every.0,
         metrics: metrics.clone(),
         told: Arc::new(move |process, slot| of.anchored(process, slot)),
-        states: Some((node.clone(), Policy { every: arweave.checkpoint_interval.0, slots: arweave.checkpoint_slots })),
+        states: Some((node.clone(), policy)),
     };
     let threads = Threads::start()?;
     // What it starts, it starts there.

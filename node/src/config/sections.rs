@@ -207,6 +207,8 @@ sections! {
         checkpoint_interval: Span = Span(std::time::Duration::from_secs(1_800));
         /// Or so many slots after it.
         checkpoint_slots: u64 = 10_000;
+        /// Or after so much evaluation.
+        checkpoint_evaluation: Span = Span(std::time::Duration::from_secs(900));
         /// Blocks, its own included, from which on something counts as anchored.
         confirmations: u64 = ao_arweave::limits::CONFIRMATIONS;
         /// Between two looks at the chain's height.

@@ -1,6 +1,7 @@
 //! States of processes: read, written down whole, taken over from elsewhere, and vouched for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_storage::WriteBatch;
 use ao_storage::schema::CheckpointRow;
@@ -65,6 +66,17 @@ impl Node {
         let packing = tokio::task::spawn_blocking(move || shared.evaluator.ground().vm.export(&checkpoint));
         let packed = packing.await.map_err(|_| Rejection::new(Code::Internal, "a bug of this node ended the packing"))?;
         Ok((row, packed.map_err(|error| Rejection::retry(Code::NotEvaluated, error.to_string(), 5))?))
+    }
+
+    /// How long a process was evaluated since it was last said that a state of it [`went`](Self::state_went) to Arweave, or since this node
+    /// started.
+    pub fn evaluated_for(&self, process: &Id) -> Duration {
+        self.shared.evaluator.spent().of(process)
+    }
+
+    /// A state of it is on its way to Arweave.
+    pub fn state_went(&self, process: &Id) {
+        self.shared.evaluator.spent().reset(process);
     }
 
     /// Has a process's evaluation begin at a state from elsewhere: a full checkpoint after the message at `slot`, of a root that the caller

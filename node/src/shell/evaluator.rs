@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::fold::{self, At, Fold, Ground, Stop};
 use super::lanes::{Bounds, Lanes};
 use super::panics::{contained, here};
+use super::spent::Spent;
 use super::{Inputs, StateHashes};
 use crate::core::effect::Job;
 use crate::core::input::{End, Evaluated, Input, Step, Term};
@@ -91,6 +92,7 @@ pub struct Evaluator {
     certify_slots: u64,
     hashes: StateHashes,
     chunk: Duration,
+    spent: Spent,
     metrics: Metrics,
 }
 
@@ -127,6 +129,7 @@ impl Evaluator {
             certify_slots: habits.certify_slots,
             hashes: habits.hashes,
             chunk: habits.chunk,
+            spent: Spent::default(),
             metrics,
         }
     }
@@ -190,12 +193,20 @@ impl Evaluator {
         }
     }
 
+    /// How long processes were evaluated since states of theirs went to Arweave.
+    pub fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
     /// One turn of a process: as far as was asked, or as far as one turn goes.
     pub fn turn(&self, job: &Job) {
         let mut sent = Chunks { evaluator: self, job, steps: Vec::new(), since: Instant::now() };
         let turned = contained("evaluate", || {
             let mut fold = self.take(job.process, job.from)?;
-            let end = self.run(job, &mut fold, &mut sent)?;
+            let began = Instant::now();
+            let end = self.run(job, &mut fold, &mut sent);
+            self.spent.add(job.process, began.elapsed());
+            let end = end?;
             let checkpoint = if fold.unsaved() >= self.checkpoint_slots { self.checkpoint_of(&mut fold) } else { None };
             Ok((end, checkpoint, fold))
         });

@@ -1,8 +1,9 @@
 //! Total loss: every data directory of a network is destroyed, and it goes on from Arweave alone (`faults.md` F51, and all nodes at once).
 //!
-//! Each node is given what an operator has: the genesis, his keys from a backup, and the statement that nobody else signs with them. With
-//! Then all of it once more, each process begun at its newest state on Arweave: what is behind it is served at once, what lies before is
-//! worked out in the background, and in the end nothing tells one from the other. With `AONODE_FULL=1` twenty processes, half of them AOS in WebAssembly, and five thousand messages; the figures are printed.
+//! Each node is given what an operator has: the genesis, his keys from a backup, and the statement that nobody else signs with them. Then
+//! all of it once more, each process begun at its newest state on Arweave: what is behind it is served at once, what lies before is worked
+//! out in the background, and in the end nothing tells one from the other. With `AONODE_FULL=1` twenty processes, half of them AOS in
+//! WebAssembly, and five thousand messages; the figures are printed.
 
 use std::collections::BTreeMap;
 use std::path::Path;

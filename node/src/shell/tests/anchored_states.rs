@@ -22,7 +22,7 @@ const NETWORK: NetworkId = NetworkId([5; 32]);
 const LATER: u64 = BEGIN_MS + 1_000_000;
 
 fn states(rig: &Rig, every: Duration, slots: u64) -> States {
-    States::new(rig.node.clone(), rig.store.clone(), scheduler(), NETWORK, Policy { every, slots })
+    States::new(rig.node.clone(), rig.store.clone(), scheduler(), NETWORK, Policy { every, slots, evaluation: Duration::MAX })
 }
 
 /// Every row of a table.
@@ -62,6 +62,12 @@ async fn a_state_goes_when_enough_slots_or_enough_time_passed_and_it_is_another(
     assert_eq!(due(hour, 10, BEGIN_MS), [9], "the newest, of ten slots");
     assert_eq!(due(hour, 11, BEGIN_MS), [0_u64; 0], "too few slots, too early");
     assert_eq!(due(hour, 11, BEGIN_MS + 3_600_000), [9], "late enough");
+    let policy = Policy { every: hour, slots: 11, evaluation: rig.node.evaluated_for(&process) };
+    assert!(policy.evaluation > Duration::ZERO, "eleven messages were evaluated");
+    let worked = States::new(rig.node.clone(), rig.store.clone(), scheduler(), NETWORK, policy);
+    assert_eq!(worked.due(BEGIN_MS).unwrap().len(), 1, "enough work");
+    worked.went(&process);
+    assert_eq!(worked.due(BEGIN_MS).unwrap(), [], "counted anew");
     let state = schema::CERTIFIED_STATES.get(&*rig.store, &(process, Slot(9))).unwrap().unwrap().state;
     let went = |slot, state| schema::AnchoredStateRow { slot: Slot(slot), state, at_ms: BEGIN_MS, record: Id([1; 32]) };
     rig.change(|rows| schema::ANCHORED_STATES.put(rows, &process, &went(4, state)));
@@ -94,7 +100,7 @@ async fn what_is_not_the_certified_state_does_not_go() {
         rows.into_iter().for_each(|(table, key, row)| batch.put(table, key.to_vec(), row));
         schema::BACKFILLS.put(&mut batch, &process, &schema::BackfillRow { slot: Slot(4), root: StateHash([1; 32]), done, stage });
         store.write(batch, Durability::Synced).unwrap();
-        let policy = Policy { every: Duration::ZERO, slots: 1 };
+        let policy = Policy { every: Duration::ZERO, slots: 1, evaluation: Duration::MAX };
         assert!(States::new(rig.node.clone(), store, scheduler(), NETWORK, policy).due(LATER).unwrap().is_empty());
     }
     let parcel = states.parcel(due, LATER).await.unwrap();

@@ -195,7 +195,11 @@ async fn what_others_wrote_counts_only_where_it_is_what_stands_here() {
         assert_eq!(by(&known), reading, "what was written lately makes no difference");
         reading
     };
-    assert!((0..=2).all(|slot| known.get(&process, Slot(slot)).is_some()), "this node wrote it just now");
+    let wrote = rig.log(process).into_iter().zip(0..).all(|(row, slot)| {
+        let item = schema::ITEMS.get(&*rig.store, &row.item).unwrap().unwrap();
+        known.know((&process, Slot(slot)), (&row.item, &item), (&row.assignment_id, &row.assignment))
+    });
+    assert!(wrote, "this node wrote it just now");
     let read = |items: &[Verified<ao_types::DataItem>], own: &Wallet| {
         let reading = compared(ao_types::bundle::build(items), own, &network);
         (reading.parts.len(), reading.again)
