@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The queue is a difference of two rows: confirming a slot queues it, in the very batch, and nothing can be forgotten by either side. Owns
-//! how rows become parcels ([`collect`]), where the pipeline remembers ([`keeper`]), what other nodes wrote ([`observe`]), whose turn it is
-//! ([`turns`]) and what others see of it ([`view`]). What happens to a parcel is `ao-arweave`'s.
+//! how rows become parcels ([`collect`], certified states [`states`]), where the pipeline remembers ([`keeper`]), what other nodes wrote
+//! ([`observe`]) and whether it is what stands here ([`compare`]), whose turn it is ([`turns`]) and what others see of it ([`view`]). What
+//! happens to a parcel is `ao-arweave`'s.
 //!
 //! A node anchors the processes that its own scheduler orders, and those of others when nobody is seen to. It never drops anything: what
 //! cannot be sent or paid waits, and says so.
