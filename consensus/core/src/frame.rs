@@ -155,24 +155,14 @@ impl Frame {
 
     /// Reads what [`Frame::encode`] wrote; refuses anything else, the root included.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
-        let (header, entries) = Self::parts(bytes)?;
-        Self::new(header, entries)
-    }
-
-    /// The entries of a frame that was decoded before it was kept: their root is not worked out again.
-    pub fn entries_of_kept(bytes: &[u8]) -> Result<Vec<Entry>, CodecError> {
-        Self::parts(bytes).map(|(_, entries)| entries)
-    }
-
-    fn parts(bytes: &[u8]) -> Result<(FrameHeader, Vec<Entry>), CodecError> {
         let mut reader = Reader::new(bytes);
         let header = FrameHeader::read(&mut reader)?;
         let count = header.entry_count as usize;
         if reader.left() != count * ENTRY_BYTES {
-            return Err(CodecError::Length { expected: reader.position() + count * ENTRY_BYTES, found: bytes.len() });
+            return Err(CodecError::Length { expected: reader.position() + count * ENTRY_BYTES, found: bytes.len() }.into());
         }
         let entries = (0..count).map(|_| Entry::read(&mut reader)).collect::<Result<Vec<_>, _>>()?;
-        Ok((header, entries))
+        Self::new(header, entries)
     }
 }
 

@@ -139,9 +139,9 @@ fn slot_bytes(store: &dyn Store, process: Id, slot: Slot) -> Result<u64, Error> 
 
 fn look(store: &dyn Store, sequence: u64, row: FrameRow, next: &BTreeMap<Id, Slot>) -> Result<Looked, Error> {
     let corrupt = |reason: String| Error::Corrupt { what: "frame".into(), place: format!("table frames, sequence {sequence}"), reason };
-    let entries = Frame::entries_of_kept(&row.frame).map_err(|error| corrupt(error.to_string()))?;
+    let frame = Frame::decode(&row.frame).map_err(|error| corrupt(error.to_string()))?;
     let mut open = Vec::new();
-    for entry in &entries {
+    for entry in &frame.entries {
         let next = match next.get(&entry.process) {
             Some(next) => *next,
             None => schema::ANCHOR_HEADS.get(store, &entry.process)?.map_or(Slot(0), |head| head.next),

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use ao_storage::schema::ScheduleRow;
-use ao_storage::typed::Row as _;
+use ao_storage::typed::{Key as _, Row as _};
 use ao_storage::{Table, WriteBatch};
 use ao_types::{Id, Slot};
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -106,7 +106,7 @@ impl Digests {
     /// Whether this is known to stand in a slot. If not, it is for the store to say.
     pub fn know(&self, (process, slot): (&Id, Slot), item: Named<'_>, assignment: Named<'_>) -> bool {
         let Some(kept) = self.0.get() else { return false };
-        let key = [&process.0[..], &slot.0.to_be_bytes()].concat();
+        let key = (*process, slot).to_bytes();
         let place = place_of(&key).map(|at| kept.places.lock()[at]);
         place.is_some_and(|place| place[..KEY] == key && kept.tag(item, assignment).is_some_and(|tag| tag[..] == place[KEY..]))
     }
