@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::error::Rejection;
 use crate::handle::Accepted;
-use crate::network::seam::{ForwardId, Load};
+use crate::network::seam::{ForwardId, Load, Way};
 
 /// Names gossip by its content, as the network does.
 pub type GossipId = [u8; 16];
@@ -29,8 +29,8 @@ pub struct Asker {
 /// One thing on its way. `gossip`: it is handed on by who finds it right, once.
 #[derive(Clone, Debug)]
 pub enum Parcel {
-    /// A whole frame.
-    Frame { from: PeerId, bytes: Bytes, gossip: Option<GossipId> },
+    /// A whole frame. `way`: also when it arrives twice, what its sender knew of it.
+    Frame { from: PeerId, bytes: Bytes, gossip: Option<GossipId>, way: Way },
     /// Bytes of an engine.
     Engine { from: PeerId, bytes: Bytes, gossip: Option<GossipId> },
     /// Evidence.

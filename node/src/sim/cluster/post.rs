@@ -13,7 +13,7 @@ use super::members::{member_of, wallet};
 use super::parcel::{Parcel, gossip_id};
 use super::{Cluster, Event, FORWARD_MS, SYNC_MS};
 use crate::error::{Code, Rejection};
-use crate::network::seam::{Arrival, Order};
+use crate::network::seam::{Arrival, Order, Way};
 use crate::shell::frames;
 use crate::sim::check::{Violation, blame};
 
@@ -36,7 +36,7 @@ impl Cluster {
                 }
                 let Some(bytes) = frame.to_wire() else { return Ok(()) };
                 let gossip = gossip_id(1, &bytes);
-                self.publish(n, Parcel::Frame { from, bytes, gossip: Some(gossip) });
+                self.publish(n, Parcel::Frame { from, bytes, gossip: Some(gossip), way: Way::Gossip });
             }
             Order::Engine(to, bytes) => {
                 if self.hosts[n].is_honest() {
@@ -194,7 +194,7 @@ impl Cluster {
                 self.ledger.seen(raw.header.id(), &raw.header);
             }
             let from = self.hosts[n].peer();
-            self.post(n, to, Parcel::Frame { from, bytes, gossip: None });
+            self.post(n, to, Parcel::Frame { from, bytes, gossip: None, way: Way::Asked });
         }
     }
 

@@ -8,7 +8,7 @@ use ao_types::codec::{Canonical as _, Reader};
 
 use super::parcel::Parcel;
 use super::{Asked, Cluster, Event, clients};
-use crate::network::seam::{Arrival, Way};
+use crate::network::seam::Arrival;
 use crate::sim::byzantine::Heard;
 use crate::sim::check::Violation;
 
@@ -53,10 +53,7 @@ impl Cluster {
             }
         }
         let arrival = match parcel {
-            Parcel::Frame { from, bytes, gossip } => {
-                let way = if gossip.is_some() { Way::Gossip } else { Way::Asked };
-                Arrival::Frame { from, bytes, way, judge }
-            }
+            Parcel::Frame { from, bytes, way, .. } => Arrival::Frame { from, bytes, way, judge },
             Parcel::Engine { from, bytes, .. } => Arrival::Engine { from, bytes, judge },
             Parcel::Evidence { from, bytes, .. } => Arrival::Evidence { from, bytes, judge },
             _ => return Ok(()),

@@ -44,6 +44,13 @@ fn a_torn_write_silences_no_member_for_good() {
     }
 }
 
+/// A frame that is handed on, breaks a rule of the log and arrives twice is gossip both times: once its second arrival was taken for the
+/// answer to a question, and an honest node blamed for it.
+#[test]
+fn gossip_that_arrives_twice_is_nobodys_answer() {
+    holds(&Plan::of_seed("attest", 8114, Taste::ALL));
+}
+
 #[test]
 fn one_plan_is_one_run() {
     for engine in ["attest", "bft"] {
