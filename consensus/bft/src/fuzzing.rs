@@ -9,7 +9,6 @@ use ao_consensus::contract::{committee_of, peer};
 use ao_consensus::{Consensus as _, Effect, Input, OriginChange, OriginUpdate, Setup, Timestamp};
 use ao_types::codec::Canonical as _;
 use ao_types::{Epoch, NetworkId};
-use bytes::Bytes;
 
 use crate::Engine;
 use crate::context::Height;

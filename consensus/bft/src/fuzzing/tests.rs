@@ -7,6 +7,7 @@ use ao_types::{BlsSignature, Certificate, Signers};
 use arc_malachitebft_core_types::{
     NilOrVal, PolkaCertificate, PolkaSignature, Round, RoundCertificate, RoundCertificateType, RoundSignature, SignedMessage, VoteType,
 };
+use bytes::Bytes;
 
 use super::seeds::seeds;
 use super::*;
