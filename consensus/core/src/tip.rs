@@ -165,7 +165,26 @@ impl ChainTip {
     }
 
     /// Whether the header of id `id` may follow, by the rules that need nothing but the frames before; the tip after it.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
     pub fn follow(&self, network_id: NetworkId, header: &FrameHeader, id: FrameId) -> Result<Self, Refusal> {
+        self.follow_knowing(None, network_id, header, id)
+    }
+
+    /// The same for whoever knows up to where frames are confirmed. An engine whose frames carry no certificates opens the window by that.
+    /// What a frame may carry, and the tip after it, depend on the frames before alone: a node that learnt early that the last one is
+    /// confirmed must take the next one, which carries the certificate of that very frame.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn follow_knowing(
+        &self,
+        confirmed: Option<u64>,
+        network_id: NetworkId,
+        header: &FrameHeader,
+        id: FrameId,
+    ) -> Result<Self, Refusal> {
         let refuse = |refusal| Err(refusal);
         if header.network_id != network_id {
             return refuse(Refusal::Network { expected: network_id, found: header.network_id });
@@ -188,7 +207,7 @@ impl ChainTip {
         if header.history_root != self.history.root() {
             return refuse(Refusal::History { expected: FrameId(self.history.root()), found: FrameId(header.history_root) });
         }
-        self.check_carried(header)?;
+        self.check_carried(header, confirmed)?;
         if chunk_count(header.payload_bytes) == 0 || header.entry_count as usize > FRAME_ENTRIES_MAX {
             return refuse(Refusal::Payload { entries: header.entry_count, bytes: header.payload_bytes });
         }
@@ -197,7 +216,7 @@ impl ChainTip {
 
     /// Certificates carried: of one ancestor, newer than the one carried before, one for each committee that certifies it; within the
     /// window; and both of a crossing before anything is built on it. Signatures are not looked at here.
-    fn check_carried(&self, header: &FrameHeader) -> Result<(), Refusal> {
+    fn check_carried(&self, header: &FrameHeader, confirmed: Option<u64>) -> Result<(), Refusal> {
         let carried = match header.certificates.first() {
             None => self.carried,
             Some(first) => {
@@ -215,6 +234,7 @@ impl ChainTip {
                 Some(sequence)
             }
         };
+        let carried = carried.max(confirmed);
         if self.at_crossing() && carried.is_none_or(|sequence| sequence.saturating_add(1) != self.next_sequence) {
             return Err(Refusal::OverCrossing { sequence: header.sequence });
         }

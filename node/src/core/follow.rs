@@ -174,9 +174,8 @@ impl Core {
             return out.push(Effect::Order(Box::new(Order::Fetch(fetch))));
         }
         let Some(following) = self.others.get_mut(&chain) else { return };
-        let carried = following.tip.carried.max(following.confirmed);
-        let base = ChainTip { carried, ..following.tip.clone() };
-        let tip = match base.follow(self.fixed.network_id, &received.header, received.header.id()) {
+        let (header, id) = (&received.header, received.header.id());
+        let tip = match following.tip.follow_knowing(following.confirmed, self.fixed.network_id, header, id) {
             Ok(tip) => tip,
             // How far this node has followed decisions is its own matter.
             Err(Refusal::Window { .. }) => {

@@ -14,7 +14,7 @@ use ao_arweave::recover::seek;
 use ao_consensus::checks::contents::{self, Log};
 use ao_consensus::frame::FrameSignature;
 use ao_consensus::schedule::Head;
-use ao_consensus::{Chain, ChainTip, Confirmation, Entry, Frame, Proof, RawHeader, Refusal, SignedHeader};
+use ao_consensus::{Chain, ChainTip, Confirmation, Entry, Frame, Proof, RawHeader, SignedHeader};
 use ao_storage::schema::{self, AnchorChainRow, FrameKey, FrameRow};
 use ao_storage::{Direction, Store};
 use ao_types::{Address, Canonical as _, Id, Slot};
@@ -276,13 +276,7 @@ impl<'a> Walk<'a> {
             Ok(header) => header,
             Err(error) => return said(&error),
         };
-        let follow = |carried| ChainTip { carried, ..self.tip.clone() }.follow(self.network.id, &header, header.id());
-        // Where frames carry no certificates, the last confirmed one opens the window.
-        let followed = match follow(self.tip.carried) {
-            Err(Refusal::Window { .. }) => follow(self.tip.carried.max(self.confirmed)),
-            followed => followed,
-        };
-        let tip = match followed {
+        let tip = match self.tip.follow_knowing(self.confirmed, self.network.id, &header, header.id()) {
             Ok(tip) => tip,
             Err(refusal) => return said(&refusal),
         };

@@ -67,6 +67,17 @@ fn at_most_so_many_frames_follow_the_one_certified_last() {
 }
 
 #[test]
+fn what_is_known_to_be_confirmed_opens_the_window_and_changes_nothing_else() {
+    let all = frames(WINDOW, |_| false);
+    let (tip, last) = (&all.last().unwrap().tip, WINDOW - 1);
+    let knowing = |header: &FrameHeader| tip.follow_knowing(Some(last), NETWORK, header, header.id());
+    let bare = next(tip, 1, vec![]);
+    assert_eq!(knowing(&bare.frame.header).unwrap(), bare.tip, "an engine without certificates in frames");
+    let carries = next(tip, 1, vec![certify(statement(all.last().unwrap()), 0, 3).unwrap()]);
+    assert_eq!(knowing(&carries.frame.header).unwrap(), carries.tip, "the certificate by which the last one was confirmed");
+}
+
+#[test]
 fn nothing_is_built_on_a_crossing_without_both_of_its_certificates() {
     let first = &frames(2, |n| n == 1)[1];
     let crossing = first.tip.build(Draft { epoch: Epoch(1), ..Draft::alone(NETWORK, body(0), Timestamp(1_000), (5, [0; 48])) }).unwrap();

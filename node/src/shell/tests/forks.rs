@@ -61,19 +61,24 @@ fn deceive(engine: &'static str, deceived: &[usize], seed: u64) -> (Cluster, [Ve
     cluster.worlds[0].submit(&processes[0], false);
     cluster.worlds[1].submit(&processes[1], false);
     cluster.settle();
-    let told = [message(processes[0].id(), 1, &[("Action", "Count")]), message(processes[0].id(), 2, &[("Action", "Count")])];
-    let other = another_frame(&cluster, deceived[0], processes[0].id(), &told[1]);
+    let told = tell(&mut cluster, processes[0].id(), deceived, 1);
+    (cluster, processes, told)
+}
+
+/// Scheduler 0 tells `deceived` another next slot of a process than the others; what it tells the others, and those.
+fn tell(cluster: &mut Cluster, process: Id, deceived: &[usize], text: u8) -> [Verified<DataItem>; 2] {
+    let told = [text, text + 1].map(|text| message(process, text, &[("Action", "Count")]));
+    let other = another_frame(cluster, deceived[0], process, &told[1]);
     cluster.cut = deceived.iter().copied().collect();
     for n in deceived {
         cluster.worlds[*n].arrive(Arrival::Frame { from: peer(0), bytes: other.clone(), way: Way::Gossip, judge: Judge::nobody() });
     }
     cluster.worlds[0].submit(&told[0], false);
     cluster.run_for(3_000);
-    let items = |n: usize| cluster.worlds[n].log(processes[0].id()).into_iter().map(|row| row.item).collect::<Vec<_>>();
-    assert_eq!(items(0), [processes[0].id(), told[0].id()], "{engine}");
-    assert_eq!(items(deceived[0]), [processes[0].id(), told[1].id()], "{engine}");
+    let last = |n: usize| cluster.worlds[n].log(process).last().map(|row| row.item);
+    assert_eq!((last(0), last(deceived[0])), (Some(told[0].id()), Some(told[1].id())));
     cluster.cut.clear();
-    (cluster, processes, told)
+    told
 }
 
 #[test]
@@ -100,6 +105,26 @@ fn whoever_was_told_another_log_than_the_confirmed_one_turns_to_that() {
             cluster.worlds[0].log(second.id()).last().map(|row| row.item),
             Some(message(second.id(), 10, &[("Action", "Count")]).id())
         );
+    }
+}
+
+/// The second time a node waits before it turns. Meanwhile it learns that the frame before the fork is confirmed, by the frame that it
+/// does not have yet and which carries that very certificate: it once refused it for ever.
+#[test]
+fn a_scheduler_that_does_it_again_and_again_loses_nobody() {
+    for (engine, seed) in [("attest", 41), ("bft", 42), ("attest", 43)] {
+        let (mut cluster, [first, _], _) = deceive(engine, &[3], seed);
+        for text in [20, 30, 40] {
+            cluster.run_for(10_000);
+            cluster.settle();
+            cluster.check(&[0, 1, 2, 3]);
+            let told = tell(&mut cluster, first.id(), &[3], text);
+            cluster.run_for(30_000);
+            cluster.settle();
+            cluster.check(&[0, 1, 2, 3]);
+            assert_eq!(cluster.worlds[3].log(first.id()).last().map(|row| row.item), Some(told[0].id()), "{engine}");
+        }
+        assert!(cluster.penalties.iter().all(|(whom, _)| *whom == peer(0)), "{engine}: {:?}", cluster.penalties);
     }
 }
 
