@@ -61,6 +61,9 @@ const PARCELS_MAX: usize = 500_000;
 /// A run that need not confirm anything goes on so long after its storm.
 const AFTERMATH_MS: u64 = 8_000;
 
+/// So often at most the second node of an equivocating scheduler gets the disk of the first.
+const COPIES_MAX: usize = 3;
+
 /// Who keeps the rules is one node with both keys.
 const HONEST: &[Keys] = &[Keys { scheduler: true, attestor: true }];
 
@@ -86,6 +89,8 @@ enum Event {
     Begin(usize),
     /// It ends.
     End(usize),
+    /// A second node of a member gets the disk of the first.
+    Copy(usize),
     /// The faults are over.
     Calm,
     /// Is everything done?
@@ -98,7 +103,7 @@ impl Event {
         match self {
             Self::Turn(asker) | Self::Tick(asker) | Self::GiveUp(asker, _) => Some(asker.host),
             Self::Manner(n) | Self::Deliver(n, _) | Self::Leave(n, _) | Self::Sync(n) => Some(*n),
-            Self::Send(..) | Self::Begin(_) | Self::End(_) | Self::Calm | Self::Look => None,
+            Self::Send(..) | Self::Begin(_) | Self::End(_) | Self::Copy(_) | Self::Calm | Self::Look => None,
         }
     }
 }
@@ -206,6 +211,14 @@ impl Cluster {
         for n in 0..self.wishes.len() {
             self.after(20 + self.wishes[n].at_ms, Event::Send(n, 0));
         }
+        // Logs part where the disk was copied, which may be anywhere, and again and again.
+        let mut copies = Dice::of(self.plan.seed, "copies");
+        for bad in self.plan.byzantine.clone().iter().filter(|bad| bad.kind == Kind::Equivocator) {
+            for _ in 0..copies.below(COPIES_MAX + 1) {
+                let at = copies.below(usize::try_from(self.plan.storm_ms).unwrap_or(usize::MAX)) as u64;
+                self.after(at, Event::Copy(bad.node));
+            }
+        }
         self.after(self.plan.storm_ms, Event::Calm);
         self.after(LOOK_MS, Event::Look);
     }
@@ -266,6 +279,7 @@ impl Cluster {
             Event::Send(wish, attempt) => self.on_send(wish, attempt)?,
             Event::Begin(fault) => self.on_begin(fault)?,
             Event::End(fault) => self.on_end(fault)?,
+            Event::Copy(member) => self.on_copy(member)?,
             Event::Calm => self.on_calm()?,
             Event::Look => return self.on_look(),
         }

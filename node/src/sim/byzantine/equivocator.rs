@@ -1,5 +1,6 @@
 //! A scheduler that signs two frames for one place, whole branches of them: two nodes with one wallet, one on each side, each with its own
-//! clients. The attestor's key is in one of them only: this member votes once. Neither shows anybody that there are two.
+//! clients. The attestor's key is in one of them only: this member votes once. Neither shows anybody that there are two. Now and then the second gets
+//! the disk of the first, as when a backup comes to life: their logs have a past in common then.
 
 use super::{Keys, Leaving, Manner};
 use crate::network::seam::Order;

@@ -47,6 +47,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// Somebody copies the disk of a member's first node to its second: from there on the two sign what excludes one another.
+    pub(super) fn on_copy(&mut self, member: usize) -> Result<(), Violation> {
+        let twins: Vec<usize> = self.hosts_of(member).filter(|n| self.hosts[*n].up && !self.hosts[*n].world.store.crashed()).collect();
+        let &[first, second] = &twins[..] else { return Ok(()) };
+        self.trace.add(self.now, second, 32, 0);
+        tracing::info!(at = self.elapsed_ms(), member, "the disk is copied");
+        let images = self.hosts[first].world.store.survivors();
+        let image = self.dice.below(images.len());
+        let contents = images.into_iter().nth(image).unwrap_or_default();
+        let (plan, common, now) = (&self.plan, &self.common, self.now);
+        self.hosts[second].restart(plan, common, contents, now).map_err(|broken| broken.at(second))?;
+        self.stepped(second)
+    }
+
     /// The storm is over: everybody has power, room and a net.
     pub(super) fn on_calm(&mut self) -> Result<(), Violation> {
         self.calm = true;

@@ -1,8 +1,9 @@
 //! Whether everything is done, and whether all is as it must be at the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ao_storage::{Store, schema};
+use ao_storage::{Direction, Store, schema};
 
 use super::{AFTERMATH_MS, BEGIN_MS, Cluster, Event, LOOK_MS};
 use crate::sim::check::states::{self, States};
@@ -48,6 +49,26 @@ impl Cluster {
             }
             if live::owes(&*store)? {
                 return Ok(Some(format!("node {n} has something to push")));
+            }
+        }
+        self.behind()
+    }
+
+    /// What one honest node confirmed and another has not, whoever scheduled it.
+    fn behind(&self) -> Result<Option<String>, Violation> {
+        let mut furthest = BTreeMap::new();
+        for (n, store) in self.honest_stores() {
+            for (process, slot) in schema::CONFIRMED.all(&*store, Direction::Forward, usize::MAX)? {
+                let most = furthest.entry(process).or_insert((slot, n));
+                *most = (*most).max((slot, n));
+            }
+        }
+        for (n, store) in self.honest_stores() {
+            for (process, (slot, by)) in &furthest {
+                let here = schema::CONFIRMED.get(&*store, process)?;
+                if here.is_none_or(|here| here < *slot) {
+                    return Ok(Some(format!("node {n}: {process} is confirmed up to {here:?}, at node {by} up to {slot}")));
+                }
             }
         }
         Ok(None)
