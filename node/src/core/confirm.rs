@@ -132,8 +132,11 @@ impl Core {
         for (_, given) in here {
             self.engine_input(now, given, out);
         }
+        // Of a scheduler with two logs, what is here may be the other one.
+        let parted = self.others.get(&chain).is_some_and(|following| following.parted);
         if lacking <= to.0 {
-            out.push(Effect::Order(Box::new(Order::Fetch(Fetch { chain, from: lacking, to, holders }))));
+            let from = if parted { from } else { lacking };
+            out.push(Effect::Order(Box::new(Order::Fetch(Fetch { chain, from, to, holders }))));
         }
     }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ao_consensus::checks::contents::{self, Log};
 use ao_consensus::schedule::Head;
-use ao_consensus::{Chain, ChainTip, Contents, Evidence, Facts, Fetch, Frame, Given, Offence, Refusal, SignedHeader, Timestamp};
+use ao_consensus::{Chain, ChainTip, Contents, Evidence, Facts, Fetch, Frame, FrameId, Given, Offence, Refusal, SignedHeader, Timestamp};
 use ao_storage::schema;
 use ao_types::{Canonical, Id, PeerId};
 use bytes::Bytes;
@@ -42,13 +42,15 @@ pub struct Following {
     bytes: usize,
     /// The next frame waits for items: looked up again then.
     look: Option<Timestamp>,
+    /// A frame was seen that belongs behind another one than is stored here.
+    pub parted: bool,
 }
 
 impl Following {
     /// As the store has it.
     pub fn recovered(chain: RecoveredChain) -> Self {
         let confirmed = chain.window.last().map(|last| last.frame.header.sequence);
-        Self { tip: chain.tip, confirmed, busy: None, kept: BTreeMap::new(), bytes: 0, look: None }
+        Self { tip: chain.tip, confirmed, busy: None, kept: BTreeMap::new(), bytes: 0, look: None, parted: false }
     }
 
     /// When to look again for items that are missing.
@@ -66,6 +68,15 @@ impl Following {
             let Some((_, furthest)) = self.kept.pop_last() else { break };
             self.bytes -= furthest.bytes();
         }
+    }
+
+    /// Takes out a child of this frame.
+    fn kept_after(&mut self, (sequence, frame): (u64, FrameId)) -> Option<Received> {
+        let next = sequence.checked_add(1)?;
+        self.kept.get(&next).filter(|received| received.header.parent == frame)?;
+        let received = self.kept.remove(&next)?;
+        self.bytes -= received.bytes();
+        Some(received)
     }
 
     /// The frame whose turn it is, if it is kept. Those that are past are dropped.
@@ -251,11 +262,27 @@ impl Core {
         let given =
             Given { header: Arc::new(received.header), facts: Facts { contents, durable: false }, from: Some(received.from.clone()) };
         // What a scheduler signs it answers for, and what anybody keeps.
+        let place = (given.header.sequence, given.header.id());
         let knew = received.way == Way::Asked || self.origin.peer_of(&given.header.chain.scheduler) == Some(&received.from);
         if !fork && knew {
             penalise(received.from, Offence::Unlawful, out);
         }
+        let chain = given.header.chain;
         self.engine_input(now, ao_consensus::Input::Frame(Box::new(given)), out);
+        if fork {
+            self.show_branch(now, &chain, place, out);
+        }
+    }
+
+    /// What was kept behind a frame of another branch is of that branch. None of it can follow here; but the engine, which alone can tell
+    /// which of the two has a future, must know every header up to the one that is certified.
+    fn show_branch(&mut self, now: Timestamp, chain: &Chain, mut last: (u64, FrameId), out: &mut Vec<Effect>) {
+        while let Some(following) = self.others.get_mut(chain) {
+            following.parted = true;
+            let Some(received) = following.kept_after(last) else { return };
+            last = (received.header.sequence, received.header.id());
+            self.on_other(now, received.from, received.header, None, out);
+        }
     }
 
     /// A frame of before: a repeat, or a second header for its place.

@@ -108,6 +108,25 @@ fn whoever_was_told_another_log_than_the_confirmed_one_turns_to_that() {
     }
 }
 
+/// The first certificate that the deceived node hears is of a frame far behind the fork.
+#[test]
+fn whoever_was_told_another_log_turns_however_far_the_others_went_on() {
+    for (engine, seed) in [("attest", 51), ("bft", 52), ("attest", 53), ("attest", 54)] {
+        let (mut cluster, [first, _], _) = deceive(engine, &[3], seed);
+        cluster.cut = [3].into();
+        let messages: Vec<_> = (60..66).map(|text| message(first.id(), text, &[("Action", "Count")])).collect();
+        for one in &messages {
+            cluster.worlds[0].submit(one, false);
+            cluster.run_for(3_000);
+        }
+        cluster.cut.clear();
+        cluster.run_for(10_000);
+        cluster.settle();
+        cluster.check(&[0, 1, 2, 3]);
+        assert_eq!(cluster.worlds[3].log(first.id()).last().map(|row| row.item), messages.last().map(|one| one.id()), "{engine}");
+    }
+}
+
 /// The second time a node waits before it turns. Meanwhile it learns that the frame before the fork is confirmed, by the frame that it
 /// does not have yet and which carries that very certificate: it once refused it for ever.
 #[test]

@@ -51,6 +51,13 @@ fn gossip_that_arrives_twice_is_nobodys_answer() {
     holds(&Plan::of_seed("attest", 8114, Taste::ALL));
 }
 
+/// A node that stores another log than the certified one, and of which the first certificate that it hears is several frames ahead: it once
+/// kept the frames between for itself, and its engine never learnt how the certified one hangs together with what is stored.
+#[test]
+fn a_certificate_far_ahead_turns_a_node_too() {
+    holds(&Plan::of_seed("attest", 4920, Taste::ALL));
+}
+
 #[test]
 fn one_plan_is_one_run() {
     for engine in ["attest", "bft"] {
