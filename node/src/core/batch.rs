@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::effect::Effect;
 use super::input::Batch;
 use super::{Core, Room, Unconfirmed};
+use crate::handle::Accepted;
 use crate::network::seam::{Order, Published};
 
 /// The batch that is being built and the one that is being written.
@@ -62,7 +63,7 @@ pub enum Visible {
     /// A process has new outbox entries.
     Owes(Id),
     /// A client that sent this item to another scheduler's node can read of it here.
-    Seen(Id),
+    Seen(Box<Accepted>),
     /// An item is here that submissions wait for.
     Found(Id),
     /// The state at which evaluation of a process begins is in the store.

@@ -25,6 +25,7 @@ use super::batch::Visible;
 use super::effect::Effect;
 use super::input::{Place, ProcessFacts, Received, RecoveredChain};
 use super::{Core, Mode, Room, Unconfirmed, ingest};
+use crate::handle::Accepted;
 use crate::limits::{FOLLOW_LOOK_MS, FRAMES_KEPT_BYTES_MAX, FRAMES_KEPT_MAX, FRAMES_UNCONFIRMED_MAX};
 use crate::network::seam::{Held, Judge, Order, Verdict, Way};
 
@@ -230,10 +231,16 @@ impl Core {
             entry.host = Some(header.chain.scheduler);
             entry.head = Some(ingest::head_of(&assigned));
             entry.written = number;
-            let item = submission.id;
+            let seen = self.forwards.is_wanted(&submission.id).then(|| Accepted {
+                id: submission.id,
+                process: Some(process),
+                slot: Some(assigned.slot),
+                assignment: Some(assigned.id),
+                timestamp_ms: assigned.timestamp.0,
+            });
             self.assign(now, process, submission, assigned);
-            if self.forwards.is_wanted(&item) {
-                self.batches.synced().visible.push(Visible::Seen(item));
+            if let Some(seen) = seen {
+                self.batches.synced().visible.push(Visible::Seen(Box::new(seen)));
             }
         }
         let signature = header.to_raw().map(|raw| Bytes::from(raw.signature.encode())).unwrap_or_default();

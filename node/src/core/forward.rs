@@ -2,7 +2,8 @@
 //!
 //! The node that a client happens to talk to checks the item and hands it on; the client hears what the scheduler's node said, in its
 //! words, once the frame with its message is in this node's store: whoever sent a message here can read of it here. A frame that does not
-//! come in time changes nothing about the answer. Deliveries of outboxes go the same way; their rows stay until the answer is there.
+//! come in time changes nothing about the answer. An item that the other node has already, though nobody here knew, was taken at an earlier
+//! asking of this very request, whose answer was lost with its connection: its frame answers. Deliveries of outboxes go the same way; their rows stay until the answer is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +14,7 @@ use ao_types::Id;
 use super::Core;
 use super::effect::{Effect, Reply};
 use super::input::{Follow, Origin, Place, RequestId, Submission};
+use super::recent::slot_of;
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, AssignRequest};
 use crate::limits::{FORWARD_SEEN_MS, FORWARDS_MAX};
@@ -25,8 +27,8 @@ pub struct Forwards {
     open: BTreeMap<ForwardId, Submission>,
     /// Requests whose item is on its way or whose frame is awaited, by item.
     asked: BTreeSet<(Id, ForwardId)>,
-    /// Those whose frame came before the answer.
-    seen: BTreeSet<ForwardId>,
+    /// Those whose frame came before the answer, with what it says of them.
+    seen: BTreeMap<ForwardId, Accepted>,
     /// Answers that wait for their frame.
     answered: BTreeMap<ForwardId, Answered>,
     /// The same by the time when they have waited long enough.
@@ -37,7 +39,9 @@ pub struct Forwards {
 #[derive(Debug)]
 struct Answered {
     request: RequestId,
-    accepted: Accepted,
+    item: Id,
+    /// If its frame does not come.
+    answer: Result<Accepted, Rejection>,
     until: Timestamp,
 }
 
@@ -72,7 +76,7 @@ impl Forwards {
     fn close(&mut self, forward: ForwardId) -> Option<Answered> {
         let answered = self.answered.remove(&forward)?;
         self.until.remove(&(answered.until, forward));
-        self.asked.remove(&(answered.accepted.id, forward));
+        self.asked.remove(&(answered.item, forward));
         Some(answered)
     }
 }
@@ -112,15 +116,28 @@ impl Core {
     pub(super) fn on_forwarded(&mut self, now: Timestamp, forward: ForwardId, answer: Result<Accepted, Rejection>, out: &mut Vec<Effect>) {
         let Some(submission) = self.forwards.open.remove(&forward) else { return };
         let seen = self.forwards.seen.remove(&forward);
+        let was_known =
+            slot_of(&submission.facts).is_some() || submission.facts.process.is_some() && matches!(submission.place, Place::Spawn(_));
+        let item = submission.id;
         match (submission.origin, answer) {
-            (Origin::Request(request), Ok(accepted)) if accepted.slot.is_some() && accepted.id == submission.id && !seen => {
-                let until = now.plus_ms(FORWARD_SEEN_MS);
-                self.forwards.until.insert((until, forward));
-                self.forwards.answered.insert(forward, Answered { request, accepted, until });
-            }
             (Origin::Request(request), answer) => {
-                self.forwards.asked.remove(&(submission.id, forward));
-                out.push(Effect::Reply(request, answer.map(Reply::Accepted)));
+                let awaited = match &answer {
+                    Ok(accepted) => accepted.slot.is_some() && accepted.id == item,
+                    // It stands there since it was sent: the answer to that was lost, and it was asked once more.
+                    Err(refusal) => refusal.code == Code::Duplicate && !was_known,
+                };
+                if awaited && seen.is_none() {
+                    let until = now.plus_ms(FORWARD_SEEN_MS);
+                    self.forwards.until.insert((until, forward));
+                    self.forwards.answered.insert(forward, Answered { request, item, answer, until });
+                } else {
+                    self.forwards.asked.remove(&(item, forward));
+                    let answer = match (answer, seen) {
+                        (Err(_), Some(accepted)) if awaited => Ok(accepted),
+                        (answer, _) => answer,
+                    };
+                    out.push(Effect::Reply(request, answer.map(Reply::Accepted)));
+                }
             }
             (Origin::Outbox { key, follow, .. }, Ok(Accepted { process, slot, .. })) => {
                 let outcome = match (process, slot) {
@@ -141,12 +158,15 @@ impl Core {
         self.pump_outbox(now, out);
     }
 
-    /// The frame with an item that a client of this node sent is in the store.
-    pub(super) fn on_seen(&mut self, item: &Id, out: &mut Vec<Effect>) {
-        for forward in self.forwards.of(item) {
+    /// The frame with an item that a client of this node sent is in the store; what it says of it.
+    pub(super) fn on_seen(&mut self, seen: &Accepted, out: &mut Vec<Effect>) {
+        for forward in self.forwards.of(&seen.id) {
             match self.forwards.close(forward) {
-                Some(answered) => out.push(Effect::Reply(answered.request, Ok(Reply::Accepted(answered.accepted)))),
-                None => drop(self.forwards.seen.insert(forward)),
+                Some(Answered { request, answer, .. }) => {
+                    let accepted = answer.unwrap_or_else(|_| seen.clone());
+                    out.push(Effect::Reply(request, Ok(Reply::Accepted(accepted))));
+                }
+                None => drop(self.forwards.seen.insert(forward, seen.clone())),
             }
         }
     }
@@ -155,7 +175,7 @@ impl Core {
     pub(super) fn answer_unseen(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         while let Some((_, forward)) = self.forwards.until.first().copied().filter(|(until, _)| *until <= now) {
             let Some(answered) = self.forwards.close(forward) else { return };
-            out.push(Effect::Reply(answered.request, Ok(Reply::Accepted(answered.accepted))));
+            out.push(Effect::Reply(answered.request, answered.answer.map(Reply::Accepted)));
         }
     }
 }

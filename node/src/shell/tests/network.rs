@@ -174,6 +174,51 @@ fn an_answer_waits_for_its_frame_no_longer_than_the_bound() {
     assert!(world.now().since_ms(sent) >= limits::FORWARD_SEEN_MS);
 }
 
+/// The connection ends after the other node has taken an item and before it said so: it is asked once more, and has it already.
+#[test]
+fn an_item_that_was_taken_at_the_first_asking_is_no_duplicate_at_the_second() {
+    let mut cluster = Cluster::new("attest", 4, 13);
+    upload(&mut cluster, 0);
+    let spawn = process(&cluster, 0, 1);
+    cluster.worlds[0].submit(&spawn, false);
+    cluster.settle();
+    let duplicate = || Err(Rejection::new(Code::Duplicate, "it is already in the schedule"));
+    let forwarded = |cluster: &mut Cluster, item: &Verified<DataItem>| {
+        let world = &mut cluster.worlds[2];
+        let request = world.submit(item, false);
+        while world.turn() {}
+        let forward =
+            world.orders.drain(..).find_map(|order| if let Order::Forward { forward, .. } = order { Some(forward) } else { None });
+        (request, forward.unwrap())
+    };
+    for (n, answer_first) in [(1, true), (2, false)] {
+        let item = message(spawn.id(), n, &[("Action", "Count")]);
+        let (request, forward) = forwarded(&mut cluster, &item);
+        if answer_first {
+            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: duplicate() });
+        }
+        cluster.worlds[0].submit(&item, false);
+        cluster.run_for(200);
+        if !answer_first {
+            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: duplicate() });
+        }
+        cluster.settle();
+        let accepted = cluster.worlds[2].replies[&request].clone().unwrap();
+        let row = cluster.worlds[2].log(spawn.id()).pop().unwrap();
+        assert_eq!((accepted.id, accepted.slot), (item.id(), Some(Slot(n.into()))));
+        assert_eq!(accepted.assignment, Some(row.assignment_id));
+    }
+    // What was there before it was sent, and what never comes, are refused.
+    let known = message(spawn.id(), 2, &[("Action", "Count")]);
+    let other = message(spawn.id(), 3, &[("Action", "Count")]);
+    for item in [known, other] {
+        let (request, forward) = forwarded(&mut cluster, &item);
+        cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: duplicate() });
+        cluster.settle();
+        assert_eq!(cluster.worlds[2].replies[&request].clone().unwrap_err().code, Code::Duplicate);
+    }
+}
+
 #[test]
 fn a_net_that_loses_a_third_changes_nothing() {
     let mut cluster = Cluster::new("attest", 4, 5);
