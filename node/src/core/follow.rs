@@ -231,7 +231,7 @@ impl Core {
             entry.host = Some(header.chain.scheduler);
             entry.head = Some(ingest::head_of(&assigned));
             entry.written = number;
-            let seen = self.forwards.is_wanted(&submission.id).then(|| Accepted {
+            let seen = self.forwards.is_wanted(&submission.id).then_some(Accepted {
                 id: submission.id,
                 process: Some(process),
                 slot: Some(assigned.slot),
