@@ -10,7 +10,7 @@ use ao_storage::memory::Contents;
 use ao_storage::schema::{self, ScheduleRow};
 use ao_storage::{Direction, MemoryStore, Table};
 use ao_types::transaction::Base64Url;
-use ao_types::{Address, HashChain, NetworkId, Signer, Wallet};
+use ao_types::{Address, HashChain, ItemBuilder, NetworkId, Signer, Wallet};
 use ao_weave::chunks::{Posted, check};
 use ao_weave::keys::{FUNDED_WINSTON, funded};
 use ao_weave::{Config, Weave};
@@ -412,6 +412,38 @@ async fn the_power_may_fail_at_every_write_of_a_networks_recovery() {
             }
             same(Table::ALL, &calm, &store);
         }
+    }
+}
+
+/// The last node died between a transaction's header and its data: what was in it is known to nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_had_time_to_upload_is_said_and_passed_over_only_on_demand() {
+    let mut cluster = Cluster::new("attest", 4, 7);
+    network::across(&mut cluster, 12);
+    cluster.settle();
+    let (weave, id) = (chain(1).await, cluster.membership(0).network);
+    for n in 0..4 {
+        let store: Arc<dyn Store> = cluster.worlds[n].store.clone();
+        anchor(&weave, &store, Arc::new(wallet(n)), id, LATER).await;
+    }
+    let composed = compose(&[ItemBuilder::new().data("what nobody has").sign(&wallet(0)).unwrap()]).unwrap();
+    let (last, price) = weave.station().chain(|chain| (chain.anchor(), chain.price(composed.bytes.len() as u64, None)));
+    let header = composed.header(&id, last.0, price).sign(&funded().unwrap()).unwrap();
+    let carrier = header.id;
+    weave.station().post_transaction(header).unwrap();
+    weave.mine(2).await.unwrap();
+    let (store, from) = (MemoryStore::new(), urls(&weave, &[0]));
+    let again = async |up_to_hole: bool| {
+        let setup = setup(&from, &store, Subject::Network(Box::new(network(&cluster))), &wallet(0));
+        recovery::recover(Setup { up_to_hole, ..setup }, &mut |_| ()).await
+    };
+    let error = again(false).await.unwrap_err();
+    let Error::Holes(holes) = &error else { panic!("{error}") };
+    assert!(holes.len() == 1 && holes[0].what.contains(&carrier.to_string()), "{holes:?}");
+    let outcome = again(true).await.unwrap();
+    assert_eq!((outcome.holes.len(), outcome.processes.len()), (1, 2));
+    for (process, _) in &outcome.processes {
+        assert_eq!(log(&store, *process), log(&*cluster.worlds[0].store, *process), "everything else is there, whole");
     }
 }
 
