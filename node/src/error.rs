@@ -65,13 +65,15 @@ pub enum Code {
     NotEvaluated,
     /// The answer did not come within the time allowed.
     TimedOut,
+    /// The very item is on its way into the log, and not there yet.
+    Underway,
     /// A bug of this node.
     Internal,
 }
 
 impl Code {
     /// Every code, in the order of their numbers: what `/docs/errors` and `aonode explain` list.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ItemMalformed,
         Self::SignatureInvalid,
         Self::TagInvalid,
@@ -101,6 +103,7 @@ impl Code {
         Self::Unavailable,
         Self::NotEvaluated,
         Self::TimedOut,
+        Self::Underway,
         Self::Internal,
     ];
 
@@ -146,6 +149,9 @@ impl Code {
                 "This host could not evaluate the message; this says nothing about the result. Try again or ask another node."
             }
             Self::TimedOut => "The answer did not come in time. Ask again; the work goes on.",
+            Self::Underway => {
+                "The item was sent before and is on its way into the log; a crash could still take it. Send it again in a moment: once it is there, that is said."
+            }
             Self::Internal => "A bug of this node. The log has the details under the request's id; please report it.",
         }
     }
@@ -182,6 +188,7 @@ impl Code {
             Self::Unavailable => "AON-4003",
             Self::NotEvaluated => "AON-4004",
             Self::TimedOut => "AON-4005",
+            Self::Underway => "AON-4006",
             Self::Internal => "AON-5001",
         }
     }
@@ -208,7 +215,7 @@ impl Code {
             Self::RateLimited => 429,
             Self::HeadersTooLarge => 431,
             Self::Internal => 500,
-            Self::Busy | Self::ReadOnly | Self::Unavailable | Self::NotEvaluated => 503,
+            Self::Busy | Self::ReadOnly | Self::Unavailable | Self::NotEvaluated | Self::Underway => 503,
             Self::TimedOut => 504,
         }
     }

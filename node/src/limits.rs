@@ -237,6 +237,10 @@ pub const FORWARDS_MAX: usize = 4096;
 /// A client whose message another scheduler's node took is answered when the frame is here too, or after this many milliseconds.
 pub const FORWARD_SEEN_MS: u64 = 3_000;
 
+/// A client whose message another scheduler's node may have taken, though its answer was lost, is told what that node said at last when the
+/// frame is not here after this many milliseconds. Longer: there is no better answer than the frame.
+pub const FORWARD_LOST_MS: u64 = 10_000;
+
 /// Frames from outside that wait for a verifier; more are asked for again.
 pub const FRAMES_WAITING_MAX: usize = 256;
 

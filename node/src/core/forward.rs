@@ -2,8 +2,9 @@
 //!
 //! The node that a client happens to talk to checks the item and hands it on; the client hears what the scheduler's node said, in its
 //! words, once the frame with its message is in this node's store: whoever sent a message here can read of it here. A frame that does not
-//! come in time changes nothing about the answer. An item that the other node has already, though nobody here knew, was taken at an earlier
-//! asking of this very request, whose answer was lost with its connection: its frame answers. Deliveries of outboxes go the same way; their rows stay until the answer is there.
+//! come in time changes nothing about the answer. An item that the other node has already, though nobody here knew, or that is on its way
+//! there, was taken at an earlier asking of this very request, whose answer was lost with its connection: its frame answers. So it does where
+//! no answer came at all. Deliveries of outboxes go the same way; their rows stay until the answer is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +18,7 @@ use super::input::{Follow, Origin, Place, RequestId, Submission};
 use super::recent::slot_of;
 use crate::error::{Code, Rejection};
 use crate::handle::{Accepted, AssignRequest};
-use crate::limits::{FORWARD_SEEN_MS, FORWARDS_MAX};
+use crate::limits::{FORWARD_LOST_MS, FORWARD_SEEN_MS, FORWARDS_MAX};
 use crate::network::seam::{ForwardId, Load, Order};
 
 /// Items that another node was asked to take.
@@ -116,24 +117,21 @@ impl Core {
     pub(super) fn on_forwarded(&mut self, now: Timestamp, forward: ForwardId, answer: Result<Accepted, Rejection>, out: &mut Vec<Effect>) {
         let Some(submission) = self.forwards.open.remove(&forward) else { return };
         let seen = self.forwards.seen.remove(&forward);
-        let was_known =
-            slot_of(&submission.facts).is_some() || submission.facts.process.is_some() && matches!(submission.place, Place::Spawn(_));
+        let was_known = slot_of(&submission.facts).is_some();
         let item = submission.id;
         match (submission.origin, answer) {
             (Origin::Request(request), answer) => {
-                let awaited = match &answer {
-                    Ok(accepted) => accepted.slot.is_some() && accepted.id == item,
-                    // It stands there since it was sent: the answer to that was lost, and it was asked once more.
-                    Err(refusal) => refusal.code == Code::Duplicate && !was_known,
+                let (awaited, until) = match &answer {
+                    Ok(accepted) => (accepted.slot.is_some() && accepted.id == item, now.plus_ms(FORWARD_SEEN_MS)),
+                    Err(refusal) => (!was_known && may_be_taken(refusal.code), now.plus_ms(FORWARD_LOST_MS)),
                 };
                 if awaited && seen.is_none() {
-                    let until = now.plus_ms(FORWARD_SEEN_MS);
                     self.forwards.until.insert((until, forward));
                     self.forwards.answered.insert(forward, Answered { request, item, answer, until });
                 } else {
                     self.forwards.asked.remove(&(item, forward));
                     let answer = match (answer, seen) {
-                        (Err(_), Some(accepted)) if awaited => Ok(accepted),
+                        (Err(_), Some(accepted)) if !was_known => Ok(accepted),
                         (answer, _) => answer,
                     };
                     out.push(Effect::Reply(request, answer.map(Reply::Accepted)));
@@ -178,4 +176,9 @@ impl Core {
             out.push(Effect::Reply(answered.request, answered.answer.map(Reply::Accepted)));
         }
     }
+}
+
+/// Whether a refusal leaves it open that the item was taken at this asking or, unanswered, at the one before: it was not there when it was sent.
+fn may_be_taken(code: Code) -> bool {
+    matches!(code, Code::Duplicate | Code::Underway | Code::TimedOut)
 }

@@ -79,7 +79,7 @@ impl Core {
                 Rejection::new(Code::Duplicate, format!("message {} is already in the schedule of {process}{slot}", submission.id))
             } else {
                 let text = format!("message {} is on its way into the schedule of {process}; ask again in a moment", submission.id);
-                Rejection::retry(Code::Busy, text, 1)
+                Rejection::retry(Code::Underway, text, 1)
             };
             return self.refuse(now, submission, refusal, out);
         }

@@ -210,9 +210,9 @@ fn repeats_are_refused_wherever_the_first_is() {
     let mut core = running();
     let effects = submit(&mut core, message(1, 1));
     // A crash could still take the first: who heard that it is there would not send it again.
-    assert_eq!(refusal(&submit(&mut core, message(1, 2))), Code::Busy, "while it is being signed");
+    assert_eq!(refusal(&submit(&mut core, message(1, 2))), Code::Underway, "while it is being signed");
     let effects = sign(&mut core, &effects);
-    assert_eq!(refusal(&submit(&mut core, message(1, 3))), Code::Busy, "while it is being written");
+    assert_eq!(refusal(&submit(&mut core, message(1, 3))), Code::Underway, "while it is being written");
     written(&mut core, &effects);
     assert_eq!(refusal(&submit(&mut core, message(1, 4))), Code::Duplicate, "by a look-up that is older than the write");
     let mut late = message(1, 5);
@@ -228,7 +228,7 @@ fn the_same_content_by_another_pusher_is_one_delivery() {
         Submission { place, ..message(n, request) }
     };
     let effects = submit(&mut core, pushed(1, 1));
-    assert_eq!(refusal(&submit(&mut core, pushed(2, 2))), Code::Busy);
+    assert_eq!(refusal(&submit(&mut core, pushed(2, 2))), Code::Underway);
     let effects = sign(&mut core, &effects);
     written(&mut core, &effects);
     assert_eq!(refusal(&submit(&mut core, pushed(2, 3))), Code::Duplicate);

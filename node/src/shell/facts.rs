@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ao_storage::{Error, Store, schema};
+use ao_types::message::Kind;
 use ao_types::{Address, ContentKey, DataItem, Id, Slot, Verified};
 
 use crate::core::cron::Point;
@@ -58,8 +59,20 @@ pub fn of_submission(store: &dyn Store, looked: &mut Looked, submission: &Submis
     let as_of = looked.as_of;
     let stored = known(store, &submission.id)?;
     Ok(match &submission.place {
-        Place::Store | Place::Elsewhere { .. } | Place::Lacking { .. } => {
-            Facts { as_of, process: None, assigned: None, content: None, stored }
+        Place::Store | Place::Lacking { .. } => Facts { as_of, process: None, assigned: None, content: None, stored },
+        // Its node decides; whether it was in the log before it was sent tells what to make of an answer that says so.
+        Place::Elsewhere { assign, .. } => {
+            let process = assign.as_ref().map(|assign| assign.process).or_else(|| log_of(submission));
+            let assigned = match process {
+                Some(process) if stored => assigned(store, process, submission.id)?,
+                _ => None,
+            };
+            let pushed = submission.item.as_ref().filter(|item| item.tag("From-Process").is_some());
+            let content = match (process, pushed) {
+                (Some(process), Some(item)) => content_slot(store, process, &ContentKey::of(item).0)?,
+                _ => None,
+            };
+            Facts { as_of, process: None, assigned, content, stored }
         }
         Place::Spawn(_) => {
             let assigned = assigned(store, submission.id, submission.id)?;
@@ -71,6 +84,12 @@ pub fn of_submission(store: &dyn Store, looked: &mut Looked, submission: &Submis
             Facts { as_of, process: looked.process(store, *process)?, assigned, content, stored }
         }
     })
+}
+
+/// The process into whose log an item belongs.
+fn log_of(submission: &Submission) -> Option<Id> {
+    let item = submission.item.as_ref()?;
+    if Kind::of(item) == Some(Kind::Process) { Some(submission.id) } else { item.target() }
 }
 
 /// Looks up a process for a request that is not a submission.

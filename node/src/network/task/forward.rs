@@ -1,5 +1,5 @@
 //! Clients' items on their way to other schedulers: each is answered exactly once. Whose connection ends before the answer is asked once more, by
-//! whatever connection there is then: a scheduler that has an item already says what it said.
+//! whatever connection there is then: a scheduler that has an item already says so, and what became of it is known by its frame.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +33,14 @@ struct Open {
     question: Option<Bytes>,
 }
 
-/// The answer to an item that could not be sent or was not answered: the client may try again.
+/// The answer to an item that could not be sent: the client may try again.
 pub(super) fn refused(forward: ForwardId, why: &str) -> Arrival {
     Arrival::Forwarded { forward, answer: Err(Rejection::retry(Code::Unavailable, why, 2)) }
+}
+
+/// The answer to an item that was sent, of which nobody said what became.
+fn unanswered(forward: ForwardId, why: &str) -> Arrival {
+    Arrival::Forwarded { forward, answer: Err(Rejection::retry(Code::TimedOut, why, 2)) }
 }
 
 impl Forwards {
@@ -95,7 +100,10 @@ impl Forwards {
         self.end(forward);
         match result.map(|bytes| decode_receipt(&bytes)) {
             Ok(Ok(answer)) => (Arrival::Forwarded { forward, answer }, false),
-            Ok(Err(_)) => (refused(forward, "the scheduler's answer cannot be read"), true),
+            Ok(Err(_)) => (unanswered(forward, "the scheduler's answer cannot be read"), true),
+            Err(failure @ (Failure::Timeout | Failure::Closed)) => {
+                (unanswered(forward, &format!("the process's scheduler did not answer: {failure}")), false)
+            }
             Err(failure) => (refused(forward, &format!("the process's scheduler does not answer: {failure}")), false),
         }
     }
@@ -153,7 +161,7 @@ mod tests {
         assert!(!lied && matches!(answer, Arrival::Forwarded { forward: ForwardId(1), answer: Ok(found) } if found == accepted));
         assert!(forwards.part(&id, 0).is_some(), "the other one still needs it");
         let (answer, lied) = forwards.answered(ForwardId(2), Err(Failure::Timeout));
-        assert!(!lied && matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.retry_after_s.is_some()));
+        assert!(!lied && matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.code == Code::TimedOut));
         assert_eq!((forwards.part(&id, 0), forwards.bytes), (None, 0));
     }
 
@@ -165,7 +173,10 @@ mod tests {
         assert_eq!(forwards.again(ForwardId(1), &Err(Failure::Closed)), Some(question.clone()));
         assert_eq!(forwards.again(ForwardId(1), &Err(Failure::Closed)), None, "once");
         let (answer, _) = forwards.answered(ForwardId(1), Err(Failure::Closed));
-        assert!(matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.retry_after_s.is_some()));
+        assert!(matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.code == Code::TimedOut && why.retry_after_s.is_some()));
+        forwards.begin(ForwardId(2), Load::Item(item(100))).unwrap();
+        let (answer, _) = forwards.answered(ForwardId(2), Err(Failure::Unreachable));
+        assert!(matches!(answer, Arrival::Forwarded { answer: Err(why), .. } if why.code == Code::Unavailable), "it never left");
         // As many questions are kept as have room; the others are asked once, as before.
         let large = item(WHOLE_BYTES_MAX / 2);
         let kept = FORWARDS_AGAIN_BYTES_MAX / forwards.begin(ForwardId(0), Load::Item(large.clone())).unwrap().len();

@@ -182,7 +182,7 @@ fn an_item_that_was_taken_at_the_first_asking_is_no_duplicate_at_the_second() {
     let spawn = process(&cluster, 0, 1);
     cluster.worlds[0].submit(&spawn, false);
     cluster.settle();
-    let duplicate = || Err(Rejection::new(Code::Duplicate, "it is already in the schedule"));
+    let said = |code: Code| Err(Rejection::new(code, "it is there, or may be"));
     let forwarded = |cluster: &mut Cluster, item: &Verified<DataItem>| {
         let world = &mut cluster.worlds[2];
         let request = world.submit(item, false);
@@ -191,16 +191,17 @@ fn an_item_that_was_taken_at_the_first_asking_is_no_duplicate_at_the_second() {
             world.orders.drain(..).find_map(|order| if let Order::Forward { forward, .. } = order { Some(forward) } else { None });
         (request, forward.unwrap())
     };
-    for (n, answer_first) in [(1, true), (2, false)] {
+    let lost = [Code::Duplicate, Code::Underway, Code::TimedOut];
+    for (n, (code, answer_first)) in (1..).zip(lost.into_iter().flat_map(|code| [(code, true), (code, false)])) {
         let item = message(spawn.id(), n, &[("Action", "Count")]);
         let (request, forward) = forwarded(&mut cluster, &item);
         if answer_first {
-            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: duplicate() });
+            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: said(code) });
         }
         cluster.worlds[0].submit(&item, false);
         cluster.run_for(200);
         if !answer_first {
-            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: duplicate() });
+            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: said(code) });
         }
         cluster.settle();
         let accepted = cluster.worlds[2].replies[&request].clone().unwrap();
@@ -208,14 +209,20 @@ fn an_item_that_was_taken_at_the_first_asking_is_no_duplicate_at_the_second() {
         assert_eq!((accepted.id, accepted.slot), (item.id(), Some(Slot(n.into()))));
         assert_eq!(accepted.assignment, Some(row.assignment_id));
     }
-    // What was there before it was sent, and what never comes, are refused.
+    // What was there before it was sent is refused at once, what never comes when it was waited for.
     let known = message(spawn.id(), 2, &[("Action", "Count")]);
-    let other = message(spawn.id(), 3, &[("Action", "Count")]);
-    for item in [known, other] {
-        let (request, forward) = forwarded(&mut cluster, &item);
-        cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: duplicate() });
-        cluster.settle();
-        assert_eq!(cluster.worlds[2].replies[&request].clone().unwrap_err().code, Code::Duplicate);
+    let other = message(spawn.id(), 100, &[("Action", "Count")]);
+    for (item, waits) in [(known, false), (other, true)] {
+        for code in lost {
+            let (request, forward) = forwarded(&mut cluster, &item);
+            cluster.worlds[2].arrive(Arrival::Forwarded { forward, answer: said(code) });
+            let sent = cluster.worlds[2].now();
+            while !cluster.worlds[2].replies.contains_key(&request) {
+                cluster.run_for(1);
+            }
+            assert_eq!(cluster.worlds[2].now().since_ms(sent) >= limits::FORWARD_LOST_MS, waits);
+            assert_eq!(cluster.worlds[2].replies[&request].clone().unwrap_err().code, code);
+        }
     }
 }
 
