@@ -202,7 +202,7 @@ impl Cluster {
     pub(super) fn on_give_up(&mut self, asker: super::Asker, forward: crate::network::seam::ForwardId) -> Result<(), Violation> {
         let Some(host) = self.hosts.get_mut(asker.host).filter(|host| host.up && host.life == asker.life) else { return Ok(()) };
         if host.forwards.remove(&forward) {
-            let answer = Err(Rejection::retry(Code::Unavailable, "the scheduler's node does not answer", 1));
+            let answer = Err(Rejection::retry(Code::TimedOut, "the scheduler's node did not answer", 1));
             host.world.arrive(Arrival::Forwarded { forward, answer });
             return self.stepped(asker.host);
         }
